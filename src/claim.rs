@@ -1,0 +1,222 @@
+//! One acquisition: what the guard and the driver both know of it.
+//!
+//! The driver writes what the nodes said, the guard reads it, and both agree on
+//! the deadline through one atomic: once either has found the claim expired, it
+//! stays so, whatever an extension that was still under way brings home.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use crate::{
+    key::Key,
+    protocol::{Lease, Moment, NodeId, NodeSet, Ttl},
+    token::Token,
+};
+
+/// A key, the token put there, and until when it is ours.
+pub(crate) struct Claim {
+    pub(crate) key: Key,
+    pub(crate) token: Token,
+    /// The ttl it was acquired for: what its own node timeout derives from.
+    pub(crate) ttl: Ttl,
+    until: AtomicU64,
+    gone_by: AtomicU64,
+    granted: AtomicU64,
+    suspects: AtomicU64,
+    /// Nodes to which the acquire was sent on a connection that broke before
+    /// the answer: it may arrive there after anything sent later.
+    adrift: AtomicU64,
+    /// Per node, microseconds to its grant.
+    latency: Box<[AtomicU32]>,
+}
+
+impl Claim {
+    /// A claim that nobody holds yet: see [`Self::grant`].
+    pub(crate) fn new(key: Key, token: Token, ttl: Ttl, lease: Lease, nodes: usize) -> Self {
+        Self {
+            key,
+            token,
+            ttl,
+            until: AtomicU64::new(Moment::PAST.as_nanos()),
+            gone_by: AtomicU64::new(lease.gone_by.as_nanos()),
+            granted: AtomicU64::new(0),
+            suspects: AtomicU64::new(NodeSet::first(nodes).bits()),
+            adrift: AtomicU64::new(0),
+            latency: (0..nodes).map(|_| AtomicU32::new(0)).collect(),
+        }
+    }
+
+    /// Makes it held until `until`: once, when its round is won.
+    pub(crate) fn grant(&self, until: Moment) {
+        self.until.store(until.as_nanos(), Relaxed);
+    }
+
+    /// The holder's deadline; [`Moment::PAST`] once it is lost.
+    pub(crate) fn until(&self) -> Moment {
+        Moment::from_nanos(self.until.load(Relaxed))
+    }
+
+    /// What is left of the validity. Finding none is final.
+    pub(crate) fn remaining(&self, now: Moment) -> Duration {
+        loop {
+            let until = self.until();
+            if now < until {
+                return until.since(now);
+            }
+            if self.swap_until(until, Moment::PAST) {
+                return Duration::ZERO;
+            }
+        }
+    }
+
+    /// Ends it, finally.
+    pub(crate) fn lose(&self) {
+        self.until.store(Moment::PAST.as_nanos(), Relaxed);
+    }
+
+    /// Moves the deadline out to that of `lease`, unless it has passed; never
+    /// in. Says whether it is held.
+    pub(crate) fn prolong(&self, lease: Lease, now: Moment) -> bool {
+        loop {
+            let until = self.until();
+            if now >= until {
+                return false;
+            }
+            if self.swap_until(until, lease.until.max(until)) {
+                return true;
+            }
+        }
+    }
+
+    fn swap_until(&self, from: Moment, to: Moment) -> bool {
+        let (from, to) = (from.as_nanos(), to.as_nanos());
+        self.until
+            .compare_exchange(from, to, Relaxed, Relaxed)
+            .is_ok()
+    }
+
+    /// When no server can still hold the key for us.
+    pub(crate) fn gone_by(&self) -> Moment {
+        Moment::from_nanos(self.gone_by.load(Relaxed))
+    }
+
+    /// Notes that an extension was sent: it may take effect though it fails.
+    pub(crate) fn may_live_until(&self, moment: Moment) {
+        self.gone_by.fetch_max(moment.as_nanos(), Relaxed);
+    }
+
+    pub(crate) fn note_grant(&self, node: NodeId, latency: Duration) {
+        self.granted
+            .fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
+        if let Some(cell) = self.latency.get(node.index()) {
+            cell.store(
+                u32::try_from(latency.as_micros()).unwrap_or(u32::MAX),
+                Relaxed,
+            );
+        }
+    }
+
+    pub(crate) fn note_innocent(&self, node: NodeId) {
+        self.suspects
+            .fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
+    }
+
+    /// It had granted, and does not hold the key any more. If the acquire is
+    /// adrift it may yet.
+    pub(crate) fn note_gone(&self, node: NodeId) {
+        self.granted
+            .fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
+        if !self.is_adrift(node) {
+            self.note_innocent(node);
+        }
+    }
+
+    pub(crate) fn note_adrift(&self, node: NodeId) {
+        self.adrift
+            .fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
+    }
+
+    pub(crate) fn granted(&self) -> NodeSet {
+        NodeSet::from_bits(self.granted.load(Relaxed))
+    }
+
+    /// Nodes that may hold the key: all that did not surely refuse it.
+    pub(crate) fn suspects(&self) -> NodeSet {
+        NodeSet::from_bits(self.suspects.load(Relaxed))
+    }
+
+    pub(crate) fn is_adrift(&self, node: NodeId) -> bool {
+        NodeSet::from_bits(self.adrift.load(Relaxed)).contains(node)
+    }
+
+    /// How long `node` took to grant.
+    pub(crate) fn latency(&self, node: NodeId) -> Option<Duration> {
+        let micros = self.latency.get(node.index())?.load(Relaxed);
+        self.granted()
+            .contains(node)
+            .then(|| Duration::from_micros(micros.into()))
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim")
+            .field("key", &self.key)
+            .field("granted", &self.granted())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Drift;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const START: Moment = Moment::from_nanos(5_000_000_000);
+
+    fn claim() -> (Claim, Lease) {
+        let ttl = Ttl::from_duration(SECOND);
+        let lease = Lease::new(START, ttl, Drift::per_mille(10).unwrap(), SECOND);
+        let key = Key::new(b"", b"k").unwrap();
+        let token = Token::from_bytes("s3cret").unwrap();
+        let claim = Claim::new(key, token, ttl, lease, 3);
+        claim.grant(lease.until);
+        (claim, lease)
+    }
+
+    #[test]
+    fn once_found_expired_no_extension_revives_it() {
+        let (claim, lease) = claim();
+        assert_eq!(claim.remaining(START), lease.until.since(START));
+        assert_eq!(claim.remaining(lease.until), Duration::ZERO);
+        let later = Lease {
+            until: lease.until.after(SECOND),
+            ..lease
+        };
+        // The driver read its clock before the guard did, and comes after it.
+        assert!(!claim.prolong(later, START));
+        assert_eq!(claim.remaining(START), Duration::ZERO, "lost is final");
+    }
+
+    #[test]
+    fn an_extension_moves_the_deadline_out_and_never_in() {
+        let (claim, lease) = claim();
+        let later = Lease {
+            until: lease.until.after(SECOND),
+            ..lease
+        };
+        assert!(claim.prolong(later, START));
+        assert!(claim.prolong(lease, START));
+        assert_eq!(claim.until(), later.until);
+        assert!(!claim.prolong(later, later.until), "too late");
+    }
+
+    #[test]
+    fn it_shows_no_token() {
+        assert!(!format!("{:?}", claim().0).contains("s3cret"));
+    }
+}

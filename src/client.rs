@@ -1,0 +1,139 @@
+//! The client: a cheap handle to a driver.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    acquire::Acquire,
+    claim::Claim,
+    clock,
+    config::{Builder, Config},
+    driver::{self, Request, Shared},
+    error::{Error, ErrorKind},
+    guard::{LockGuard, LockParts},
+    key::Key,
+    protocol::Ttl,
+};
+
+/// A lock service made of N independent Redis masters.
+///
+/// A handle: cloning it is cheap and shares connections. The client ends when
+/// the last handle and the last guard are gone and everything is released.
+#[derive(Clone)]
+pub struct Redlock {
+    shared: Arc<Shared>,
+}
+
+impl Redlock {
+    /// Starts with no nodes and the default settings.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Starts with the servers that these clients point to, one node each.
+    /// Address and credentials are taken from them; the connections are this
+    /// library's own.
+    pub fn from_clients(clients: impl IntoIterator<Item = redis::Client>) -> Builder {
+        Builder::new().clients(clients)
+    }
+
+    pub(crate) fn start(config: Config, driver_thread: bool) -> Result<Self, Error> {
+        driver::start(config, driver_thread).map(|shared| Self { shared })
+    }
+
+    /// Acquires the lock named `key`, any 1 to 1024 bytes: set options on what
+    /// this returns, then await it.
+    pub fn lock(&self, key: impl AsRef<[u8]>) -> Acquire {
+        Acquire::new(Arc::clone(&self.shared), key.as_ref())
+    }
+
+    /// Acquires the lock named `key` if it is free: one round, no waiting.
+    /// The same as `lock(key).wait(Duration::ZERO)`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Contended`] if another holds it, with
+    /// [`Error::retry_after`]; else as for [`Acquire`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no key behind, as for [`Acquire`].
+    pub fn try_lock(&self, key: impl AsRef<[u8]>) -> Acquire {
+        self.lock(key).wait(Duration::ZERO)
+    }
+
+    /// Takes over a lock that [`LockGuard::into_parts`] took out of its guard,
+    /// here or in another process. Asks no server: the deadline in `parts` is
+    /// believed, less the drift of what is left of it, and compared with this
+    /// host's wall clock. [`LockGuard::extend`] lets the servers confirm it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Expired`] if the deadline has passed;
+    /// [`ErrorKind::InvalidConfig`] if the key can't be one.
+    pub fn adopt(&self, parts: LockParts) -> Result<LockGuard, Error> {
+        let LockParts {
+            key,
+            token,
+            valid_until,
+        } = parts;
+        let config = &self.shared.config;
+        let key = Key::new(&config.prefix, &key)?;
+        let left = valid_until
+            .duration_since(clock::wall())
+            .unwrap_or_default();
+        let ttl = Ttl::from_duration(left).min(config.max_ttl());
+        let now = clock::now();
+        let lease = config.lease(now, ttl);
+        if lease.until <= now {
+            return Err(Error::new(
+                ErrorKind::Expired,
+                format!("lock {key} has expired"),
+            ));
+        }
+        let claim = Claim::new(key, token, ttl, lease, config.quorum.nodes());
+        claim.grant(lease.until);
+        Ok(LockGuard::new(Arc::clone(&self.shared), Arc::new(claim)))
+    }
+
+    /// Takes no more acquires from any handle, and waits until all that was
+    /// dropped or released is gone from the servers. Guards that are still held
+    /// stay held, and can be extended and released.
+    ///
+    /// Call it before a process ends: what is still on its way then is lost
+    /// with the process, and its keys end with their ttl.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`] if something is still under way after `limit`; it
+    /// goes on. [`ErrorKind::Closed`] if the driver has ended already.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not reopen the client.
+    pub async fn shutdown(&self, limit: Duration) -> Result<(), Error> {
+        let deadline = clock::now().after(limit);
+        let (reply, answer) = oneshot::channel();
+        self.shared.send(Request::Shutdown { deadline, reply })?;
+        match answer.await {
+            Ok(0) => Ok(()),
+            Ok(left) => {
+                let message = format!(
+                    "{left} requests were still under way after {limit:?}: what they leave ends \
+                     with its ttl"
+                );
+                Err(Error::new(ErrorKind::Timeout, message))
+            }
+            Err(_) => Err(Error::closed()),
+        }
+    }
+}
+
+impl fmt::Debug for Redlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redlock")
+            .field("config", &self.shared.config)
+            .finish_non_exhaustive()
+    }
+}

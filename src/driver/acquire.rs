@@ -1,0 +1,355 @@
+//! Acquire: rounds, the pauses between them, and what the caller is told.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::Rng as _;
+
+use super::{
+    AcquireRequest, Driver, Outcome, Patience,
+    op::{Job, Notes, Op, Session},
+    vote,
+};
+use crate::{
+    claim::Claim,
+    config::Config,
+    error::{Error, ErrorKind},
+    guard::LockGuard,
+    node::Answer,
+    node_error::NodeErrorKind,
+    protocol::{Loss, Moment, NodeId, NodeSet, Round, Verdict, Vote},
+    token::Token,
+};
+
+/// With less than this left of a wait, another attempt could not succeed.
+const LAST_ATTEMPT: Duration = Duration::from_millis(2);
+
+/// A server expires keys by the millisecond: so much after the remaining life
+/// it told, the key is gone.
+const EXPIRY_GRANULARITY: Duration = Duration::from_millis(1);
+
+impl Driver {
+    pub(super) fn begin_acquire(&mut self, request: AcquireRequest, now: Moment) {
+        let backoff = self.config.retry;
+        let session = Session {
+            request,
+            backoff,
+            begun_at: now,
+            failing_since: None,
+        };
+        self.begin_attempt(Box::new(session), now);
+    }
+
+    /// One attempt, with a token of its own: the release of an earlier attempt
+    /// may still be on its way and must not delete this one's key.
+    pub(super) fn begin_attempt(&mut self, session: Box<Session>, now: Moment) {
+        if self.closed {
+            return session.refuse(Error::closed());
+        }
+        if session.request.reply.is_closed() {
+            return;
+        }
+        let (config, ttl) = (Arc::clone(&self.config), session.request.ttl);
+        let lease = config.lease(now, ttl);
+        let give_up_at = session.give_up_at(&config, now);
+        let token = Token::random(&mut self.rng);
+        let nodes = config.quorum.nodes();
+        let claim = Claim::new(session.request.key.clone(), token, ttl, lease, nodes);
+        let round = Round::new(config.quorum, lease.until, give_up_at);
+        let job = Job::Acquire {
+            round,
+            session: Some(session),
+        };
+        self.undecided = self.undecided.saturating_add(1);
+        let op = Op::new(Arc::new(claim), ttl, job, now, give_up_at);
+        self.start_op(op, NodeSet::first(nodes), now);
+    }
+
+    pub(super) fn count_acquire(
+        &mut self,
+        id: usize,
+        node: NodeId,
+        outcome: Outcome,
+        latency: Duration,
+        now: Moment,
+    ) {
+        let Some(op) = self.ops.get_mut(id) else {
+            return;
+        };
+        let Job::Acquire { round, .. } = &mut op.job else {
+            return;
+        };
+        if matches!(outcome, Outcome::Lost(_)) {
+            op.claim.note_adrift(node);
+        }
+        let (vote, error) = vote(outcome);
+        match vote {
+            Vote::Granted => op.claim.note_grant(node, latency),
+            Vote::Refused | Vote::Failed => op.claim.note_innocent(node),
+            Vote::Unknown => {}
+        }
+        if let Some(error) = error {
+            op.notes.fail(node, error);
+        }
+        round.handle_vote(node, vote, now);
+        self.conclude_acquire(id, now);
+    }
+
+    /// Acts on the verdict, once.
+    pub(super) fn conclude_acquire(&mut self, id: usize, now: Moment) {
+        let Some(op) = self.ops.get_mut(id) else {
+            return;
+        };
+        let Job::Acquire { round, session } = &mut op.job else {
+            return;
+        };
+        let Some(verdict) = round.verdict() else {
+            return;
+        };
+        let Some(session) = session.take() else {
+            return;
+        };
+        self.undecided = self.undecided.saturating_sub(1);
+        let claim = Arc::clone(&op.claim);
+        match verdict {
+            Verdict::Held => {
+                let key = &claim.key;
+                tracing::debug!(%key, votes = round.granted().len(), "lock acquired");
+                claim.grant(self.config.lease(op.started_at, op.ttl).until);
+                session.hand_over(claim);
+            }
+            Verdict::Lost(loss) => {
+                // Those that were never sent anything are in `suspects` only
+                // until their refusal to be asked is counted: it has been.
+                let refused = round.refused();
+                let (round, notes) = (round.clone(), op.notes.clone());
+                let times = (op.started_at, op.give_up_at);
+                self.begin_release(Arc::clone(&claim), None, now);
+                if loss == Loss::Contended && !session.request.reply.is_closed() {
+                    self.inspect(&claim, round, notes, times, refused, session, now);
+                } else {
+                    self.after_loss(id, session, loss, None, now);
+                }
+            }
+        }
+        self.remove_if_over(id);
+    }
+
+    /// Asks the nodes that refused how long the key there still lives: what
+    /// the caller, or the pause before the next attempt, wants to know.
+    #[expect(clippy::too_many_arguments, reason = "the lost round, taken apart")]
+    fn inspect(
+        &mut self,
+        claim: &Arc<Claim>,
+        round: Round,
+        notes: Notes,
+        (started_at, give_up_at): (Moment, Moment),
+        refused: NodeSet,
+        session: Box<Session>,
+        now: Moment,
+    ) {
+        let job = Job::Inspect {
+            round,
+            lifetimes: Vec::new(),
+            session: Some(session),
+        };
+        let mut op = Op::new(Arc::clone(claim), claim.ttl, job, started_at, give_up_at);
+        op.notes = notes;
+        self.undecided = self.undecided.saturating_add(1);
+        let id = self.start_op(op, refused, now);
+        self.conclude_inspect_if_done(id, now);
+        self.remove_if_over(id);
+    }
+
+    pub(super) fn count_inspect(&mut self, id: usize, node: NodeId, outcome: Outcome, now: Moment) {
+        let Some(op) = self.ops.get_mut(id) else {
+            return;
+        };
+        let Job::Inspect { lifetimes, .. } = &mut op.job else {
+            return;
+        };
+        match outcome {
+            Outcome::Answered(Answer::Remaining(left)) => {
+                lifetimes.push(left);
+                op.notes.live(node, left);
+            }
+            Outcome::Answered(Answer::Failed(error))
+                if error.kind() == NodeErrorKind::ForeignKey =>
+            {
+                op.notes.fail(node, error);
+            }
+            // It refused, that is known; how long for is not.
+            _ => {}
+        }
+        self.conclude_inspect_if_done(id, now);
+    }
+
+    fn conclude_inspect_if_done(&mut self, id: usize, now: Moment) {
+        let Some(op) = self.ops.get(id) else { return };
+        let Job::Inspect {
+            round, lifetimes, ..
+        } = &op.job
+        else {
+            return;
+        };
+        if op.awaited.is_empty() || lifetimes.len() >= round.missing() {
+            self.conclude_inspect(id, now);
+        }
+    }
+
+    pub(super) fn conclude_inspect(&mut self, id: usize, now: Moment) {
+        let Some(op) = self.ops.get_mut(id) else {
+            return;
+        };
+        let Job::Inspect {
+            round,
+            lifetimes,
+            session,
+        } = &mut op.job
+        else {
+            return;
+        };
+        let Some(session) = session.take() else {
+            return;
+        };
+        self.undecided = self.undecided.saturating_sub(1);
+        // The lock can be had when as many of those keys are gone as votes
+        // were missing.
+        lifetimes.sort_unstable();
+        let free_in = round
+            .missing()
+            .checked_sub(1)
+            .and_then(|nth| lifetimes.get(nth))
+            .copied();
+        self.after_loss(id, session, Loss::Contended, free_in, now);
+    }
+
+    /// Tries again later, or tells the caller why not.
+    fn after_loss(
+        &mut self,
+        id: usize,
+        mut session: Box<Session>,
+        loss: Loss,
+        free_in: Option<Duration>,
+        now: Moment,
+    ) {
+        let Some(op) = self.ops.get(id) else { return };
+        // A foreign key is no holder who will be done: it is a failure.
+        let hopeless = op.notes.permanent() > self.config.quorum.spare();
+        let loss = if hopeless { Loss::NoQuorum } else { loss };
+        let draw = self.rng.next_u64();
+        if !hopeless
+            && !self.closed
+            && let Some(at) = session.next_attempt(loss, free_in, draw, now)
+        {
+            return self.sleepers.push(at, session);
+        }
+        let error = session.explain(&self.config, op, loss, free_in, now);
+        session.refuse(error);
+    }
+}
+
+impl Session {
+    pub(super) fn refuse(self, error: Error) {
+        tracing::debug!(key = %self.request.key, kind = ?error.kind(), "lock not acquired");
+        // A caller that is gone needs no error.
+        let _ = self.request.reply.send(Err(error));
+    }
+
+    /// Gives the caller its guard. If nobody takes it, its drop releases.
+    fn hand_over(self, claim: Arc<Claim>) {
+        let guard = LockGuard::new(Arc::clone(&self.request.place.0), claim);
+        let _ = self.request.reply.send(Ok(guard));
+    }
+
+    /// The first round always gets the whole node timeout, as a lone attempt
+    /// would; later ones end with the wait.
+    fn give_up_at(&self, config: &Config, now: Moment) -> Moment {
+        let give_up_at = now.after(config.node_timeout(self.request.ttl));
+        match self.request.patience {
+            Patience::Until(limit) if now > self.begun_at => give_up_at.min(limit),
+            _ => give_up_at,
+        }
+    }
+
+    /// When to try again; `None` if the wait is over.
+    fn next_attempt(
+        &mut self,
+        loss: Loss,
+        free_in: Option<Duration>,
+        draw: u64,
+        now: Moment,
+    ) -> Option<Moment> {
+        if loss == Loss::Contended {
+            self.failing_since = None;
+        }
+        let limit = match self.request.patience {
+            Patience::Once => return None,
+            Patience::Until(limit) => limit,
+            Patience::Forever if loss == Loss::Contended => Moment::NEVER,
+            // Waiting for a holder can be meant to last; waiting for servers
+            // that are gone is a hang. A ttl rides out a failover.
+            Patience::Forever => self
+                .failing_since
+                .get_or_insert(now)
+                .after(self.request.ttl.as_duration()),
+        };
+        let left = limit.since(now);
+        if left <= LAST_ATTEMPT || self.request.reply.is_closed() {
+            return None;
+        }
+        let mut delay = self.backoff.next_delay(draw);
+        if let Some(free_in) = free_in {
+            delay = delay.min(free_in.saturating_add(EXPIRY_GRANULARITY));
+        }
+        Some(now.after(delay.min(left / 2)))
+    }
+
+    fn explain(
+        &self,
+        config: &Config,
+        op: &Op,
+        loss: Loss,
+        free_in: Option<Duration>,
+        now: Moment,
+    ) -> Error {
+        let key = &self.request.key;
+        let (votes, nodes) = (config.quorum.votes(), config.quorum.nodes());
+        let granted = op.claim.granted().len();
+        let waited = now.since(self.begun_at);
+        let (kind, message) = match (loss, self.request.patience) {
+            (Loss::Contended, Patience::Once) => {
+                let left = match free_in {
+                    Some(left) => format!(", {left:?} left unless released sooner"),
+                    None => String::new(),
+                };
+                let message = format!(
+                    "lock {key} is held or asked for by another: {granted} of {nodes} nodes \
+                     granted it, {votes} are needed{left}"
+                );
+                (ErrorKind::Contended, message)
+            }
+            (Loss::Contended, _) => {
+                let message = format!("lock {key} was still held by another after {waited:?}");
+                (ErrorKind::Timeout, message)
+            }
+            (Loss::NoQuorum, _) => {
+                let message = format!(
+                    "lock {key}: {granted} of {nodes} nodes granted it, {votes} are needed, and \
+                     too many could not answer"
+                );
+                (ErrorKind::NoQuorum, message)
+            }
+            (Loss::Expired, _) => {
+                let ttl = self.request.ttl.as_duration();
+                let message = format!(
+                    "lock {key}: the nodes granted it too late for its ttl of {ttl:?}: use a \
+                     longer one"
+                );
+                (ErrorKind::Expired, message)
+            }
+        };
+        Error::new(kind, message)
+            .with_nodes(op.reports(config, now))
+            .with_retry_after(free_in)
+    }
+}

@@ -1,0 +1,204 @@
+//! One operation under way: which nodes were asked, what they said.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::oneshot;
+
+use super::request::{AcquireRequest, Reply};
+use crate::{
+    claim::Claim,
+    config::Config,
+    error::{NodeAnswer, NodeReport},
+    guard::Released,
+    node::Ask,
+    node_error::{NodeError, NodeErrorKind},
+    protocol::{Backoff, Lease, Moment, NodeId, NodeSet, Release, Round, Ttl},
+};
+/// An operation on one claim. It stays until every node that was asked has
+/// answered or can't any more, also when its caller has long been told.
+pub(super) struct Op {
+    /// Tells this operation from an earlier one in the same slot.
+    pub(super) number: u64,
+    pub(super) claim: Arc<Claim>,
+    pub(super) started_at: Moment,
+    pub(super) give_up_at: Moment,
+    /// What an acquire or extend asks for.
+    pub(super) ttl: Ttl,
+    /// Nodes that have a ticket of this operation.
+    pub(super) awaited: NodeSet,
+    /// Nodes that did not know the script, and get its text instead.
+    pub(super) scriptless: NodeSet,
+    pub(super) notes: Notes,
+    pub(super) job: Job,
+}
+
+pub(super) enum Job {
+    Acquire {
+        round: Round,
+        session: Option<Box<Session>>,
+    },
+    Extend {
+        round: Round,
+        lease: Lease,
+        reply: Option<Reply<()>>,
+    },
+    Release(Releasing),
+    /// After a lost round: how long do the keys that were in the way live?
+    Inspect {
+        round: Round,
+        lifetimes: Vec<Duration>,
+        session: Option<Box<Session>>,
+    },
+}
+
+/// A release: it goes on, without the caller, until every node that may hold
+/// the key has answered or the key is gone by itself.
+pub(super) struct Releasing {
+    pub(super) count: Release,
+    pub(super) reply: Option<Reply<Released>>,
+    /// Nodes that will be asked again after a pause.
+    pub(super) retrying: NodeSet,
+    pub(super) pause: Backoff,
+    /// Whether it may still change something.
+    pub(super) open: bool,
+}
+
+/// One caller's acquire, over all its attempts.
+pub(super) struct Session {
+    pub(super) request: AcquireRequest,
+    pub(super) backoff: Backoff,
+    pub(super) begun_at: Moment,
+    /// Since when no attempt has found a quorum of nodes able to answer.
+    pub(super) failing_since: Option<Moment>,
+}
+
+impl Op {
+    /// Its number is given when it is filed.
+    pub(super) fn new(
+        claim: Arc<Claim>,
+        ttl: Ttl,
+        job: Job,
+        started_at: Moment,
+        give_up_at: Moment,
+    ) -> Self {
+        Self {
+            number: 0,
+            claim,
+            started_at,
+            give_up_at,
+            ttl,
+            awaited: NodeSet::EMPTY,
+            scriptless: NodeSet::EMPTY,
+            notes: Notes::default(),
+            job,
+        }
+    }
+
+    /// What this operation asks of a node.
+    pub(super) fn ask(&self) -> Ask {
+        match self.job {
+            Job::Acquire { .. } => Ask::Set,
+            Job::Extend { .. } => Ask::Extend,
+            Job::Release(_) => Ask::Release,
+            Job::Inspect { .. } => Ask::Remaining,
+        }
+    }
+
+    /// When its caller has waited long enough.
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        match &self.job {
+            Job::Acquire { round, .. } | Job::Extend { round, .. } => round.poll_timeout(),
+            Job::Release(_) | Job::Inspect { .. } => Some(self.give_up_at),
+        }
+    }
+
+    /// Whether nothing more can come of it.
+    pub(super) fn is_over(&self) -> bool {
+        let told = match &self.job {
+            Job::Acquire { session, .. } | Job::Inspect { session, .. } => session.is_none(),
+            Job::Extend { reply, .. } => reply.is_none(),
+            Job::Release(Releasing {
+                reply, retrying, ..
+            }) => reply.is_none() && retrying.is_empty(),
+        };
+        told && self.awaited.is_empty()
+    }
+
+    /// What every node said, for an error.
+    pub(super) fn reports(&self, config: &Config, now: Moment) -> Vec<NodeReport> {
+        let (granted, refused, timed_out) = match &self.job {
+            Job::Acquire { round, .. } | Job::Extend { round, .. } | Job::Inspect { round, .. } => {
+                (round.granted(), round.refused(), now >= self.give_up_at)
+            }
+            Job::Release(Releasing { count, .. }) => (count.deleted(), count.absent(), true),
+        };
+        let report = |(id, endpoint): (NodeId, &Arc<crate::node::Endpoint>)| {
+            let answer = if let Some(error) = self.notes.error(id) {
+                NodeAnswer::Failed(error.clone())
+            } else if granted.contains(id) {
+                NodeAnswer::Granted
+            } else if refused.contains(id) {
+                NodeAnswer::Refused {
+                    remaining: self.notes.lifetime(id),
+                }
+            } else if timed_out {
+                let waited = now.since(self.started_at);
+                NodeAnswer::Failed(NodeError::waited(NodeErrorKind::Timeout, waited))
+            } else {
+                NodeAnswer::NotAwaited
+            };
+            NodeReport::new(Arc::clone(endpoint.label()), answer)
+        };
+        NodeId::all(config.endpoints.len())
+            .zip(&config.endpoints)
+            .map(report)
+            .collect()
+    }
+}
+
+/// What nodes said beyond yes and no. Empty, and free, where all is well.
+#[derive(Clone, Default)]
+pub(super) struct Notes(Vec<(NodeId, Note)>);
+
+#[derive(Clone)]
+enum Note {
+    Error(NodeError),
+    Lifetime(Duration),
+}
+
+impl Notes {
+    pub(super) fn fail(&mut self, node: NodeId, error: NodeError) {
+        self.0.retain(|(id, _)| *id != node);
+        self.0.push((node, Note::Error(error)));
+    }
+
+    pub(super) fn live(&mut self, node: NodeId, lifetime: Duration) {
+        self.0.push((node, Note::Lifetime(lifetime)));
+    }
+
+    /// How many nodes failed in a way that no waiting cures.
+    pub(super) fn permanent(&self) -> usize {
+        let permanent = |note: &Note| matches!(note, Note::Error(e) if !e.is_transient());
+        self.0.iter().filter(|(_, note)| permanent(note)).count()
+    }
+
+    fn error(&self, node: NodeId) -> Option<&NodeError> {
+        self.0.iter().find_map(|(id, note)| match note {
+            Note::Error(error) if *id == node => Some(error),
+            _ => None,
+        })
+    }
+
+    fn lifetime(&self, node: NodeId) -> Option<Duration> {
+        self.0.iter().find_map(|(id, note)| match note {
+            Note::Lifetime(left) if *id == node => Some(*left),
+            _ => None,
+        })
+    }
+}
+
+/// Someone who waits for the last release.
+pub(super) struct Closing {
+    pub(super) deadline: Moment,
+    pub(super) reply: oneshot::Sender<usize>,
+}

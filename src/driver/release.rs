@@ -1,0 +1,176 @@
+//! Release and rollback: compare-and-delete wherever the key may be, until each
+//! node has answered or the key has ended by itself.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::Rng as _;
+
+use super::{
+    Driver, Outcome, Timer,
+    op::{Job, Op, Releasing},
+    request::Reply,
+    vote,
+};
+use crate::{
+    claim::Claim,
+    error::{Error, ErrorKind},
+    guard::Released,
+    protocol::{Backoff, Moment, NodeId, NodeSet, Release, ReleaseVerdict, Vote},
+};
+
+/// Pauses before a node that could not release is asked again.
+const PAUSE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+
+impl Driver {
+    /// Begins a release, or without a reply a rollback.
+    pub(super) fn begin_release(
+        &mut self,
+        claim: Arc<Claim>,
+        reply: Option<Reply<Released>>,
+        now: Moment,
+    ) {
+        let asked = claim.suspects();
+        // Once a release is on its way, the lock is not held, whatever comes.
+        let expired = claim.remaining(now).is_zero();
+        claim.lose();
+        let give_up_at = now.after(self.config.node_timeout(claim.ttl));
+        let count = Release::new(self.config.quorum, asked);
+        let releasing = Releasing {
+            count,
+            reply,
+            retrying: NodeSet::EMPTY,
+            pause: PAUSE,
+            open: true,
+        };
+        self.releasing = self.releasing.saturating_add(1);
+        let ttl = claim.ttl;
+        let op = Op::new(claim, ttl, Job::Release(releasing), now, give_up_at);
+        let id = self.start_op(op, asked, now);
+        if expired {
+            self.tell(id, now, Some(ReleaseVerdict::AlreadyExpired));
+        } else if asked.is_empty() {
+            self.time_out_release(id, now);
+        }
+        self.remove_if_over(id);
+    }
+
+    pub(super) fn count_release(&mut self, id: usize, node: NodeId, outcome: Outcome, now: Moment) {
+        let Some(op) = self.ops.get_mut(id) else {
+            return;
+        };
+        let Job::Release(releasing) = &mut op.job else {
+            return;
+        };
+        let in_time = now < op.claim.gone_by();
+        let lost = matches!(outcome, Outcome::Lost(_));
+        let (mut vote, error) = vote(outcome);
+        // An acquire that was lost with its connection may still arrive, after
+        // this release: that the key is not there yet says nothing.
+        if vote == Vote::Refused && op.claim.is_adrift(node) && in_time {
+            vote = Vote::Unknown;
+        }
+        let hopeless = error.as_ref().is_some_and(|error| !error.is_transient());
+        if let Some(error) = error {
+            op.notes.fail(node, error);
+        }
+        releasing.count.handle_vote(node, vote);
+        let failed = matches!(vote, Vote::Failed | Vote::Unknown);
+        if failed && in_time && !hopeless {
+            if lost {
+                // The node keeps it until there is a connection again.
+                self.ask(id, NodeSet::EMPTY.with(node), now);
+            } else {
+                releasing.retrying.insert(node);
+                let at = now.after(releasing.pause.next_delay(self.rng.next_u64()));
+                self.timers.push(
+                    at,
+                    Timer::Release {
+                        id,
+                        number: op.number,
+                        node,
+                    },
+                );
+            }
+        }
+        self.tell(id, now, None);
+    }
+
+    pub(super) fn release_again(&mut self, id: usize, node: NodeId, now: Moment) {
+        let Some(op) = self.ops.get_mut(id) else {
+            return;
+        };
+        let Job::Release(releasing) = &mut op.job else {
+            return;
+        };
+        if releasing.retrying.contains(node) {
+            releasing.retrying.remove(node);
+            self.ask(id, NodeSet::EMPTY.with(node), now);
+        }
+    }
+
+    /// First the caller's patience ends; later, when the key has ended by
+    /// itself, ours does.
+    pub(super) fn time_out_release(&mut self, id: usize, now: Moment) {
+        let Some(op) = self.ops.get_mut(id) else {
+            return;
+        };
+        let Job::Release(releasing) = &mut op.job else {
+            return;
+        };
+        let gone_by = op.claim.gone_by();
+        if now < gone_by {
+            releasing.count.handle_timeout();
+            let number = op.number;
+            self.tell(id, now, None);
+            self.timers.push(gone_by, Timer::Op { id, number });
+            return;
+        }
+        releasing.retrying = NodeSet::EMPTY;
+        releasing.count.handle_timeout();
+        self.tell(id, now, None);
+        self.close_release(id);
+    }
+
+    /// Counts a release as done, once.
+    pub(super) fn close_release(&mut self, id: usize) {
+        let Some(op) = self.ops.get_mut(id) else {
+            return;
+        };
+        if let Job::Release(releasing) = &mut op.job
+            && std::mem::take(&mut releasing.open)
+        {
+            self.releasing = self.releasing.saturating_sub(1);
+        }
+    }
+
+    /// Tells the caller, once there is something to tell.
+    fn tell(&mut self, id: usize, now: Moment, known: Option<ReleaseVerdict>) {
+        let Some(op) = self.ops.get_mut(id) else {
+            return;
+        };
+        let Job::Release(releasing) = &mut op.job else {
+            return;
+        };
+        let Some(verdict) = known.or_else(|| releasing.count.verdict()) else {
+            return;
+        };
+        let Some(reply) = releasing.reply.take() else {
+            return;
+        };
+        let answer = match verdict {
+            ReleaseVerdict::Released => Ok(Released::Released),
+            ReleaseVerdict::AlreadyExpired => Ok(Released::AlreadyExpired),
+            ReleaseVerdict::Unconfirmed => {
+                let message = format!(
+                    "the release of lock {} is not confirmed by enough nodes: it goes on in the \
+                     background, and what is left ends with its ttl",
+                    op.claim.key
+                );
+                let error = Error::new(ErrorKind::NoQuorum, message);
+                Err(error.with_nodes(op.reports(&self.config, now)))
+            }
+        };
+        // A caller that is gone needs no answer.
+        let _ = reply.send(answer);
+    }
+}

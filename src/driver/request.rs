@@ -1,0 +1,110 @@
+//! What callers hand to the driver, and the queue it goes through.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    claim::Claim,
+    config::Config,
+    error::{Error, ErrorKind},
+    guard::{LockGuard, Released},
+    key::Key,
+    protocol::{Moment, Ttl},
+};
+
+/// The most acquires and extends that may await their verdict at once. More
+/// is a flood that only a refusal helps; each costs under a kilobyte.
+const MAX_PENDING: usize = 65_536;
+
+/// How long an acquire goes on trying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// One round.
+    Once,
+    /// Until then.
+    Until(Moment),
+    /// As long as the caller listens.
+    Forever,
+}
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+pub(crate) struct AcquireRequest {
+    pub(crate) place: Place,
+    pub(crate) key: Key,
+    pub(crate) ttl: Ttl,
+    pub(crate) patience: Patience,
+    pub(crate) reply: Reply<LockGuard>,
+}
+
+pub(crate) struct ExtendRequest {
+    pub(crate) _place: Place,
+    pub(crate) claim: Arc<Claim>,
+    pub(crate) ttl: Ttl,
+    pub(crate) reply: Reply<()>,
+}
+
+pub(crate) enum Request {
+    Acquire(AcquireRequest),
+    Extend(ExtendRequest),
+    /// Without a reply, nobody waits.
+    Release {
+        claim: Arc<Claim>,
+        reply: Option<Reply<Released>>,
+    },
+    /// Take no more acquires; answer when nothing is left to release, or at
+    /// the deadline with how many are.
+    Shutdown {
+        deadline: Moment,
+        reply: oneshot::Sender<usize>,
+    },
+}
+
+/// What all handles of one client share. While one exists the driver lives.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    queue: mpsc::UnboundedSender<Request>,
+    pending: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Arc<Config>, queue: mpsc::UnboundedSender<Request>) -> Self {
+        Self {
+            config,
+            queue,
+            pending: AtomicUsize::new(0),
+        }
+    }
+
+    /// Hands `request` to the driver. Never blocks; from anywhere.
+    pub(crate) fn send(&self, request: Request) -> Result<(), Error> {
+        self.queue.send(request).map_err(|_| Error::closed())
+    }
+
+    /// A place among those who await a verdict: this, and not the queue, is
+    /// what is bounded, since a release must always find room.
+    pub(crate) fn place(self: &Arc<Self>) -> Result<Place, Error> {
+        let place = Place(Arc::clone(self));
+        if self.pending.fetch_add(1, Relaxed) < MAX_PENDING {
+            return Ok(place);
+        }
+        let message = format!("{MAX_PENDING} requests of this client are waiting already");
+        Err(Error::new(ErrorKind::Busy, message))
+    }
+}
+
+/// Gives its place back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place(pub(crate) Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.pending.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,211 @@
+//! Why a lock was not had, in words that say what to do next.
+//!
+//! One opaque [`Error`] for every call: callers branch on [`Error::kind`], look
+//! at what each node said in [`Error::nodes`], and print the rest. No text here
+//! ever holds a token, a password or a URL.
+
+use std::{error, fmt, sync::Arc, time::Duration};
+
+use crate::node_error::NodeError;
+
+/// Why an acquire, extend, release or build failed.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    retry_after: Option<Duration>,
+    nodes: Vec<NodeReport>,
+    source: Option<Arc<dyn error::Error + Send + Sync>>,
+}
+
+/// What went wrong, by what the caller does about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Another holds the lock, or several asked for it at once and none won.
+    /// Do something else, or try again after [`Error::retry_after`].
+    Contended,
+    /// Too few nodes gave an answer that counts; [`Error::nodes`] says which
+    /// and why. Not a sign that anyone holds the lock. Try again later; alert
+    /// someone if it lasts.
+    NoQuorum,
+    /// The nodes granted, but so late that no validity was left. Use a longer
+    /// ttl, or find out what is slow. Nothing is held.
+    Expired,
+    /// The lock is no longer ours: its deadline has passed, or its key is gone
+    /// or has another's value. Stop the work it protects; nothing makes this
+    /// guard held again.
+    Lost,
+    /// The wait ran out while another held the lock. Wait longer, or give up.
+    Timeout,
+    /// An argument can't work; nothing was sent. The text says what to change.
+    InvalidConfig,
+    /// The client takes no more requests: too many are waiting already. Slow
+    /// down, or spread the load over several clients.
+    Busy,
+    /// The client was shut down, or the runtime that its driver ran on has
+    /// ended. Build a new client.
+    Closed,
+}
+
+/// What one node said in the call that failed.
+#[derive(Clone, Debug)]
+pub struct NodeReport {
+    address: Arc<str>,
+    answer: NodeAnswer,
+}
+
+/// One node's answer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum NodeAnswer {
+    /// It did what was asked.
+    Granted,
+    /// It said no: another's value is at the key, or ours is gone from it.
+    Refused {
+        /// How long the key there still lives, where that is known.
+        remaining: Option<Duration>,
+    },
+    /// It could not be asked, did not answer in time, or answered an error.
+    Failed(NodeError),
+    /// The outcome was clear before it answered.
+    NotAwaited,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self(Box::new(Inner {
+            kind,
+            message,
+            retry_after: None,
+            nodes: Vec::new(),
+            source: None,
+        }))
+    }
+
+    pub(crate) fn with_nodes(mut self, nodes: Vec<NodeReport>) -> Self {
+        self.0.nodes = nodes;
+        self
+    }
+
+    pub(crate) fn with_retry_after(mut self, after: Option<Duration>) -> Self {
+        self.0.retry_after = after;
+        self
+    }
+
+    pub(crate) fn with_source(
+        mut self,
+        source: impl Into<Arc<dyn error::Error + Send + Sync>>,
+    ) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::new(
+            ErrorKind::Closed,
+            "the lock client is shut down, or the runtime its driver ran on has ended: build a \
+             new client, or give the driver its own thread",
+        )
+    }
+
+    /// What went wrong, by what to do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What each node said, in the order of the configuration. Empty where no
+    /// node was asked.
+    #[must_use]
+    pub fn nodes(&self) -> &[NodeReport] {
+        &self.0.nodes
+    }
+
+    /// How long the present holder's key still lives, as far as the nodes that
+    /// refused told: before that, trying again only helps if it is released.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        // A refusal is what contention is made of; the other kinds are about
+        // the nodes that misbehave.
+        let told = matches!(
+            self.0.kind,
+            ErrorKind::NoQuorum | ErrorKind::Expired | ErrorKind::Lost
+        );
+        let mut separator = " (";
+        for report in self.0.nodes.iter().filter(|r| told || r.error().is_some()) {
+            write!(f, "{separator}{report}")?;
+            separator = "; ";
+        }
+        if separator == "; " {
+            f.write_str(")")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        if let Some(source) = &self.0.source {
+            return Some(&**source);
+        }
+        self.0
+            .nodes
+            .iter()
+            .find_map(|report| report.error().map(|e| e as _))
+    }
+}
+
+impl NodeReport {
+    pub(crate) fn new(address: Arc<str>, answer: NodeAnswer) -> Self {
+        Self { address, answer }
+    }
+
+    /// The node, as `host:port` or a socket's path.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What it said.
+    #[must_use]
+    pub fn answer(&self) -> &NodeAnswer {
+        &self.answer
+    }
+
+    /// The error, if that is what it said.
+    #[must_use]
+    pub fn error(&self) -> Option<&NodeError> {
+        match &self.answer {
+            NodeAnswer::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for NodeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.address)?;
+        match &self.answer {
+            NodeAnswer::Granted => f.write_str("granted"),
+            NodeAnswer::Refused { remaining: None } => f.write_str("refused"),
+            NodeAnswer::Refused {
+                remaining: Some(left),
+            } => write!(f, "refused, {left:?} left"),
+            NodeAnswer::Failed(error) => fmt::Display::fmt(error, f),
+            NodeAnswer::NotAwaited => f.write_str("not awaited"),
+        }
+    }
+}

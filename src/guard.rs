@@ -1,0 +1,258 @@
+//! The guard: a held lock, and what its holder can do with it.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    claim::Claim,
+    clock,
+    driver::{ExtendRequest, Request, Shared},
+    error::Error,
+    protocol::NodeId,
+    token::Token,
+};
+
+/// A lock that is held, until [`Self::remaining`] runs out or it is released.
+///
+/// Dropping it releases in the background, from anywhere, also outside a
+/// runtime, and without blocking. [`Self::release`] does the same and tells
+/// what came of it.
+///
+/// Held means: this client was granted the lock by a quorum, and its own clock
+/// says that no server's copy can have expired yet. Work that takes longer than
+/// [`Self::remaining`] is not protected; [`Self::extend`] in time, or use a
+/// longer ttl.
+#[must_use = "the lock is released when its guard is dropped"]
+pub struct LockGuard {
+    shared: Arc<Shared>,
+    claim: Arc<Claim>,
+    /// Whether the drop releases.
+    armed: bool,
+}
+
+/// What a release found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Released {
+    /// The lock was ours until now, and a majority of the nodes is known not
+    /// to hold it any more.
+    Released,
+    /// The lock had ended before, by its deadline or because its key was gone:
+    /// another may have held it since. Check what was done under it.
+    AlreadyExpired,
+}
+
+/// Which nodes granted a lock.
+#[derive(Clone, Debug)]
+pub struct Votes {
+    needed: usize,
+    nodes: Vec<(Arc<str>, Option<Duration>)>,
+}
+
+/// A lock taken out of its guard, to be taken over elsewhere with
+/// [`Redlock::adopt`](crate::Redlock::adopt).
+///
+/// Whoever has the token owns the lock: treat it as a secret. Its deadline is
+/// wall-clock time, so where it is adopted on another host, the two clocks must
+/// agree to within the time that may be lost; if in doubt, extend right after
+/// adopting, which proves ownership to the servers.
+#[derive(Clone, Debug)]
+pub struct LockParts {
+    /// The key, without the client's prefix.
+    pub key: Vec<u8>,
+    /// The value that proves ownership.
+    pub token: Token,
+    /// When the holder must stop relying on it.
+    pub valid_until: SystemTime,
+}
+
+impl LockGuard {
+    pub(crate) fn new(shared: Arc<Shared>, claim: Arc<Claim>) -> Self {
+        Self {
+            shared,
+            claim,
+            armed: true,
+        }
+    }
+
+    /// The key, without the client's prefix.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        self.claim.key.name()
+    }
+
+    /// How long the lock is still held; zero once it is lost, for good. On a
+    /// clock that counts the time the machine was suspended.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.claim.remaining(clock::now())
+    }
+
+    /// Whether the lock is held now. Once `false`, always `false`.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        !self.remaining().is_zero()
+    }
+
+    /// When the lock ends, on the wall clock: for logs and for people. To
+    /// decide whether to go on, ask [`Self::remaining`]: the wall clock can
+    /// be set.
+    #[must_use]
+    pub fn valid_until(&self) -> SystemTime {
+        let now = clock::wall();
+        now.checked_add(self.remaining()).unwrap_or(now)
+    }
+
+    /// Which nodes have granted the lock so far, each one's latency, and the
+    /// margin above the quorum. Nodes that answer after the lock was already
+    /// held are counted as they come.
+    #[must_use]
+    pub fn votes(&self) -> Votes {
+        let config = &self.shared.config;
+        let node = |(id, endpoint): (NodeId, &Arc<crate::node::Endpoint>)| {
+            (Arc::clone(endpoint.label()), self.claim.latency(id))
+        };
+        let nodes = NodeId::all(config.endpoints.len())
+            .zip(&config.endpoints)
+            .map(node)
+            .collect();
+        Votes {
+            needed: config.quorum.votes(),
+            nodes,
+        }
+    }
+
+    /// Holds the lock for `ttl` from now, if a quorum agrees before the present
+    /// deadline. It only ever moves the deadline out: asking for less than is
+    /// left changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoQuorum`](crate::ErrorKind::NoQuorum): not extended, but
+    /// still held for as long as before; try again.
+    /// [`ErrorKind::Lost`](crate::ErrorKind::Lost): it has expired, or its key
+    /// is gone: stop.
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig): `ttl` is
+    /// out of bounds. Also [`Busy`](crate::ErrorKind::Busy) and
+    /// [`Closed`](crate::ErrorKind::Closed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not recall the extension: the deadline may
+    /// still move out. It never makes the lock end sooner.
+    pub async fn extend(&self, ttl: Duration) -> Result<(), Error> {
+        let ttl = self.shared.config.ttl_from(ttl)?;
+        let (reply, answer) = oneshot::channel();
+        let place = self.shared.place()?;
+        let claim = Arc::clone(&self.claim);
+        self.shared.send(Request::Extend(ExtendRequest {
+            _place: place,
+            claim,
+            ttl,
+            reply,
+        }))?;
+        answer.await.unwrap_or_else(|_| Err(Error::closed()))
+    }
+
+    /// Releases the lock and says what came of it: as soon as a majority has
+    /// answered, and within one node timeout. Nodes that have not answered by
+    /// then are asked again in the background, until the key has ended there
+    /// by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoQuorum`](crate::ErrorKind::NoQuorum): too few nodes
+    /// answered to know that others can have it;
+    /// [`Error::nodes`] says why. Nothing needs to be done: it goes on in the
+    /// background, at worst until the ttl.
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed): the client is gone, the
+    /// key stays for its ttl.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future releases in the background, as dropping the guard
+    /// does.
+    pub async fn release(mut self) -> Result<Released, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.armed = false;
+        let claim = Arc::clone(&self.claim);
+        self.shared.send(Request::Release {
+            claim,
+            reply: Some(reply),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(Error::closed()))
+    }
+
+    /// Lets go of the lock without releasing it: nobody can have it before its
+    /// ttl has passed. For work whose effects must not be followed too soon.
+    pub fn forget(mut self) {
+        self.armed = false;
+    }
+
+    /// Takes the lock out of its guard without releasing it, so that another
+    /// process can [`adopt`](crate::Redlock::adopt) it.
+    #[must_use = "whoever has the parts must release the lock"]
+    pub fn into_parts(mut self) -> LockParts {
+        self.armed = false;
+        LockParts {
+            key: self.key().to_vec(),
+            token: self.claim.token.clone(),
+            valid_until: self.valid_until(),
+        }
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        if self.armed {
+            let claim = Arc::clone(&self.claim);
+            // With the driver gone, the key ends with its ttl.
+            let _ = self.shared.send(Request::Release { claim, reply: None });
+        }
+    }
+}
+
+impl fmt::Debug for LockGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockGuard")
+            .field("key", &self.claim.key)
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Votes {
+    /// How many nodes granted.
+    #[must_use]
+    pub fn granted(&self) -> usize {
+        self.nodes
+            .iter()
+            .filter(|(_, latency)| latency.is_some())
+            .count()
+    }
+
+    /// How many are needed.
+    #[must_use]
+    pub fn needed(&self) -> usize {
+        self.needed
+    }
+
+    /// How many nodes may yet lose the key before a quorum is gone.
+    #[must_use]
+    pub fn margin(&self) -> usize {
+        self.granted().saturating_sub(self.needed)
+    }
+
+    /// Each node as `host:port`, with how long it took to grant, or `None` if
+    /// it has not; in the order of the configuration.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
+        self.nodes
+            .iter()
+            .map(|(address, latency)| (&**address, *latency))
+    }
+}

@@ -1,0 +1,88 @@
+//! The name of a lock: any bytes, checked once.
+
+use std::{fmt, sync::Arc};
+
+use crate::error::{Error, ErrorKind};
+
+/// The longest key, prefix included: long enough for any name, short enough
+/// that a body pasted by mistake is caught.
+pub(crate) const MAX_KEY_BYTES: usize = 1024;
+
+/// A valid key as the servers see it: the client's prefix, then the user's
+/// bytes. Cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    bytes: Arc<[u8]>,
+    prefix_len: usize,
+}
+
+impl Key {
+    pub(crate) fn new(prefix: &[u8], name: &[u8]) -> Result<Self, Error> {
+        let len = prefix.len().saturating_add(name.len());
+        if name.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "the lock's key is empty: name it",
+            ));
+        }
+        if len > MAX_KEY_BYTES {
+            let message = format!(
+                "the lock's key has {len} bytes, prefix included; at most {MAX_KEY_BYTES} are \
+                 allowed: use a shorter name, or a hash of it"
+            );
+            return Err(Error::new(ErrorKind::InvalidConfig, message));
+        }
+        Ok(Self {
+            bytes: [prefix, name].concat().into(),
+            prefix_len: prefix.len(),
+        })
+    }
+
+    /// What the servers see.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What the user said.
+    pub(crate) fn name(&self) -> &[u8] {
+        self.bytes.get(self.prefix_len..).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.name().escape_ascii())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_bytes_are_a_key_and_the_prefix_is_not_shown() {
+        let key = Key::new(b"app:", b"\x00\xffjob").unwrap();
+        assert_eq!(key.as_bytes(), b"app:\x00\xffjob");
+        assert_eq!(key.name(), b"\x00\xffjob");
+        assert_eq!(key.to_string(), r"`\x00\xffjob`");
+    }
+
+    #[test]
+    fn empty_and_over_long_keys_are_refused() {
+        assert!(
+            Key::new(b"app:", b"")
+                .unwrap_err()
+                .to_string()
+                .contains("empty")
+        );
+        assert!(Key::new(b"", &[b'k'; MAX_KEY_BYTES]).is_ok());
+        let error = Key::new(b"p", &[b'k'; MAX_KEY_BYTES]).unwrap_err();
+        assert!(error.to_string().contains("1025 bytes"), "{error}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Makes one connection to one node: dial, tune the socket, log in.
+//!
+//! It never retries and keeps no state: when and how often to try is the
+//! node's business.
+
+use std::{io, sync::Arc, time::Duration};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::{
+    endpoint::{Address, Endpoint},
+    wire::{self, Reply},
+};
+use crate::node_error::{NodeError, NodeErrorKind};
+
+/// How long one attempt to connect and log in may take. A lost first packet is
+/// sent again after 1 s, so waiting longer is a second attempt in disguise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// After how long the kernel gives up a peer that acknowledges nothing: a host
+/// that is gone, as opposed to a server that hangs.
+pub(super) const DEAD_PEER_AFTER: Duration = Duration::from_secs(10);
+
+/// Anything that carries bytes both ways; the one place a transport enters.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+pub(super) type Stream = Box<dyn Io>;
+
+/// Connects and logs in, within [`CONNECT_TIMEOUT`].
+pub(super) async fn connect(endpoint: Arc<Endpoint>) -> Result<Stream, NodeError> {
+    let attempt = async {
+        let unreachable = |error| NodeError::io(NodeErrorKind::Unreachable, error);
+        let mut stream = dial(&endpoint.address).await.map_err(unreachable)?;
+        log_in(&mut stream, &endpoint).await?;
+        Ok(stream)
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, attempt).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(NodeError::waited(
+            NodeErrorKind::Unreachable,
+            CONNECT_TIMEOUT,
+        )),
+    }
+}
+
+async fn dial(address: &Address) -> io::Result<Stream> {
+    match address {
+        Address::Tcp { host, port } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            let socket = SockRef::from(&stream);
+            let keepalive = TcpKeepalive::new().with_time(DEAD_PEER_AFTER);
+            socket.set_tcp_keepalive(&keepalive)?;
+            #[cfg(target_os = "linux")]
+            socket.set_tcp_user_timeout(Some(DEAD_PEER_AFTER))?;
+            Ok(Box::new(stream))
+        }
+        #[cfg(unix)]
+        Address::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
+    }
+}
+
+/// Sends what must be said first in one write and reads all answers. Naming
+/// ourselves is a courtesy: a server or an ACL may refuse it.
+async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<(), NodeError> {
+    let mut hello = Vec::new();
+    let mut required = 0;
+    if let Some(password) = &endpoint.password {
+        let user = endpoint.user.as_deref();
+        redis::cmd("AUTH")
+            .arg(user)
+            .arg(password)
+            .write_packed_command(&mut hello);
+        required += 1;
+    }
+    if endpoint.db != 0 {
+        redis::cmd("SELECT")
+            .arg(endpoint.db)
+            .write_packed_command(&mut hello);
+        required += 1;
+    }
+    for (attribute, value) in [
+        ("LIB-NAME", env!("CARGO_PKG_NAME")),
+        ("LIB-VER", env!("CARGO_PKG_VERSION")),
+    ] {
+        let mut command = redis::cmd("CLIENT");
+        command
+            .arg("SETINFO")
+            .arg(attribute)
+            .arg(value)
+            .write_packed_command(&mut hello);
+    }
+    let lost = |error| NodeError::io(NodeErrorKind::Unreachable, error);
+    stream.write_all(&hello).await.map_err(lost)?;
+
+    let mut replies = Vec::new();
+    let mut seen = 0;
+    while seen < required + 2 {
+        let chunk = &mut [0; 512];
+        let len = stream.read(chunk).await.map_err(lost)?;
+        if len == 0 || replies.len() > MAX_HELLO_BYTES {
+            return Err(lost(io::ErrorKind::UnexpectedEof.into()));
+        }
+        replies.extend_from_slice(chunk.get(..len).unwrap_or_default());
+        while let Some((reply, len)) = wire::decode(&replies)? {
+            match reply {
+                Reply::Error(text) if seen < required => return Err(NodeError::from_reply(text)),
+                _ => seen += 1,
+            }
+            replies.drain(..len);
+        }
+    }
+    Ok(())
+}
+
+/// Far above what four short replies take.
+const MAX_HELLO_BYTES: usize = 16 * 1024;

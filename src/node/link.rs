@@ -1,0 +1,400 @@
+//! A node's life: idle, connecting, up, down; and the order of what it is asked.
+//!
+//! The rule that everything rests on: what is offered first is written first,
+//! on one connection. So a release reaches the server behind its acquire, and a
+//! reply belongs to the oldest command that has none.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use super::{
+    conn::Conn,
+    connect::{self, DEAD_PEER_AFTER, Stream},
+    endpoint::Endpoint,
+    wire::{self, Answer, Ask},
+};
+use crate::{
+    node_error::{NodeError, NodeErrorKind},
+    protocol::{Backoff, Moment, NodeId},
+};
+
+/// The most commands on their way to one node. Far above what a round trip
+/// holds at the rate one connection reaches; it bounds memory, not speed.
+const MAX_IN_FLIGHT: usize = 8192;
+
+/// Delays between attempts to reconnect: from quick, since a restart takes
+/// moments, to rare enough to be nothing to a host that stays away.
+const RECONNECT: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
+
+/// Who asked: what to ask, and the number under which the asker knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) op: usize,
+    pub(crate) ask: Ask,
+}
+
+/// A command on offer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    pub(crate) ticket: Ticket,
+    /// When its asker stops waiting: unsent by then, it is dropped; unanswered
+    /// by then, the node owes.
+    pub(crate) give_up_at: Moment,
+    /// A release: it is sent to a node that owes, and waits for one that is
+    /// down. Anything else is refused there.
+    pub(crate) patient: bool,
+}
+
+/// How an order ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The node answered.
+    Answered(Answer),
+    /// It was never sent.
+    NotSent(NodeError),
+    /// It was sent, and the connection broke before the answer.
+    Lost(NodeError),
+}
+
+/// The end of an order.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) node: NodeId,
+    pub(crate) ticket: Ticket,
+    pub(crate) outcome: Outcome,
+    /// From the offer to the answer.
+    pub(crate) latency: Duration,
+}
+
+/// One Redis master.
+pub(crate) struct Node {
+    id: NodeId,
+    endpoint: Arc<Endpoint>,
+    link: Link,
+    /// Not yet handed to a connection, oldest first.
+    waiting: VecDeque<Waiting>,
+    /// No later than the first moment at which something in `waiting` expires.
+    sweep_at: Moment,
+    /// Handed to the connection and not answered, oldest first.
+    sent: VecDeque<Sent>,
+    backoff: Backoff,
+}
+
+enum Link {
+    /// Nothing was ever asked.
+    Idle,
+    /// `after` is why the last attempt failed: until this one succeeds, the
+    /// node counts as down.
+    Connecting {
+        attempt: Attempt,
+        after: Option<NodeError>,
+    },
+    /// `proven` by a first answer: a server that logs us in and then hangs up
+    /// must not be redialled at once for ever.
+    Up {
+        conn: Conn,
+        proven: bool,
+    },
+    Down {
+        cause: NodeError,
+        retry_at: Moment,
+    },
+}
+
+type Attempt = Pin<Box<dyn Future<Output = Result<Stream, NodeError>> + Send>>;
+
+struct Waiting {
+    order: Order,
+    offered_at: Moment,
+    command: Box<[u8]>,
+}
+
+struct Sent {
+    order: Order,
+    offered_at: Moment,
+}
+
+impl Node {
+    pub(crate) fn new(id: NodeId, endpoint: Arc<Endpoint>) -> Self {
+        Self {
+            id,
+            endpoint,
+            link: Link::Idle,
+            waiting: VecDeque::new(),
+            sweep_at: Moment::NEVER,
+            sent: VecDeque::new(),
+            backoff: RECONNECT,
+        }
+    }
+
+    /// Takes a command, to be sent behind all that it took before.
+    ///
+    /// # Errors
+    ///
+    /// Says why nothing will be sent: the node is down, owes an answer, or has
+    /// too much on its way. A patient order is always taken.
+    pub(crate) fn offer(
+        &mut self,
+        order: Order,
+        command: &[u8],
+        now: Moment,
+    ) -> Result<(), NodeError> {
+        if !order.patient {
+            self.willing(now)?;
+        }
+        match &mut self.link {
+            Link::Up { conn, .. } if self.waiting.is_empty() && self.sent.len() < MAX_IN_FLIGHT => {
+                conn.push(command);
+                self.sent.push_back(Sent {
+                    order,
+                    offered_at: now,
+                });
+            }
+            _ => {
+                self.sweep_at = self.sweep_at.min(order.give_up_at);
+                self.waiting.push_back(Waiting {
+                    order,
+                    offered_at: now,
+                    command: command.into(),
+                });
+            }
+        }
+        if matches!(self.link, Link::Idle) {
+            self.reconnect(None);
+        }
+        Ok(())
+    }
+
+    /// Drives the connection: connects, writes, reads. What ended is appended
+    /// to `events`.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        draw: &mut dyn FnMut() -> u64,
+        events: &mut Vec<Event>,
+    ) {
+        if self.sweep_at <= now {
+            self.sweep(now, events);
+        }
+        if let Link::Down { cause, retry_at } = &self.link
+            && *retry_at <= now
+        {
+            let cause = cause.clone();
+            self.reconnect(Some(cause));
+        }
+        if self.abandon_at() <= now {
+            let silence = NodeError::waited(NodeErrorKind::ConnectionLost, DEAD_PEER_AFTER);
+            self.lose(silence, now, draw, events);
+        }
+        self.poll_connect(cx, now, draw, events);
+        if let Err(error) = self.poll_conn(cx, now, events) {
+            self.lose(error, now, draw, events);
+            // The new attempt must be polled once to be woken by it.
+            self.poll_connect(cx, now, draw, events);
+        }
+    }
+
+    /// When to poll although nothing happened.
+    pub(crate) fn poll_timeout(&self) -> Moment {
+        let retry_at = match &self.link {
+            Link::Down { retry_at, .. } => *retry_at,
+            _ => Moment::NEVER,
+        };
+        self.sweep_at.min(retry_at).min(self.abandon_at())
+    }
+
+    fn willing(&self, now: Moment) -> Result<(), NodeError> {
+        match &self.link {
+            Link::Down { cause, .. }
+            | Link::Connecting {
+                after: Some(cause), ..
+            } => {
+                return Err(cause.clone());
+            }
+            _ => {}
+        }
+        if let Some(oldest) = self
+            .sent
+            .front()
+            .filter(|sent| sent.order.give_up_at <= now)
+        {
+            let waited = now.since(oldest.offered_at);
+            return Err(NodeError::waited(NodeErrorKind::Owing, waited));
+        }
+        if self.sent.len().saturating_add(self.waiting.len()) >= MAX_IN_FLIGHT {
+            return Err(NodeError::new(NodeErrorKind::Overloaded));
+        }
+        Ok(())
+    }
+
+    /// When a connection that owes an answer is given up. Not sooner: while it
+    /// lives, releases stay behind the acquires that hang in it.
+    fn abandon_at(&self) -> Moment {
+        self.sent.front().map_or(Moment::NEVER, |oldest| {
+            oldest.offered_at.after(DEAD_PEER_AFTER)
+        })
+    }
+
+    fn reconnect(&mut self, after: Option<NodeError>) {
+        let attempt = Box::pin(connect::connect(Arc::clone(&self.endpoint)));
+        self.link = Link::Connecting { attempt, after };
+    }
+
+    fn poll_connect(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        draw: &mut dyn FnMut() -> u64,
+        events: &mut Vec<Event>,
+    ) {
+        let Link::Connecting { attempt, after } = &mut self.link else {
+            return;
+        };
+        let Poll::Ready(outcome) = attempt.as_mut().poll(cx) else {
+            return;
+        };
+        let node = self.endpoint.label();
+        match outcome {
+            Ok(stream) => {
+                tracing::info!(%node, "connected");
+                self.link = Link::Up {
+                    conn: Conn::new(stream),
+                    proven: false,
+                };
+            }
+            Err(cause) => {
+                if after.is_none() {
+                    tracing::warn!(%node, error = %cause, "node is down, trying again in the background");
+                }
+                self.stay_down(cause, now, draw, events);
+            }
+        }
+    }
+
+    fn poll_conn(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        events: &mut Vec<Event>,
+    ) -> Result<(), NodeError> {
+        let Link::Up { conn, proven } = &mut self.link else {
+            return Ok(());
+        };
+        conn.poll_read(cx, |reply| {
+            let Some(Sent { order, offered_at }) = self.sent.pop_front() else {
+                return Err(NodeError::new(NodeErrorKind::Protocol));
+            };
+            *proven = true;
+            self.backoff = RECONNECT;
+            events.push(Event {
+                node: self.id,
+                ticket: order.ticket,
+                outcome: Outcome::Answered(wire::interpret(order.ticket.ask, reply)),
+                latency: now.since(offered_at),
+            });
+            Ok(())
+        })?;
+        while self.sent.len() < MAX_IN_FLIGHT
+            && let Some(Waiting {
+                order,
+                offered_at,
+                command,
+            }) = self.waiting.pop_front()
+        {
+            conn.push(&command);
+            self.sent.push_back(Sent { order, offered_at });
+        }
+        conn.poll_write(cx)
+    }
+
+    /// Drops the connection and all that was on its way, and starts anew.
+    fn lose(
+        &mut self,
+        error: NodeError,
+        now: Moment,
+        draw: &mut dyn FnMut() -> u64,
+        events: &mut Vec<Event>,
+    ) {
+        tracing::warn!(node = %self.endpoint.label(), %error, "connection lost");
+        for Sent { order, offered_at } in self.sent.drain(..) {
+            events.push(Event {
+                node: self.id,
+                ticket: order.ticket,
+                outcome: Outcome::Lost(error.clone()),
+                latency: now.since(offered_at),
+            });
+        }
+        if matches!(self.link, Link::Up { proven: true, .. }) {
+            self.reconnect(None);
+        } else {
+            self.stay_down(error, now, draw, events);
+        }
+    }
+
+    fn stay_down(
+        &mut self,
+        cause: NodeError,
+        now: Moment,
+        draw: &mut dyn FnMut() -> u64,
+        events: &mut Vec<Event>,
+    ) {
+        let retry_at = now.after(self.backoff.next_delay(draw()));
+        self.drop_waiting(&cause, now, events, |order| !order.patient);
+        self.link = Link::Down { cause, retry_at };
+    }
+
+    /// Drops what nobody waits for any more.
+    fn sweep(&mut self, now: Moment, events: &mut Vec<Event>) {
+        let cause = NodeError::new(match self.link {
+            Link::Up { .. } => NodeErrorKind::Overloaded,
+            _ => NodeErrorKind::Unreachable,
+        });
+        self.drop_waiting(&cause, now, events, |order| order.give_up_at <= now);
+    }
+
+    fn drop_waiting(
+        &mut self,
+        cause: &NodeError,
+        now: Moment,
+        events: &mut Vec<Event>,
+        doomed: impl Fn(&Order) -> bool,
+    ) {
+        let mut sweep_at = Moment::NEVER;
+        self.waiting.retain(
+            |Waiting {
+                 order, offered_at, ..
+             }| {
+                if !doomed(order) {
+                    sweep_at = sweep_at.min(order.give_up_at);
+                    return true;
+                }
+                events.push(Event {
+                    node: self.id,
+                    ticket: order.ticket,
+                    outcome: Outcome::NotSent(cause.clone()),
+                    latency: now.since(*offered_at),
+                });
+                false
+            },
+        );
+        self.sweep_at = sweep_at;
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("endpoint", &self.endpoint)
+            .field("waiting", &self.waiting.len())
+            .field("sent", &self.sent.len())
+            .finish_non_exhaustive()
+    }
+}

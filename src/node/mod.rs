@@ -1,0 +1,16 @@
+//! One Redis master: its connection, what is on its way to it, what it owes.
+//!
+//! A node takes commands in order and gives their answers in order. It decides
+//! when to connect, when to stop sending, and when a connection is given up; it
+//! never decides what an answer means for a lock, never retries a command, and
+//! spawns nothing: it lives by being polled.
+
+mod conn;
+mod connect;
+mod endpoint;
+mod link;
+mod wire;
+
+pub(crate) use endpoint::Endpoint;
+pub(crate) use link::{Event, Node, Order, Outcome, Ticket};
+pub(crate) use wire::{Answer, Ask, encode};

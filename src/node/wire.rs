@@ -1,0 +1,188 @@
+//! RESP: what is asked of a node, and what its reply means for the asker.
+//!
+//! Commands are encoded by redis-rs and replies parsed by redis-protocol; what
+//! is here is only which commands there are and how to read their answers. It
+//! does no I/O.
+
+use std::{sync::LazyLock, time::Duration};
+
+use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
+
+use crate::{
+    node_error::{NodeError, NodeErrorKind},
+    protocol::Ttl,
+};
+
+/// What can be asked of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Set the key if it is free.
+    Set,
+    /// Lengthen the key's life if it is ours.
+    Extend,
+    /// Delete the key if it is ours.
+    Release,
+    /// How long does the key still live, whoever's it is?
+    Remaining,
+}
+
+/// What a node said, in the terms of the request.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Set, lengthened or deleted.
+    Granted,
+    /// Another's value is there, or ours is not.
+    Refused,
+    /// The key's remaining life.
+    Remaining(Duration),
+    /// The server does not have the script: ask again with its text.
+    NoScript,
+    /// An error; [`NodeError::surely_had_no_effect`] says what it means.
+    Failed(NodeError),
+}
+
+const RELEASE: &str = include_str!("release.lua");
+const EXTEND: &str = include_str!("extend.lua");
+static RELEASE_SHA1: LazyLock<String> = LazyLock::new(|| sha1(RELEASE));
+static EXTEND_SHA1: LazyLock<String> = LazyLock::new(|| sha1(EXTEND));
+
+fn sha1(script: &str) -> String {
+    redis::Script::new(script).get_hash().to_owned()
+}
+
+/// Appends the command for `ask` to `out`. With `whole_script` a script goes
+/// as its text, which also makes the server keep it; otherwise as its hash.
+pub(crate) fn encode(
+    out: &mut Vec<u8>,
+    ask: Ask,
+    whole_script: bool,
+    key: &[u8],
+    token: &[u8],
+    ttl: Ttl,
+) {
+    let script = |text: &str, hash: &str| match whole_script {
+        true => redis::cmd("EVAL").arg(text).arg(1).take(),
+        false => redis::cmd("EVALSHA").arg(hash).arg(1).take(),
+    };
+    let ttl = ttl.as_millis();
+    match ask {
+        Ask::Set => redis::cmd("SET")
+            .arg(key)
+            .arg(token)
+            .arg("NX")
+            .arg("PX")
+            .arg(ttl)
+            .take(),
+        Ask::Extend => script(EXTEND, &EXTEND_SHA1)
+            .arg(key)
+            .arg(token)
+            .arg(ttl)
+            .take(),
+        Ask::Release => script(RELEASE, &RELEASE_SHA1).arg(key).arg(token).take(),
+        Ask::Remaining => redis::cmd("PTTL").arg(key).take(),
+    }
+    .write_packed_command(out);
+}
+
+/// One reply, borrowed from the buffer it came in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply<'a> {
+    Ok,
+    Nil,
+    Int(i64),
+    Error(&'a str),
+    Other,
+}
+
+/// Takes one reply off the front of `buffer`: the reply and its length, `None`
+/// if it has not all arrived.
+pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, NodeError> {
+    let garbage = || NodeError::new(NodeErrorKind::Protocol);
+    // Nothing that is asked is answered by an array; and a parser that
+    // recurses must not be fed a hostile one.
+    if buffer.first() == Some(&b'*') {
+        return Err(garbage());
+    }
+    let Some((frame, len)) = decode_range(buffer).map_err(|_| garbage())? else {
+        return Ok(None);
+    };
+    let bytes = |(start, end): (usize, usize)| buffer.get(start..end).unwrap_or_default();
+    let reply = match frame {
+        RangeFrame::SimpleString(range) if bytes(range) == b"OK" => Reply::Ok,
+        RangeFrame::Null => Reply::Nil,
+        RangeFrame::Integer(value) => Reply::Int(value),
+        RangeFrame::Error(range) => Reply::Error(str::from_utf8(bytes(range)).unwrap_or("")),
+        _ => Reply::Other,
+    };
+    Ok(Some((reply, len)))
+}
+
+/// What `reply` means to who asked `ask`.
+pub(super) fn interpret(ask: Ask, reply: &Reply<'_>) -> Answer {
+    match (ask, reply) {
+        (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
+        (_, Reply::Error(text)) => Answer::Failed(NodeError::from_reply(text)),
+        (Ask::Set, Reply::Ok) | (Ask::Extend | Ask::Release, Reply::Int(1)) => Answer::Granted,
+        (Ask::Set, Reply::Nil) | (Ask::Extend | Ask::Release, Reply::Int(0 | -1)) => {
+            Answer::Refused
+        }
+        // -1: it never expires, so it is no lock. -2: it is gone by now.
+        (Ask::Remaining, Reply::Int(-1)) => {
+            Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey))
+        }
+        (Ask::Remaining, Reply::Int(left)) => {
+            Answer::Remaining(Duration::from_millis(u64::try_from(*left).unwrap_or(0)))
+        }
+        _ => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unfenced_acquire_is_the_plain_command_other_libraries_send() {
+        let mut out = Vec::new();
+        let ttl = Ttl::from_duration(Duration::from_secs(30));
+        encode(&mut out, Ask::Set, false, b"k\0", b"t", ttl);
+        let text =
+            "*6\r\n$3\r\nSET\r\n$2\r\nk\0\r\n$1\r\nt\r\n$2\r\nNX\r\n$2\r\nPX\r\n$5\r\n30000\r\n";
+        assert_eq!(out, text.as_bytes());
+    }
+
+    #[test]
+    fn replies_are_taken_one_at_a_time_and_whole() {
+        let stream = b"+OK\r\n$-1\r\n:-1\r\n-NOSCRIPT No\r\n$2\r\nhi\r\n";
+        let mut rest = &stream[..];
+        let mut seen = Vec::new();
+        while let Some((reply, len)) = decode(rest).unwrap() {
+            seen.push(reply);
+            rest = &rest[len..];
+        }
+        let error = Reply::Error("NOSCRIPT No");
+        assert_eq!(
+            seen,
+            [Reply::Ok, Reply::Nil, Reply::Int(-1), error, Reply::Other]
+        );
+        for cut in 0..5 {
+            assert_eq!(decode(&stream[..cut]).unwrap(), None, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn garbage_is_an_error_and_never_a_vote() {
+        assert!(decode(b"HTTP/1.1 400 Bad Request\r\n").is_err());
+        assert!(decode(&b"*1\r\n".repeat(100_000)).is_err());
+        assert_eq!(decode(b"$4611686018427387904\r\n").unwrap_or(None), None);
+        for ask in [Ask::Set, Ask::Extend, Ask::Release, Ask::Remaining] {
+            for reply in [Reply::Other, Reply::Error("ERR ?"), Reply::Error("")] {
+                let answer = interpret(ask, &reply);
+                let Answer::Failed(error) = answer else {
+                    panic!("{ask:?} {reply:?}: {answer:?}")
+                };
+                assert!(!error.surely_had_no_effect(), "{ask:?} {reply:?}");
+            }
+        }
+    }
+}

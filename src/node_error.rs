@@ -1,0 +1,246 @@
+//! What went wrong at one node, and what to change there.
+//!
+//! Made from what a connection did or from a server's error reply. Of a reply
+//! it keeps the code alone: the rest of the text may echo what was sent.
+
+use std::{error, fmt, io, sync::Arc, time::Duration};
+
+/// Why one node's answer did not count.
+#[derive(Clone, Debug)]
+pub struct NodeError {
+    kind: NodeErrorKind,
+    code: Option<Box<str>>,
+    waited: Option<Duration>,
+    source: Option<Arc<io::Error>>,
+}
+
+/// What went wrong at a node, by what to change there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NodeErrorKind {
+    /// No connection could be made: refused, unreachable, unknown host.
+    Unreachable,
+    /// The node did not answer within the node timeout. It may have done what
+    /// was asked, so it is released as if it had.
+    Timeout,
+    /// Nothing was sent: the node still owes the answer to an earlier request.
+    Owing,
+    /// The connection broke before the answer came.
+    ConnectionLost,
+    /// Nothing was sent: too much is on its way to this node already.
+    Overloaded,
+    /// The server wants a password (`NOAUTH`).
+    AuthRequired,
+    /// User or password were refused (`WRONGPASS`).
+    AuthFailed,
+    /// The server's ACL forbids a command or the key (`NOPERM`).
+    NotPermitted,
+    /// The server is a replica (`READONLY`).
+    ReadOnly,
+    /// The server is out of memory and evicts nothing (`OOM`).
+    OutOfMemory,
+    /// The server is loading its data (`LOADING`).
+    Loading,
+    /// A script of someone else's blocks the server (`BUSY`).
+    ScriptBusy,
+    /// The server refuses writes: it can't persist (`MISCONF`), lacks replicas
+    /// (`NOREPLICAS`), or has lost its master (`MASTERDOWN`).
+    WritesRefused,
+    /// The server belongs to a cluster that wants the key elsewhere.
+    Clustered,
+    /// Something that is no lock is at the key: it has no expiry, or another
+    /// type (`WRONGTYPE`).
+    ForeignKey,
+    /// The server does not know a command that is needed.
+    Unsupported,
+    /// The server answered something else.
+    Server,
+    /// What came back is not a Redis server's answer.
+    Protocol,
+}
+
+impl NodeError {
+    pub(crate) fn new(kind: NodeErrorKind) -> Self {
+        Self {
+            kind,
+            code: None,
+            waited: None,
+            source: None,
+        }
+    }
+
+    pub(crate) fn io(kind: NodeErrorKind, source: io::Error) -> Self {
+        Self {
+            source: Some(Arc::new(source)),
+            ..Self::new(kind)
+        }
+    }
+
+    pub(crate) fn waited(kind: NodeErrorKind, waited: Duration) -> Self {
+        Self {
+            waited: Some(waited),
+            ..Self::new(kind)
+        }
+    }
+
+    /// Reads a server's error reply: the code decides, the text is dropped.
+    pub(crate) fn from_reply(text: &str) -> Self {
+        use NodeErrorKind as K;
+        // Before Redis 7, an error inside a script came wrapped as
+        // `ERR Error running script (..): @user_script:3: OOM ..`.
+        let inner = text
+            .split_once("@user_script:")
+            .and_then(|(_, rest)| rest.split_once(": "));
+        let text = inner.map_or(text, |(_, inner)| inner.trim_start_matches('-'));
+        let code = text.split_ascii_whitespace().next().unwrap_or("");
+        let kind = match code {
+            "NOAUTH" => K::AuthRequired,
+            "WRONGPASS" => K::AuthFailed,
+            "NOPERM" => K::NotPermitted,
+            "READONLY" => K::ReadOnly,
+            "OOM" => K::OutOfMemory,
+            "LOADING" => K::Loading,
+            "BUSY" => K::ScriptBusy,
+            "MISCONF" | "NOREPLICAS" | "MASTERDOWN" => K::WritesRefused,
+            "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" | "TRYAGAIN" => K::Clustered,
+            "WRONGTYPE" => K::ForeignKey,
+            "ERR" if text.starts_with("ERR unknown command") => K::Unsupported,
+            _ => K::Server,
+        };
+        let is_code = !code.is_empty()
+            && code.len() <= 32
+            && code
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        Self {
+            code: is_code.then(|| code.into()),
+            ..Self::new(kind)
+        }
+    }
+
+    /// What went wrong, by what to change.
+    #[must_use]
+    pub fn kind(&self) -> NodeErrorKind {
+        self.kind
+    }
+
+    /// The code of the server's error reply, such as `READONLY`.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// Whether time alone may cure it; if not, someone has to change the
+    /// server or the client's configuration.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        use NodeErrorKind as K;
+        !matches!(
+            self.kind,
+            K::AuthRequired | K::AuthFailed | K::NotPermitted | K::Unsupported | K::ForeignKey
+        )
+    }
+
+    /// Whether a request that got this answer surely had no effect. Unclear
+    /// replies count as "may have": a proxy can time out and answer for a
+    /// server that goes on.
+    pub(crate) fn surely_had_no_effect(&self) -> bool {
+        use NodeErrorKind as K;
+        !matches!(
+            self.kind,
+            K::Timeout | K::ConnectionLost | K::Server | K::Protocol
+        )
+    }
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use NodeErrorKind as K;
+        f.write_str(match self.kind {
+            K::Unreachable => "no connection",
+            K::Timeout => "no answer",
+            K::Owing => "not asked, it owes an answer",
+            K::ConnectionLost => "the connection broke",
+            K::Overloaded => "not asked, too many requests are on their way to it",
+            K::AuthRequired => "wants a password: put it in the node's URL",
+            K::AuthFailed => "refused the user or password in the node's URL",
+            K::NotPermitted => {
+                "its ACL forbids this user the key or a command: allow +set +get +del +pexpire \
+                 +pttl +eval +evalsha on the lock keys"
+            }
+            K::ReadOnly => "is a replica: list masters only",
+            K::OutOfMemory => "is out of memory: raise maxmemory or free some",
+            K::Loading => "is still loading its data",
+            K::ScriptBusy => "is blocked by a script: SCRIPT KILL ends it",
+            K::WritesRefused => "refuses writes: see its log",
+            K::Clustered => "is part of a cluster: list independent masters",
+            K::ForeignKey => {
+                "something that is not a lock is at this key: choose another key or prefix"
+            }
+            K::Unsupported => "does not know a command that is needed: Redis 2.6.12 or later is",
+            K::Server => "answered an error",
+            K::Protocol => "does not speak the Redis protocol: check host and port",
+        })?;
+        if let Some(waited) = self.waited {
+            write!(f, " in {waited:?}")?;
+        }
+        if let Some(code) = &self.code {
+            write!(f, " ({code})")?;
+        }
+        match &self.source {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl error::Error for NodeError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_text_is_read_by_its_code_and_dropped() {
+        for (text, kind) in [
+            (
+                "NOAUTH Authentication required.",
+                NodeErrorKind::AuthRequired,
+            ),
+            (
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                NodeErrorKind::OutOfMemory,
+            ),
+            (
+                "ERR unknown command 'DELIFEQ', with args: 's3cret'",
+                NodeErrorKind::Unsupported,
+            ),
+            (
+                "ERR Error running script (call to f_6b1b): @user_script:3: WRONGTYPE s3cret",
+                NodeErrorKind::ForeignKey,
+            ),
+            ("ERR s3cret", NodeErrorKind::Server),
+            ("s3cret", NodeErrorKind::Server),
+            ("", NodeErrorKind::Server),
+        ] {
+            let error = NodeError::from_reply(text);
+            assert_eq!(error.kind(), kind, "{text}");
+            assert!(
+                !format!("{error} {error:?}").contains("s3cret"),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_known_refusal_is_surely_without_effect() {
+        assert!(NodeError::from_reply("READONLY You can't write").surely_had_no_effect());
+        assert!(!NodeError::from_reply("ERR upstream timed out").surely_had_no_effect());
+        assert!(!NodeError::new(NodeErrorKind::Timeout).surely_had_no_effect());
+        assert!(NodeError::new(NodeErrorKind::Owing).surely_had_no_effect());
+    }
+}

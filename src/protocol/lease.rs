@@ -1,0 +1,180 @@
+//! How long a lock is held: ttl, drift, deadline. The only duration arithmetic.
+//!
+//! The clock is read before the first byte is sent, so every delay between
+//! there and the verdict shortens what the client believes it holds and never
+//! what the servers grant. All of it is saturating integer arithmetic.
+
+use std::time::Duration;
+
+/// A point on the client's clock: nanoseconds since an epoch of the clock's
+/// own. A `u64` reaches 584 years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    /// Before everything: as a deadline, one that has passed.
+    pub(crate) const PAST: Self = Self(0);
+    /// After everything: as a deadline, one that never comes.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    pub(crate) const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// This moment and `span` more, or [`Self::NEVER`].
+    #[must_use]
+    pub(crate) fn after(self, span: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
+
+    /// The time from `earlier` to here; zero where `earlier` is later.
+    pub(crate) const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A time to live, in the whole milliseconds that Redis counts in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ttl(u64);
+
+impl Ttl {
+    /// The shortest ttl that is not refused. Under it, drift (2 ms) and one
+    /// round trip leave nothing to hold.
+    pub(crate) const MIN: Self = Self(10);
+
+    pub(crate) const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// `span` in whole milliseconds, rounded down: never more than was asked.
+    pub(crate) fn from_duration(span: Duration) -> Self {
+        Self(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn as_duration(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+/// What clocks may disagree about: a share of the ttl for their rates, and
+/// 2 ms for the millisecond granularity of a server's expiry. The Redlock
+/// page's own formula is 1 % + 2 ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Drift {
+    per_mille: u32,
+}
+
+impl Drift {
+    pub(crate) const DEFAULT_PER_MILLE: u32 = 10;
+    /// The share that leaves no validity at all.
+    pub(crate) const LIMIT_PER_MILLE: u32 = 1000;
+    const GRANULARITY: Duration = Duration::from_millis(2);
+
+    /// `None` from [`Self::LIMIT_PER_MILLE`] on.
+    pub(crate) fn per_mille(per_mille: u32) -> Option<Self> {
+        (per_mille < Self::LIMIT_PER_MILLE).then_some(Self { per_mille })
+    }
+
+    /// What to take off a lease of `span`, rounded up to the nanosecond.
+    pub(crate) fn of(self, span: Duration) -> Duration {
+        let nanos = span
+            .as_nanos()
+            .saturating_mul(u128::from(self.per_mille))
+            .div_ceil(1000);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+            .saturating_add(Self::GRANULARITY)
+    }
+}
+
+/// What a round, once won, gives: from when the clock was read to `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    /// The holder's own deadline: `start + ttl - drift`.
+    pub(crate) until: Moment,
+    /// No server can still hold the key then: every request of the round was
+    /// given up by `start + timeout`, and lives for the ttl, on a slow clock.
+    pub(crate) gone_by: Moment,
+}
+
+impl Lease {
+    /// The lease of a round that reads the clock at `start` and gives each
+    /// node `timeout` to answer.
+    pub(crate) fn new(start: Moment, ttl: Ttl, drift: Drift, timeout: Duration) -> Self {
+        let ttl = ttl.as_duration();
+        let drift = drift.of(ttl);
+        Self {
+            until: start.after(ttl.saturating_sub(drift)),
+            gone_by: start.after(timeout).after(ttl).after(drift),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Moment = Moment::from_nanos(1_000_000_000);
+    const TIMEOUT: Duration = Duration::from_millis(200);
+
+    fn drift() -> Drift {
+        Drift::per_mille(Drift::DEFAULT_PER_MILLE).unwrap()
+    }
+
+    #[test]
+    fn the_deadline_is_start_plus_ttl_minus_one_percent_and_two_milliseconds() {
+        let ttl = Ttl::from_duration(Duration::from_secs(10));
+        let lease = Lease::new(START, ttl, drift(), TIMEOUT);
+        assert_eq!(
+            lease.until.since(START),
+            Duration::from_millis(10_000 - 100 - 2)
+        );
+        assert_eq!(
+            lease.gone_by.since(START),
+            Duration::from_millis(200 + 10_000 + 102)
+        );
+    }
+
+    #[test]
+    fn a_ttl_no_longer_than_its_drift_leaves_nothing() {
+        for millis in 0..=2 {
+            let ttl = Ttl::from_duration(Duration::from_millis(millis));
+            assert_eq!(Lease::new(START, ttl, drift(), TIMEOUT).until, START);
+        }
+    }
+
+    #[test]
+    fn nothing_overflows() {
+        let ttl = Ttl::from_duration(Duration::MAX);
+        let lease = Lease::new(
+            Moment::NEVER,
+            ttl,
+            Drift::per_mille(999).unwrap(),
+            Duration::MAX,
+        );
+        assert_eq!(lease.until, Moment::NEVER);
+        assert_eq!(lease.gone_by, Moment::NEVER);
+        assert_eq!(Moment::PAST.since(Moment::NEVER), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_ttl_is_rounded_down_and_drift_up() {
+        assert_eq!(
+            Ttl::from_duration(Duration::from_micros(10_999)).as_millis(),
+            10
+        );
+        let drift = drift().of(Duration::from_nanos(1));
+        assert_eq!(drift, Duration::from_nanos(2_000_001));
+        assert!(Drift::per_mille(Drift::LIMIT_PER_MILLE).is_none());
+    }
+}

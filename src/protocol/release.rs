@@ -1,0 +1,188 @@
+//! Counts the answers to a release: enough to tell the caller, and which nodes
+//! still owe one.
+//!
+//! A release asks only nodes that may hold the key. It is answered for the
+//! caller when a majority of answers is in, or all that can come; what is still
+//! owed after that is somebody else's patience, not the caller's.
+
+use super::{NodeId, NodeSet, Quorum, Vote};
+
+/// How a release ended, for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReleaseVerdict {
+    /// A majority of the nodes is known not to hold the key any more.
+    Released,
+    /// Fewer nodes than a quorum still had the key: the lock had ended before.
+    AlreadyExpired,
+    /// Too few nodes answered to know.
+    Unconfirmed,
+}
+
+/// One release over the nodes of a configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Release {
+    quorum: Quorum,
+    asked: NodeSet,
+    deleted: NodeSet,
+    absent: NodeSet,
+    failed: NodeSet,
+    verdict: Option<ReleaseVerdict>,
+}
+
+impl Release {
+    /// A release of a key that only the nodes in `asked` may hold.
+    pub(crate) const fn new(quorum: Quorum, asked: NodeSet) -> Self {
+        Self {
+            quorum,
+            asked,
+            deleted: NodeSet::EMPTY,
+            absent: NodeSet::EMPTY,
+            failed: NodeSet::EMPTY,
+            verdict: None,
+        }
+    }
+
+    /// Counts a node's answer: [`Vote::Granted`] for "deleted",
+    /// [`Vote::Refused`] for "not there". A node that failed may still answer
+    /// later; a definite answer stands.
+    pub(crate) fn handle_vote(&mut self, node: NodeId, vote: Vote) {
+        if !self.owed().contains(node) {
+            return;
+        }
+        match vote {
+            Vote::Granted => self.deleted.insert(node),
+            Vote::Refused => self.absent.insert(node),
+            Vote::Failed | Vote::Unknown => self.failed.insert(node),
+        }
+        let answers = self.deleted.union(self.absent);
+        let enough = answers.len() >= self.quorum.votes();
+        if enough || answers.union(self.failed) == self.asked {
+            self.decide();
+        }
+    }
+
+    /// Ends the caller's wait.
+    pub(crate) fn handle_timeout(&mut self) {
+        self.decide();
+    }
+
+    /// The outcome for the caller, fixed once it is there.
+    #[must_use]
+    pub(crate) const fn verdict(&self) -> Option<ReleaseVerdict> {
+        self.verdict
+    }
+
+    /// Nodes that may still hold the key.
+    #[must_use]
+    pub(crate) const fn owed(&self) -> NodeSet {
+        self.asked.minus(self.deleted).minus(self.absent)
+    }
+
+    pub(crate) const fn deleted(&self) -> NodeSet {
+        self.deleted
+    }
+
+    pub(crate) const fn absent(&self) -> NodeSet {
+        self.absent
+    }
+
+    fn decide(&mut self) {
+        if self.verdict.is_some() {
+            return;
+        }
+        let still_had_it = self.deleted.union(self.owed()).len();
+        let free = self.quorum.nodes().saturating_sub(self.owed().len());
+        self.verdict = Some(if still_had_it < self.quorum.votes() {
+            ReleaseVerdict::AlreadyExpired
+        } else if free >= self.quorum.votes() {
+            ReleaseVerdict::Released
+        } else {
+            ReleaseVerdict::Unconfirmed
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(nodes: usize, asked: usize, votes: &[Vote]) -> Release {
+        let quorum = Quorum::new(nodes, Quorum::majority(nodes)).unwrap();
+        let mut release = Release::new(quorum, NodeSet::first(asked));
+        for (node, vote) in NodeId::all(nodes).zip(votes) {
+            release.handle_vote(node, *vote);
+        }
+        release
+    }
+
+    #[test]
+    fn a_majority_of_answers_is_enough() {
+        use ReleaseVerdict::{AlreadyExpired, Released};
+        use Vote::{Granted as D, Refused as A};
+        for (votes, verdict) in [
+            (&[D, D][..], None),
+            (&[D, D, D], Some(Released)),
+            (&[D, A, D], Some(Released)),
+            (&[D, A, A], Some(Released)),
+            (&[A, A, A], Some(AlreadyExpired)),
+        ] {
+            assert_eq!(release(5, 5, votes).verdict(), verdict, "{votes:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_verdict_says_is_true_whatever_the_nodes_answer() {
+        for nodes in 1..=5usize {
+            for asked in 1..=nodes {
+                for mut code in 0..4u32.pow(u32::try_from(asked).unwrap()) {
+                    let votes: Vec<_> = (0..asked)
+                        .map(|_| {
+                            let vote = [Vote::Granted, Vote::Refused, Vote::Failed, Vote::Unknown]
+                                [code as usize % 4];
+                            code /= 4;
+                            vote
+                        })
+                        .collect();
+                    let done = release(nodes, asked, &votes);
+                    let count = |wanted| votes.iter().filter(|v| **v == wanted).count();
+                    let majority = Quorum::majority(nodes);
+                    let silent = asked - count(Vote::Granted) - count(Vote::Refused);
+                    match done.verdict().unwrap() {
+                        ReleaseVerdict::AlreadyExpired => {
+                            assert!(count(Vote::Granted) + silent < majority, "{votes:?}");
+                        }
+                        ReleaseVerdict::Released => {
+                            assert!(nodes - silent >= majority, "{votes:?}");
+                        }
+                        ReleaseVerdict::Unconfirmed => {
+                            assert!(nodes - silent < majority, "{votes:?}");
+                        }
+                    }
+                    assert_eq!(done.owed().len(), silent);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_that_failed_still_owes_and_may_answer_later() {
+        let mut release = release(3, 3, &[Vote::Unknown, Vote::Unknown, Vote::Failed]);
+        assert_eq!(release.verdict(), Some(ReleaseVerdict::Unconfirmed));
+        for node in NodeId::all(3) {
+            release.handle_vote(node, Vote::Granted);
+        }
+        assert!(release.owed().is_empty());
+        assert_eq!(
+            release.verdict(),
+            Some(ReleaseVerdict::Unconfirmed),
+            "and it stays so"
+        );
+    }
+
+    #[test]
+    fn nobody_asked_is_released_at_once_by_the_timeout() {
+        let mut release = release(3, 0, &[]);
+        release.handle_timeout();
+        assert_eq!(release.verdict(), Some(ReleaseVerdict::AlreadyExpired));
+    }
+}

@@ -1,0 +1,160 @@
+//! One vote count: from "all nodes were asked" to a verdict that never changes.
+//!
+//! The same count serves acquire, extend and release. It decides as soon as the
+//! answers that are still missing cannot change the outcome: held at the
+//! quorum-th grant, lost when too few can still grant. It never sends anything
+//! and never waits; a verdict is not the end of the caller's duties, since
+//! [`Round::suspects`] may hold the key after a loss and must be released.
+
+use super::{Moment, NodeId, NodeSet, Quorum};
+
+/// What one node said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vote {
+    /// It did what was asked.
+    Granted,
+    /// Another's value is there, or ours is not: a plain "no".
+    Refused,
+    /// It surely did not do it, and not because of another client: an error
+    /// reply, or the request was never sent.
+    Failed,
+    /// It may have done it: timed out, or the connection broke. Never a "no".
+    Unknown,
+}
+
+/// How a round ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// A quorum granted in time.
+    Held,
+    /// No quorum, or too late.
+    Lost(Loss),
+}
+
+/// Why a round was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Without the refusals it could have been won.
+    Contended,
+    /// Failures alone made a quorum impossible.
+    NoQuorum,
+    /// A quorum granted, but when no validity was left.
+    Expired,
+}
+
+/// One vote count over the nodes of a configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Round {
+    quorum: Quorum,
+    valid_until: Moment,
+    give_up_at: Moment,
+    granted: NodeSet,
+    refused: NodeSet,
+    failed: NodeSet,
+    unknown: NodeSet,
+    verdict: Option<Verdict>,
+}
+
+impl Round {
+    /// A round that must reach its quorum before `valid_until`, and waits for
+    /// answers until `give_up_at`.
+    pub(crate) const fn new(quorum: Quorum, valid_until: Moment, give_up_at: Moment) -> Self {
+        Self {
+            quorum,
+            valid_until,
+            give_up_at,
+            granted: NodeSet::EMPTY,
+            refused: NodeSet::EMPTY,
+            failed: NodeSet::EMPTY,
+            unknown: NodeSet::EMPTY,
+            verdict: None,
+        }
+    }
+
+    /// Counts `vote`. A node's first definite answer stands: it may settle an
+    /// earlier [`Vote::Unknown`], nothing else. After the verdict a vote still
+    /// says who is a suspect, and changes nothing more.
+    pub(crate) fn handle_vote(&mut self, node: NodeId, vote: Vote, now: Moment) {
+        let definite = self.granted.union(self.refused).union(self.failed);
+        if node.index() >= self.quorum.nodes() || definite.contains(node) {
+            return;
+        }
+        self.unknown.remove(node);
+        match vote {
+            Vote::Granted => self.granted.insert(node),
+            Vote::Refused => self.refused.insert(node),
+            Vote::Failed => self.failed.insert(node),
+            Vote::Unknown => self.unknown.insert(node),
+        }
+        self.decide(now);
+    }
+
+    /// Ends the wait for answers when `now` is past the round's timeout.
+    pub(crate) fn handle_timeout(&mut self, now: Moment) {
+        if now < self.give_up_at {
+            return;
+        }
+        self.unknown = self.unknown.union(self.outstanding());
+        self.decide(now);
+    }
+
+    /// When to call [`Self::handle_timeout`]; `None` once nothing is awaited.
+    #[must_use]
+    pub(crate) fn poll_timeout(&self) -> Option<Moment> {
+        (self.verdict.is_none() && !self.outstanding().is_empty()).then_some(self.give_up_at)
+    }
+
+    /// The outcome, fixed once it is there.
+    #[must_use]
+    pub(crate) const fn verdict(&self) -> Option<Verdict> {
+        self.verdict
+    }
+
+    /// Nodes that may have done what was asked: all but those that said no and
+    /// those that surely failed. After a loss, each of them must be released.
+    #[must_use]
+    pub(crate) fn suspects(&self) -> NodeSet {
+        NodeSet::first(self.quorum.nodes())
+            .minus(self.refused)
+            .minus(self.failed)
+    }
+
+    pub(crate) const fn granted(&self) -> NodeSet {
+        self.granted
+    }
+
+    pub(crate) const fn refused(&self) -> NodeSet {
+        self.refused
+    }
+
+    /// Nodes from which nothing has been heard, in time or otherwise.
+    pub(crate) fn outstanding(&self) -> NodeSet {
+        self.suspects().minus(self.granted).minus(self.unknown)
+    }
+
+    /// How many of the nodes that refused would have to grant for a quorum.
+    pub(crate) const fn missing(&self) -> usize {
+        self.quorum.votes().saturating_sub(self.granted.len())
+    }
+
+    fn decide(&mut self, now: Moment) {
+        if self.verdict.is_some() {
+            return;
+        }
+        let can_grant = self.granted.len().saturating_add(self.outstanding().len());
+        if self.granted.len() >= self.quorum.votes() {
+            self.verdict = Some(if now < self.valid_until {
+                Verdict::Held
+            } else {
+                Verdict::Lost(Loss::Expired)
+            });
+        } else if can_grant < self.quorum.votes() {
+            let failures = self.failed.union(self.unknown).len();
+            self.verdict = Some(Verdict::Lost(if failures > self.quorum.spare() {
+                Loss::NoQuorum
+            } else {
+                Loss::Contended
+            }));
+        }
+    }
+}

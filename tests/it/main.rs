@@ -1,0 +1,1 @@
+//! The integration tests: the public API against real servers.
