@@ -63,12 +63,7 @@ pub struct Acquire {
 
 impl Acquire {
     pub(crate) fn new(shared: Arc<Shared>, name: &[u8]) -> Self {
-        Self {
-            shared,
-            name: name.to_vec(),
-            ttl: None,
-            wait: None,
-        }
+        Self { shared, name: name.to_vec(), ttl: None, wait: None }
     }
 
     /// How long to hold it: whole milliseconds, from 10 ms to the client's
@@ -88,9 +83,7 @@ impl Acquire {
     async fn acquire(self) -> Result<LockGuard, Error> {
         let config = &self.shared.config;
         let key = Key::new(&config.prefix, &self.name)?;
-        let ttl = self
-            .ttl
-            .map_or(Ok(config.ttl), |ttl| config.ttl_from(ttl))?;
+        let ttl = self.ttl.map_or(Ok(config.ttl), |ttl| config.ttl_from(ttl))?;
         let patience = match self.wait {
             None => Patience::Forever,
             Some(Duration::ZERO) => Patience::Once,
@@ -98,13 +91,7 @@ impl Acquire {
         };
         let (reply, answer) = oneshot::channel();
         let place = self.shared.place()?;
-        let request = AcquireRequest {
-            place,
-            key,
-            ttl,
-            patience,
-            reply,
-        };
+        let request = AcquireRequest { place, key, ttl, patience, reply };
         self.shared.send(Request::Acquire(request))?;
         let guard = answer.await.unwrap_or_else(|_| Err(Error::closed()))?;
         // The verdict was in time; this task may not have been.

@@ -93,9 +93,7 @@ impl Claim {
 
     fn swap_until(&self, from: Moment, to: Moment) -> bool {
         let (from, to) = (from.as_nanos(), to.as_nanos());
-        self.until
-            .compare_exchange(from, to, Relaxed, Relaxed)
-            .is_ok()
+        self.until.compare_exchange(from, to, Relaxed, Relaxed).is_ok()
     }
 
     /// When no server can still hold the key for us.
@@ -109,34 +107,27 @@ impl Claim {
     }
 
     pub(crate) fn note_grant(&self, node: NodeId, latency: Duration) {
-        self.granted
-            .fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.granted.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
         if let Some(cell) = self.latency.get(node.index()) {
-            cell.store(
-                u32::try_from(latency.as_micros()).unwrap_or(u32::MAX),
-                Relaxed,
-            );
+            cell.store(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX), Relaxed);
         }
     }
 
     pub(crate) fn note_innocent(&self, node: NodeId) {
-        self.suspects
-            .fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.suspects.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
     }
 
     /// It had granted, and does not hold the key any more. If the acquire is
     /// adrift it may yet.
     pub(crate) fn note_gone(&self, node: NodeId) {
-        self.granted
-            .fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.granted.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
         if !self.is_adrift(node) {
             self.note_innocent(node);
         }
     }
 
     pub(crate) fn note_adrift(&self, node: NodeId) {
-        self.adrift
-            .fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.adrift.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
     }
 
     pub(crate) fn granted(&self) -> NodeSet {
@@ -155,9 +146,7 @@ impl Claim {
     /// How long `node` took to grant.
     pub(crate) fn latency(&self, node: NodeId) -> Option<Duration> {
         let micros = self.latency.get(node.index())?.load(Relaxed);
-        self.granted()
-            .contains(node)
-            .then(|| Duration::from_micros(micros.into()))
+        self.granted().contains(node).then(|| Duration::from_micros(micros.into()))
     }
 }
 
@@ -193,10 +182,7 @@ mod tests {
         let (claim, lease) = claim();
         assert_eq!(claim.remaining(START), lease.until.since(START));
         assert_eq!(claim.remaining(lease.until), Duration::ZERO);
-        let later = Lease {
-            until: lease.until.after(SECOND),
-            ..lease
-        };
+        let later = Lease { until: lease.until.after(SECOND), ..lease };
         // The driver read its clock before the guard did, and comes after it.
         assert!(!claim.prolong(later, START));
         assert_eq!(claim.remaining(START), Duration::ZERO, "lost is final");
@@ -205,10 +191,7 @@ mod tests {
     #[test]
     fn an_extension_moves_the_deadline_out_and_never_in() {
         let (claim, lease) = claim();
-        let later = Lease {
-            until: lease.until.after(SECOND),
-            ..lease
-        };
+        let later = Lease { until: lease.until.after(SECOND), ..lease };
         assert!(claim.prolong(later, START));
         assert!(claim.prolong(lease, START));
         assert_eq!(claim.until(), later.until);

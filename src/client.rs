@@ -73,24 +73,15 @@ impl Redlock {
     /// [`ErrorKind::Expired`] if the deadline has passed;
     /// [`ErrorKind::InvalidConfig`] if the key can't be one.
     pub fn adopt(&self, parts: LockParts) -> Result<LockGuard, Error> {
-        let LockParts {
-            key,
-            token,
-            valid_until,
-        } = parts;
+        let LockParts { key, token, valid_until } = parts;
         let config = &self.shared.config;
         let key = Key::new(&config.prefix, &key)?;
-        let left = valid_until
-            .duration_since(clock::wall())
-            .unwrap_or_default();
+        let left = valid_until.duration_since(clock::wall()).unwrap_or_default();
         let ttl = Ttl::from_duration(left).min(config.max_ttl());
         let now = clock::now();
         let lease = config.lease(now, ttl);
         if lease.until <= now {
-            return Err(Error::new(
-                ErrorKind::Expired,
-                format!("lock {key} has expired"),
-            ));
+            return Err(Error::new(ErrorKind::Expired, format!("lock {key} has expired")));
         }
         let claim = Claim::new(key, token, ttl, lease, config.quorum.nodes());
         claim.grant(lease.until);
@@ -132,8 +123,6 @@ impl Redlock {
 
 impl fmt::Debug for Redlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redlock")
-            .field("config", &self.shared.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Redlock").field("config", &self.shared.config).finish_non_exhaustive()
     }
 }

@@ -28,10 +28,7 @@ pub(crate) fn now() -> Moment {
 
 /// The time now.
 #[cfg(not(unix))]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 pub(crate) fn now() -> Moment {
     use std::{sync::LazyLock, time::Instant};
     static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -40,10 +37,7 @@ pub(crate) fn now() -> Moment {
 }
 
 /// The wall clock, for deadlines that leave this process.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }

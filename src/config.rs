@@ -74,9 +74,7 @@ fn check_ttl(what: &str, span: Duration, max: Ttl) -> Result<Ttl, Error> {
         return Ok(ttl);
     }
     let (min, max) = (Ttl::MIN.as_duration(), max.as_duration());
-    Err(invalid(format!(
-        "{what} is {span:?}: it must be from {min:?} to {max:?}"
-    )))
+    Err(invalid(format!("{what} is {span:?}: it must be from {min:?} to {max:?}")))
 }
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -143,8 +141,7 @@ impl Builder {
     pub(crate) fn clients(mut self, clients: impl IntoIterator<Item = redis::Client>) -> Self {
         for client in clients {
             let place = self.endpoints.len().saturating_add(1);
-            self.endpoints
-                .push(Endpoint::from_info(client.get_connection_info(), place));
+            self.endpoints.push(Endpoint::from_info(client.get_connection_info(), place));
         }
         self
     }
@@ -219,11 +216,8 @@ impl Builder {
     }
 
     fn check(self) -> Result<Config, Error> {
-        let endpoints: Vec<_> = self
-            .endpoints
-            .into_iter()
-            .map(|e| e.map(Arc::new))
-            .collect::<Result<_, _>>()?;
+        let endpoints: Vec<_> =
+            self.endpoints.into_iter().map(|e| e.map(Arc::new)).collect::<Result<_, _>>()?;
         let quorum = check_nodes(&endpoints, self.quorum)?;
 
         let max_ttl = check_ttl("max_ttl", self.max_ttl, LONGEST_TTL)?;
@@ -251,9 +245,7 @@ impl Builder {
             )));
         }
         if self.key_prefix.len() >= MAX_KEY_BYTES {
-            return Err(invalid(format!(
-                "key_prefix must be under {MAX_KEY_BYTES} bytes"
-            )));
+            return Err(invalid(format!("key_prefix must be under {MAX_KEY_BYTES} bytes")));
         }
         Ok(Config {
             endpoints,
@@ -274,21 +266,13 @@ const LONGEST_TTL: Ttl = Ttl::from_millis(365 * 24 * 3600 * 1000);
 fn check_nodes(endpoints: &[Arc<Endpoint>], votes: Option<usize>) -> Result<Quorum, Error> {
     let nodes = endpoints.len();
     if nodes == 0 {
-        return Err(invalid(
-            "there are no nodes: name one, or better three or five",
-        ));
+        return Err(invalid("there are no nodes: name one, or better three or five"));
     }
     if nodes > MAX_NODES {
-        return Err(invalid(format!(
-            "there are {nodes} nodes: at most {MAX_NODES} are possible"
-        )));
+        return Err(invalid(format!("there are {nodes} nodes: at most {MAX_NODES} are possible")));
     }
     for (place, endpoint) in endpoints.iter().enumerate() {
-        if endpoints
-            .iter()
-            .take(place)
-            .any(|other| other.label() == endpoint.label())
-        {
+        if endpoints.iter().take(place).any(|other| other.label() == endpoint.label()) {
             return Err(invalid(format!(
                 "{} is listed twice: one server has one vote, list each once",
                 endpoint.label()
@@ -325,13 +309,8 @@ mod tests {
             let ttl = built.ttl_from(Duration::from_millis(ttl)).unwrap();
             assert_eq!(built.node_timeout(ttl), Duration::from_millis(timeout));
         }
-        let built = Builder::new()
-            .nodes(["redis://a"])
-            .node_timeout(Duration::from_millis(3));
-        assert_eq!(
-            config(built).unwrap().node_timeout(Ttl::MIN),
-            Duration::from_millis(3)
-        );
+        let built = Builder::new().nodes(["redis://a"]).node_timeout(Duration::from_millis(3));
+        assert_eq!(config(built).unwrap().node_timeout(Ttl::MIN), Duration::from_millis(3));
     }
 
     #[test]
@@ -356,10 +335,7 @@ mod tests {
             (one().retry_delay(ms(0), ms(9)), "retry_delay"),
             (one().retry_delay(ms(9), ms(8)), "retry_delay"),
             (one().key_prefix([b'p'; 1024]), "key_prefix"),
-            (
-                Builder::new().nodes((0..65).map(|n| format!("redis://n{n}"))),
-                "at most 64",
-            ),
+            (Builder::new().nodes((0..65).map(|n| format!("redis://n{n}"))), "at most 64"),
         ] {
             let error = config(builder).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);

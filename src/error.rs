@@ -78,13 +78,7 @@ pub enum NodeAnswer {
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self(Box::new(Inner {
-            kind,
-            message,
-            retry_after: None,
-            nodes: Vec::new(),
-            source: None,
-        }))
+        Self(Box::new(Inner { kind, message, retry_after: None, nodes: Vec::new(), source: None }))
     }
 
     pub(crate) fn with_nodes(mut self, nodes: Vec<NodeReport>) -> Self {
@@ -139,20 +133,14 @@ impl fmt::Display for Error {
         f.write_str(&self.0.message)?;
         // A refusal is what contention is made of; the other kinds are about
         // the nodes that misbehave.
-        let told = matches!(
-            self.0.kind,
-            ErrorKind::NoQuorum | ErrorKind::Expired | ErrorKind::Lost
-        );
+        let told =
+            matches!(self.0.kind, ErrorKind::NoQuorum | ErrorKind::Expired | ErrorKind::Lost);
         let mut separator = " (";
         for report in self.0.nodes.iter().filter(|r| told || r.error().is_some()) {
             write!(f, "{separator}{report}")?;
             separator = "; ";
         }
-        if separator == "; " {
-            f.write_str(")")
-        } else {
-            Ok(())
-        }
+        if separator == "; " { f.write_str(")") } else { Ok(()) }
     }
 }
 
@@ -161,10 +149,7 @@ impl error::Error for Error {
         if let Some(source) = &self.0.source {
             return Some(&**source);
         }
-        self.0
-            .nodes
-            .iter()
-            .find_map(|report| report.error().map(|e| e as _))
+        self.0.nodes.iter().find_map(|report| report.error().map(|e| e as _))
     }
 }
 
@@ -201,9 +186,7 @@ impl fmt::Display for NodeReport {
         match &self.answer {
             NodeAnswer::Granted => f.write_str("granted"),
             NodeAnswer::Refused { remaining: None } => f.write_str("refused"),
-            NodeAnswer::Refused {
-                remaining: Some(left),
-            } => write!(f, "refused, {left:?} left"),
+            NodeAnswer::Refused { remaining: Some(left) } => write!(f, "refused, {left:?} left"),
             NodeAnswer::Failed(error) => fmt::Display::fmt(error, f),
             NodeAnswer::NotAwaited => f.write_str("not awaited"),
         }

@@ -73,11 +73,7 @@ pub struct LockParts {
 
 impl LockGuard {
     pub(crate) fn new(shared: Arc<Shared>, claim: Arc<Claim>) -> Self {
-        Self {
-            shared,
-            claim,
-            armed: true,
-        }
+        Self { shared, claim, armed: true }
     }
 
     /// The key, without the client's prefix.
@@ -117,14 +113,8 @@ impl LockGuard {
         let node = |(id, endpoint): (NodeId, &Arc<crate::node::Endpoint>)| {
             (Arc::clone(endpoint.label()), self.claim.latency(id))
         };
-        let nodes = NodeId::all(config.endpoints.len())
-            .zip(&config.endpoints)
-            .map(node)
-            .collect();
-        Votes {
-            needed: config.quorum.votes(),
-            nodes,
-        }
+        let nodes = NodeId::all(config.endpoints.len()).zip(&config.endpoints).map(node).collect();
+        Votes { needed: config.quorum.votes(), nodes }
     }
 
     /// Holds the lock for `ttl` from now, if a quorum agrees before the present
@@ -150,12 +140,7 @@ impl LockGuard {
         let (reply, answer) = oneshot::channel();
         let place = self.shared.place()?;
         let claim = Arc::clone(&self.claim);
-        self.shared.send(Request::Extend(ExtendRequest {
-            _place: place,
-            claim,
-            ttl,
-            reply,
-        }))?;
+        self.shared.send(Request::Extend(ExtendRequest { place, claim, ttl, reply }))?;
         answer.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 
@@ -181,10 +166,7 @@ impl LockGuard {
         let (reply, answer) = oneshot::channel();
         self.armed = false;
         let claim = Arc::clone(&self.claim);
-        self.shared.send(Request::Release {
-            claim,
-            reply: Some(reply),
-        })?;
+        self.shared.send(Request::Release { claim, reply: Some(reply) })?;
         answer.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 
@@ -230,10 +212,7 @@ impl Votes {
     /// How many nodes granted.
     #[must_use]
     pub fn granted(&self) -> usize {
-        self.nodes
-            .iter()
-            .filter(|(_, latency)| latency.is_some())
-            .count()
+        self.nodes.iter().filter(|(_, latency)| latency.is_some()).count()
     }
 
     /// How many are needed.
@@ -251,8 +230,6 @@ impl Votes {
     /// Each node as `host:port`, with how long it took to grant, or `None` if
     /// it has not; in the order of the configuration.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
-        self.nodes
-            .iter()
-            .map(|(address, latency)| (&**address, *latency))
+        self.nodes.iter().map(|(address, latency)| (&**address, *latency))
     }
 }

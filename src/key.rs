@@ -20,10 +20,7 @@ impl Key {
     pub(crate) fn new(prefix: &[u8], name: &[u8]) -> Result<Self, Error> {
         let len = prefix.len().saturating_add(name.len());
         if name.is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                "the lock's key is empty: name it",
-            ));
+            return Err(Error::new(ErrorKind::InvalidConfig, "the lock's key is empty: name it"));
         }
         if len > MAX_KEY_BYTES {
             let message = format!(
@@ -32,10 +29,7 @@ impl Key {
             );
             return Err(Error::new(ErrorKind::InvalidConfig, message));
         }
-        Ok(Self {
-            bytes: [prefix, name].concat().into(),
-            prefix_len: prefix.len(),
-        })
+        Ok(Self { bytes: [prefix, name].concat().into(), prefix_len: prefix.len() })
     }
 
     /// What the servers see.
@@ -75,12 +69,7 @@ mod tests {
 
     #[test]
     fn empty_and_over_long_keys_are_refused() {
-        assert!(
-            Key::new(b"app:", b"")
-                .unwrap_err()
-                .to_string()
-                .contains("empty")
-        );
+        assert!(Key::new(b"app:", b"").unwrap_err().to_string().contains("empty"));
         assert!(Key::new(b"", &[b'k'; MAX_KEY_BYTES]).is_ok());
         let error = Key::new(b"p", &[b'k'; MAX_KEY_BYTES]).unwrap_err();
         assert!(error.to_string().contains("1025 bytes"), "{error}");

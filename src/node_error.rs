@@ -61,26 +61,15 @@ pub enum NodeErrorKind {
 
 impl NodeError {
     pub(crate) fn new(kind: NodeErrorKind) -> Self {
-        Self {
-            kind,
-            code: None,
-            waited: None,
-            source: None,
-        }
+        Self { kind, code: None, waited: None, source: None }
     }
 
     pub(crate) fn io(kind: NodeErrorKind, source: io::Error) -> Self {
-        Self {
-            source: Some(Arc::new(source)),
-            ..Self::new(kind)
-        }
+        Self { source: Some(Arc::new(source)), ..Self::new(kind) }
     }
 
     pub(crate) fn waited(kind: NodeErrorKind, waited: Duration) -> Self {
-        Self {
-            waited: Some(waited),
-            ..Self::new(kind)
-        }
+        Self { waited: Some(waited), ..Self::new(kind) }
     }
 
     /// Reads a server's error reply: the code decides, the text is dropped.
@@ -88,9 +77,7 @@ impl NodeError {
         use NodeErrorKind as K;
         // Before Redis 7, an error inside a script came wrapped as
         // `ERR Error running script (..): @user_script:3: OOM ..`.
-        let inner = text
-            .split_once("@user_script:")
-            .and_then(|(_, rest)| rest.split_once(": "));
+        let inner = text.split_once("@user_script:").and_then(|(_, rest)| rest.split_once(": "));
         let text = inner.map_or(text, |(_, inner)| inner.trim_start_matches('-'));
         let code = text.split_ascii_whitespace().next().unwrap_or("");
         let kind = match code {
@@ -109,13 +96,8 @@ impl NodeError {
         };
         let is_code = !code.is_empty()
             && code.len() <= 32
-            && code
-                .bytes()
-                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-        Self {
-            code: is_code.then(|| code.into()),
-            ..Self::new(kind)
-        }
+            && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        Self { code: is_code.then(|| code.into()), ..Self::new(kind) }
     }
 
     /// What went wrong, by what to change.
@@ -146,10 +128,7 @@ impl NodeError {
     /// server that goes on.
     pub(crate) fn surely_had_no_effect(&self) -> bool {
         use NodeErrorKind as K;
-        !matches!(
-            self.kind,
-            K::Timeout | K::ConnectionLost | K::Server | K::Protocol
-        )
+        !matches!(self.kind, K::Timeout | K::ConnectionLost | K::Server | K::Protocol)
     }
 }
 
@@ -207,18 +186,9 @@ mod tests {
     #[test]
     fn a_servers_text_is_read_by_its_code_and_dropped() {
         for (text, kind) in [
-            (
-                "NOAUTH Authentication required.",
-                NodeErrorKind::AuthRequired,
-            ),
-            (
-                "OOM command not allowed when used memory > 'maxmemory'.",
-                NodeErrorKind::OutOfMemory,
-            ),
-            (
-                "ERR unknown command 'DELIFEQ', with args: 's3cret'",
-                NodeErrorKind::Unsupported,
-            ),
+            ("NOAUTH Authentication required.", NodeErrorKind::AuthRequired),
+            ("OOM command not allowed when used memory > 'maxmemory'.", NodeErrorKind::OutOfMemory),
+            ("ERR unknown command 'DELIFEQ', with args: 's3cret'", NodeErrorKind::Unsupported),
             (
                 "ERR Error running script (call to f_6b1b): @user_script:3: WRONGTYPE s3cret",
                 NodeErrorKind::ForeignKey,
@@ -229,10 +199,7 @@ mod tests {
         ] {
             let error = NodeError::from_reply(text);
             assert_eq!(error.kind(), kind, "{text}");
-            assert!(
-                !format!("{error} {error:?}").contains("s3cret"),
-                "{error:?}"
-            );
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
         }
     }
 

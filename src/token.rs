@@ -22,9 +22,7 @@ impl Token {
         let mut bits = [0; 16];
         source.fill_bytes(&mut bits);
         let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-        let digits = bits
-            .iter()
-            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+        let digits = bits.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
         Self(digits.collect())
     }
 
@@ -38,11 +36,7 @@ impl Token {
         if (1..=Self::MAX_BYTES).contains(&bytes.len()) {
             return Ok(Self(bytes.into()));
         }
-        let message = format!(
-            "a token has 1 to {} bytes, not {}",
-            Self::MAX_BYTES,
-            bytes.len()
-        );
+        let message = format!("a token has 1 to {} bytes, not {}", Self::MAX_BYTES, bytes.len());
         Err(Error::new(ErrorKind::InvalidConfig, message))
     }
 

@@ -6,7 +6,7 @@ use rand::Rng as _;
 
 use super::{
     AcquireRequest, Driver, Outcome, Patience,
-    op::{Job, Notes, Op, Session},
+    op::{Job, Op, Session},
     vote,
 };
 use crate::{
@@ -30,12 +30,7 @@ const EXPIRY_GRANULARITY: Duration = Duration::from_millis(1);
 impl Driver {
     pub(super) fn begin_acquire(&mut self, request: AcquireRequest, now: Moment) {
         let backoff = self.config.retry;
-        let session = Session {
-            request,
-            backoff,
-            begun_at: now,
-            failing_since: None,
-        };
+        let session = Session { request, backoff, begun_at: now, failing_since: None };
         self.begin_attempt(Box::new(session), now);
     }
 
@@ -55,13 +50,10 @@ impl Driver {
         let nodes = config.quorum.nodes();
         let claim = Claim::new(session.request.key.clone(), token, ttl, lease, nodes);
         let round = Round::new(config.quorum, lease.until, give_up_at);
-        let job = Job::Acquire {
-            round,
-            session: Some(session),
-        };
+        let job = Job::Acquire { round, session: Some(session) };
         self.undecided = self.undecided.saturating_add(1);
         let op = Op::new(Arc::new(claim), ttl, job, now, give_up_at);
-        self.start_op(op, NodeSet::first(nodes), now);
+        self.start(op, NodeSet::first(nodes), now);
     }
 
     pub(super) fn count_acquire(
@@ -72,12 +64,8 @@ impl Driver {
         latency: Duration,
         now: Moment,
     ) {
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
-        let Job::Acquire { round, .. } = &mut op.job else {
-            return;
-        };
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let Job::Acquire { round, .. } = &mut op.job else { return };
         if matches!(outcome, Outcome::Lost(_)) {
             op.claim.note_adrift(node);
         }
@@ -91,23 +79,14 @@ impl Driver {
             op.notes.fail(node, error);
         }
         round.handle_vote(node, vote, now);
-        self.conclude_acquire(id, now);
     }
 
     /// Acts on the verdict, once.
     pub(super) fn conclude_acquire(&mut self, id: usize, now: Moment) {
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
-        let Job::Acquire { round, session } = &mut op.job else {
-            return;
-        };
-        let Some(verdict) = round.verdict() else {
-            return;
-        };
-        let Some(session) = session.take() else {
-            return;
-        };
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let Job::Acquire { round, session } = &mut op.job else { return };
+        let Some(verdict) = round.verdict() else { return };
+        let Some(session) = session.take() else { return };
         self.undecided = self.undecided.saturating_sub(1);
         let claim = Arc::clone(&op.claim);
         match verdict {
@@ -118,55 +97,25 @@ impl Driver {
                 session.hand_over(claim);
             }
             Verdict::Lost(loss) => {
-                // Those that were never sent anything are in `suspects` only
-                // until their refusal to be asked is counted: it has been.
-                let refused = round.refused();
-                let (round, notes) = (round.clone(), op.notes.clone());
-                let times = (op.started_at, op.give_up_at);
-                self.begin_release(Arc::clone(&claim), None, now);
-                if loss == Loss::Contended && !session.request.reply.is_closed() {
-                    self.inspect(&claim, round, notes, times, refused, session, now);
+                let wanted = !session.request.reply.is_closed();
+                if loss == Loss::Contended && wanted {
+                    let refused = round.refused();
+                    let round = round.clone();
+                    let inspection = op.inspection(round, session);
+                    self.begin_release(claim, None, now);
+                    self.undecided = self.undecided.saturating_add(1);
+                    self.start(inspection, refused, now);
                 } else {
+                    self.begin_release(claim, None, now);
                     self.after_loss(id, session, loss, None, now);
                 }
             }
         }
-        self.remove_if_over(id);
     }
 
-    /// Asks the nodes that refused how long the key there still lives: what
-    /// the caller, or the pause before the next attempt, wants to know.
-    #[expect(clippy::too_many_arguments, reason = "the lost round, taken apart")]
-    fn inspect(
-        &mut self,
-        claim: &Arc<Claim>,
-        round: Round,
-        notes: Notes,
-        (started_at, give_up_at): (Moment, Moment),
-        refused: NodeSet,
-        session: Box<Session>,
-        now: Moment,
-    ) {
-        let job = Job::Inspect {
-            round,
-            lifetimes: Vec::new(),
-            session: Some(session),
-        };
-        let mut op = Op::new(Arc::clone(claim), claim.ttl, job, started_at, give_up_at);
-        op.notes = notes;
-        self.undecided = self.undecided.saturating_add(1);
-        let id = self.start_op(op, refused, now);
-        self.conclude_inspect_if_done(id, now);
-        self.remove_if_over(id);
-    }
-
-    pub(super) fn count_inspect(&mut self, id: usize, node: NodeId, outcome: Outcome, now: Moment) {
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
-        let Job::Inspect { lifetimes, .. } = &mut op.job else {
-            return;
-        };
+    pub(super) fn count_inspect(&mut self, id: usize, node: NodeId, outcome: Outcome) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let Job::Inspect { lifetimes, .. } = &mut op.job else { return };
         match outcome {
             Outcome::Answered(Answer::Remaining(left)) => {
                 lifetimes.push(left);
@@ -180,46 +129,23 @@ impl Driver {
             // It refused, that is known; how long for is not.
             _ => {}
         }
-        self.conclude_inspect_if_done(id, now);
     }
 
-    fn conclude_inspect_if_done(&mut self, id: usize, now: Moment) {
-        let Some(op) = self.ops.get(id) else { return };
-        let Job::Inspect {
-            round, lifetimes, ..
-        } = &op.job
-        else {
-            return;
-        };
-        if op.awaited.is_empty() || lifetimes.len() >= round.missing() {
-            self.conclude_inspect(id, now);
-        }
-    }
-
+    /// Goes on once enough is known of how long the keys in the way live, or
+    /// no more will be.
     pub(super) fn conclude_inspect(&mut self, id: usize, now: Moment) {
-        let Some(op) = self.ops.get_mut(id) else {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let Job::Inspect { round, lifetimes, session } = &mut op.job else { return };
+        let enough = lifetimes.len() >= round.missing();
+        if !enough && !op.awaited.is_empty() && now < op.give_up_at {
             return;
-        };
-        let Job::Inspect {
-            round,
-            lifetimes,
-            session,
-        } = &mut op.job
-        else {
-            return;
-        };
-        let Some(session) = session.take() else {
-            return;
-        };
+        }
+        let Some(session) = session.take() else { return };
         self.undecided = self.undecided.saturating_sub(1);
         // The lock can be had when as many of those keys are gone as votes
         // were missing.
         lifetimes.sort_unstable();
-        let free_in = round
-            .missing()
-            .checked_sub(1)
-            .and_then(|nth| lifetimes.get(nth))
-            .copied();
+        let free_in = round.missing().checked_sub(1).and_then(|nth| lifetimes.get(nth)).copied();
         self.after_loss(id, session, Loss::Contended, free_in, now);
     }
 
@@ -236,11 +162,11 @@ impl Driver {
         // A foreign key is no holder who will be done: it is a failure.
         let hopeless = op.notes.permanent() > self.config.quorum.spare();
         let loss = if hopeless { Loss::NoQuorum } else { loss };
+        if self.closed && session.request.patience != Patience::Once {
+            return session.refuse(Error::closed());
+        }
         let draw = self.rng.next_u64();
-        if !hopeless
-            && !self.closed
-            && let Some(at) = session.next_attempt(loss, free_in, draw, now)
-        {
+        if !hopeless && let Some(at) = session.next_attempt(loss, free_in, draw, now) {
             return self.sleepers.push(at, session);
         }
         let error = session.explain(&self.config, op, loss, free_in, now);
@@ -288,10 +214,9 @@ impl Session {
             Patience::Forever if loss == Loss::Contended => Moment::NEVER,
             // Waiting for a holder can be meant to last; waiting for servers
             // that are gone is a hang. A ttl rides out a failover.
-            Patience::Forever => self
-                .failing_since
-                .get_or_insert(now)
-                .after(self.request.ttl.as_duration()),
+            Patience::Forever => {
+                self.failing_since.get_or_insert(now).after(self.request.ttl.as_duration())
+            }
         };
         let left = limit.since(now);
         if left <= LAST_ATTEMPT || self.request.reply.is_closed() {
@@ -348,8 +273,6 @@ impl Session {
                 (ErrorKind::Expired, message)
             }
         };
-        Error::new(kind, message)
-            .with_nodes(op.reports(config, now))
-            .with_retry_after(free_in)
+        Error::new(kind, message).with_nodes(op.reports(config, now)).with_retry_after(free_in)
     }
 }

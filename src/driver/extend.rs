@@ -15,9 +15,7 @@ use crate::{
 
 impl Driver {
     pub(super) fn begin_extend(&mut self, request: ExtendRequest, now: Moment) {
-        let ExtendRequest {
-            claim, ttl, reply, ..
-        } = request;
+        let ExtendRequest { place, claim, ttl, reply } = request;
         let until = claim.until();
         if now >= until {
             let message = format!("lock {} has expired: it can't be extended", claim.key);
@@ -35,15 +33,9 @@ impl Driver {
             }
         }
         claim.may_live_until(lease.gone_by);
-        let job = Job::Extend {
-            round,
-            lease,
-            reply: Some(reply),
-        };
+        let job = Job::Extend { round, lease, caller: Some((reply, place)) };
         self.undecided = self.undecided.saturating_add(1);
-        let id = self.start_op(Op::new(claim, ttl, job, now, give_up_at), suspects, now);
-        self.conclude_extend(id, now);
-        self.remove_if_over(id);
+        self.start(Op::new(claim, ttl, job, now, give_up_at), suspects, now);
     }
 
     pub(super) fn count_extend(
@@ -54,12 +46,8 @@ impl Driver {
         latency: Duration,
         now: Moment,
     ) {
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
-        let Job::Extend { round, .. } = &mut op.job else {
-            return;
-        };
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let Job::Extend { round, .. } = &mut op.job else { return };
         let (vote, error) = vote(outcome);
         match vote {
             Vote::Granted => op.claim.note_grant(node, latency),
@@ -70,26 +58,14 @@ impl Driver {
             op.notes.fail(node, error);
         }
         round.handle_vote(node, vote, now);
-        self.conclude_extend(id, now);
     }
 
     /// Acts on the verdict, once.
     pub(super) fn conclude_extend(&mut self, id: usize, now: Moment) {
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
-        let Job::Extend {
-            round,
-            lease,
-            reply,
-        } = &mut op.job
-        else {
-            return;
-        };
-        let Some(verdict) = round.verdict() else {
-            return;
-        };
-        let Some(reply) = reply.take() else { return };
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let Job::Extend { round, lease, caller } = &mut op.job else { return };
+        let Some(verdict) = round.verdict() else { return };
+        let Some((reply, _place)) = caller.take() else { return };
         self.undecided = self.undecided.saturating_sub(1);
 
         let (claim, quorum) = (&op.claim, self.config.quorum);
@@ -101,15 +77,9 @@ impl Driver {
         let key = &claim.key;
         let (kind, message) = if could_be_ours < quorum.votes() {
             claim.lose();
-            (
-                ErrorKind::Lost,
-                format!("lock {key} is lost: its key is gone from too many nodes"),
-            )
+            (ErrorKind::Lost, format!("lock {key} is lost: its key is gone from too many nodes"))
         } else if claim.remaining(now).is_zero() {
-            (
-                ErrorKind::Lost,
-                format!("lock {key} is lost: it expired before it was extended"),
-            )
+            (ErrorKind::Lost, format!("lock {key} is lost: it expired before it was extended"))
         } else {
             let left = claim.remaining(now);
             let message = format!(

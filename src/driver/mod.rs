@@ -68,15 +68,10 @@ type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 fn spawn_thread(config: Arc<Config>, queue: mpsc::UnboundedReceiver<Request>) -> Result<(), Cause> {
     let cause = |error: std::io::Error| Arc::new(error) as Cause;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(cause)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cause)?;
     let run = move || runtime.block_on(async { Driver::new(config, queue).await });
-    std::thread::Builder::new()
-        .name("redlock-driver".into())
-        .spawn(run)
-        .map_err(cause)?;
+    std::thread::Builder::new().name("redlock-driver".into()).spawn(run).map_err(cause)?;
     Ok(())
 }
 
@@ -109,11 +104,7 @@ enum Timer {
     /// The operation's own timeout.
     Op { id: usize, number: u64 },
     /// Ask this node again to release.
-    Release {
-        id: usize,
-        number: u64,
-        node: NodeId,
-    },
+    Release { id: usize, number: u64, node: NodeId },
     /// Someone's patience with a shutdown.
     Closing,
 }
@@ -123,9 +114,7 @@ impl Driver {
         let endpoints = config.endpoints.iter().map(Arc::clone);
         let nodes = NodeId::all(config.endpoints.len()).zip(endpoints);
         Self {
-            nodes: nodes
-                .map(|(id, endpoint)| Node::new(id, endpoint))
-                .collect(),
+            nodes: nodes.map(|(id, endpoint)| Node::new(id, endpoint)).collect(),
             config,
             queue,
             inbox: Vec::new(),
@@ -226,13 +215,10 @@ impl Driver {
     }
 
     /// Files `op`, asks `targets`, and sees to it that it ends in time.
-    fn start_op(&mut self, mut op: Op, targets: NodeSet, now: Moment) -> usize {
+    fn start(&mut self, mut op: Op, targets: NodeSet, now: Moment) {
         op.number = self.op_number;
         self.op_number = self.op_number.wrapping_add(1);
-        let timer = |id| Timer::Op {
-            id,
-            number: op.number,
-        };
+        let timer = |id| Timer::Op { id, number: op.number };
         let entry = self.ops.vacant_entry();
         let id = entry.key();
         if let Some(at) = op.poll_timeout() {
@@ -240,109 +226,83 @@ impl Driver {
         }
         entry.insert(op);
         self.ask(id, targets, now);
-        id
+        self.settle(id, now);
     }
 
     /// Offers what operation `id` asks for to `targets`, all before anything
     /// else is offered to any of them: their order is the order of the locks.
     fn ask(&mut self, id: usize, targets: NodeSet, now: Moment) {
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
+        let Some(op) = self.ops.get_mut(id) else { return };
         let ask = op.ask();
         let patient = ask == Ask::Release;
-        let give_up_at = if patient {
-            op.claim.gone_by()
-        } else {
-            op.give_up_at
-        };
-        let order = Order {
-            ticket: Ticket { op: id, ask },
-            give_up_at,
-            patient,
-        };
+        let give_up_at = if patient { op.claim.gone_by() } else { op.give_up_at };
+        let order = Order { ticket: Ticket { op: id, ask }, give_up_at, patient };
 
         let (key, token) = (op.claim.key.as_bytes(), op.claim.token.as_bytes());
         self.scratch.clear();
-        let whole_script = !targets.minus(op.scriptless).eq(&targets);
+        let whole_script = targets.meets(op.scriptless);
         node::encode(&mut self.scratch, ask, whole_script, key, token, op.ttl);
 
         let mut declined = Vec::new();
         for target in targets.iter() {
-            let Some(node) = self.nodes.get_mut(target.index()) else {
-                continue;
-            };
+            let Some(node) = self.nodes.get_mut(target.index()) else { continue };
             match node.offer(order, &self.scratch, now) {
                 Ok(()) => op.awaited.insert(target),
                 Err(error) => declined.push((target, error)),
             }
         }
         for (node, error) in declined {
-            self.handle_outcome(id, node, Outcome::NotSent(error), Duration::ZERO, now);
+            self.count(id, node, Outcome::NotSent(error), Duration::ZERO, now);
         }
     }
 
     fn handle_event(&mut self, event: Event, now: Moment) {
-        let Event {
-            node,
-            ticket: Ticket { op: id, .. },
-            outcome,
-            latency,
-        } = event;
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
+        let Event { node, ticket: Ticket { op: id, .. }, outcome, latency } = event;
+        let Some(op) = self.ops.get_mut(id) else { return };
         op.awaited.remove(node);
         if matches!(outcome, Outcome::Answered(Answer::NoScript)) && !op.scriptless.contains(node) {
             op.scriptless.insert(node);
             self.ask(id, NodeSet::EMPTY.with(node), now);
-            return;
+        } else {
+            self.count(id, node, outcome, latency, now);
         }
-        self.handle_outcome(id, node, outcome, latency, now);
-        self.remove_if_over(id);
+        self.settle(id, now);
     }
 
-    fn handle_outcome(
-        &mut self,
-        id: usize,
-        node: NodeId,
-        outcome: Outcome,
-        latency: Duration,
-        now: Moment,
-    ) {
+    /// Counts what a node said or did not say. Acting on it is [`Self::settle`]'s.
+    fn count(&mut self, id: usize, node: NodeId, outcome: Outcome, latency: Duration, now: Moment) {
         let Some(op) = self.ops.get(id) else { return };
         match op.job {
             Job::Acquire { .. } => self.count_acquire(id, node, outcome, latency, now),
             Job::Extend { .. } => self.count_extend(id, node, outcome, latency, now),
             Job::Release(_) => self.count_release(id, node, outcome, now),
-            Job::Inspect { .. } => self.count_inspect(id, node, outcome, now),
+            Job::Inspect { .. } => self.count_inspect(id, node, outcome),
         }
     }
 
-    fn time_out(&mut self, id: usize, now: Moment) {
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
-        match &mut op.job {
-            Job::Acquire { round, .. } => {
-                round.handle_timeout(now);
-                self.conclude_acquire(id, now);
-            }
-            Job::Extend { round, .. } => {
-                round.handle_timeout(now);
-                self.conclude_extend(id, now);
-            }
-            Job::Release(_) => self.time_out_release(id, now),
+    /// Tells the caller if the outcome is clear, and removes what is over.
+    fn settle(&mut self, id: usize, now: Moment) {
+        let Some(op) = self.ops.get(id) else { return };
+        match op.job {
+            Job::Acquire { .. } => self.conclude_acquire(id, now),
+            Job::Extend { .. } => self.conclude_extend(id, now),
+            Job::Release(_) => self.conclude_release(id, now),
             Job::Inspect { .. } => self.conclude_inspect(id, now),
         }
-        self.remove_if_over(id);
-    }
-
-    fn remove_if_over(&mut self, id: usize) {
         if self.ops.get(id).is_some_and(Op::is_over) {
             self.close_release(id);
             self.ops.remove(id);
         }
+    }
+
+    fn time_out(&mut self, id: usize, now: Moment) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        match &mut op.job {
+            Job::Acquire { round, .. } | Job::Extend { round, .. } => round.handle_timeout(now),
+            Job::Release(_) => self.time_out_release(id, now),
+            Job::Inspect { .. } => {} // its timeout is what `settle` looks at
+        }
+        self.settle(id, now);
     }
 
     /// Answers those who wait for a shutdown, if all is done or their patience
@@ -362,9 +322,7 @@ impl Driver {
     /// Sets the alarm for the next thing that is due. Says whether that is now.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
         let nodes = self.nodes.iter().map(Node::poll_timeout);
-        let others = [self.timers.peek(), self.sleepers.peek()]
-            .into_iter()
-            .flatten();
+        let others = [self.timers.peek(), self.sleepers.peek()].into_iter().flatten();
         let Some(next) = nodes.chain(others).min().filter(|at| *at < Moment::NEVER) else {
             return false;
         };

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::request::{AcquireRequest, Reply};
+use super::request::{AcquireRequest, Place, Reply};
 use crate::{
     claim::Claim,
     config::Config,
@@ -40,7 +40,7 @@ pub(super) enum Job {
     Extend {
         round: Round,
         lease: Lease,
-        reply: Option<Reply<()>>,
+        caller: Option<(Reply<()>, Place)>,
     },
     Release(Releasing),
     /// After a lost round: how long do the keys that were in the way live?
@@ -58,6 +58,9 @@ pub(super) struct Releasing {
     pub(super) reply: Option<Reply<Released>>,
     /// Nodes that will be asked again after a pause.
     pub(super) retrying: NodeSet,
+    /// Nodes that do not have the key, and may yet be sent it: the acquire was
+    /// on a connection that broke. They are asked on, and not waited for.
+    pub(super) doubtful: NodeSet,
     pub(super) pause: Backoff,
     /// Whether it may still change something.
     pub(super) open: bool,
@@ -94,6 +97,14 @@ impl Op {
         }
     }
 
+    /// After a lost acquire, for its `session`: asks those who refused how
+    /// long the key there still lives, within what is left of the round's time.
+    pub(super) fn inspection(&self, round: Round, session: Box<Session>) -> Self {
+        let job = Job::Inspect { round, lifetimes: Vec::new(), session: Some(session) };
+        let (claim, notes) = (Arc::clone(&self.claim), self.notes.clone());
+        Self { notes, ..Self::new(claim, self.ttl, job, self.started_at, self.give_up_at) }
+    }
+
     /// What this operation asks of a node.
     pub(super) fn ask(&self) -> Ask {
         match self.job {
@@ -116,10 +127,10 @@ impl Op {
     pub(super) fn is_over(&self) -> bool {
         let told = match &self.job {
             Job::Acquire { session, .. } | Job::Inspect { session, .. } => session.is_none(),
-            Job::Extend { reply, .. } => reply.is_none(),
-            Job::Release(Releasing {
-                reply, retrying, ..
-            }) => reply.is_none() && retrying.is_empty(),
+            Job::Extend { caller, .. } => caller.is_none(),
+            Job::Release(Releasing { reply, retrying, .. }) => {
+                reply.is_none() && retrying.is_empty()
+            }
         };
         told && self.awaited.is_empty()
     }
@@ -138,9 +149,7 @@ impl Op {
             } else if granted.contains(id) {
                 NodeAnswer::Granted
             } else if refused.contains(id) {
-                NodeAnswer::Refused {
-                    remaining: self.notes.lifetime(id),
-                }
+                NodeAnswer::Refused { remaining: self.notes.lifetime(id) }
             } else if timed_out {
                 let waited = now.since(self.started_at);
                 NodeAnswer::Failed(NodeError::waited(NodeErrorKind::Timeout, waited))
@@ -149,10 +158,7 @@ impl Op {
             };
             NodeReport::new(Arc::clone(endpoint.label()), answer)
         };
-        NodeId::all(config.endpoints.len())
-            .zip(&config.endpoints)
-            .map(report)
-            .collect()
+        NodeId::all(config.endpoints.len()).zip(&config.endpoints).map(report).collect()
     }
 }
 

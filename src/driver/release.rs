@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     claim::Claim,
+    config::Config,
     error::{Error, ErrorKind},
     guard::Released,
     protocol::{Backoff, Moment, NodeId, NodeSet, Release, ReleaseVerdict, Vote},
@@ -39,28 +40,22 @@ impl Driver {
             count,
             reply,
             retrying: NodeSet::EMPTY,
+            doubtful: NodeSet::EMPTY,
             pause: PAUSE,
             open: true,
         };
         self.releasing = self.releasing.saturating_add(1);
         let ttl = claim.ttl;
-        let op = Op::new(claim, ttl, Job::Release(releasing), now, give_up_at);
-        let id = self.start_op(op, asked, now);
+        let mut op = Op::new(claim, ttl, Job::Release(releasing), now, give_up_at);
         if expired {
-            self.tell(id, now, Some(ReleaseVerdict::AlreadyExpired));
-        } else if asked.is_empty() {
-            self.time_out_release(id, now);
+            op.tell(&self.config, ReleaseVerdict::AlreadyExpired, now);
         }
-        self.remove_if_over(id);
+        self.start(op, asked, now);
     }
 
     pub(super) fn count_release(&mut self, id: usize, node: NodeId, outcome: Outcome, now: Moment) {
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
-        let Job::Release(releasing) = &mut op.job else {
-            return;
-        };
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let Job::Release(releasing) = &mut op.job else { return };
         let in_time = now < op.claim.gone_by();
         let lost = matches!(outcome, Outcome::Lost(_));
         let (mut vote, error) = vote(outcome);
@@ -68,6 +63,7 @@ impl Driver {
         // this release: that the key is not there yet says nothing.
         if vote == Vote::Refused && op.claim.is_adrift(node) && in_time {
             vote = Vote::Unknown;
+            releasing.doubtful.insert(node);
         }
         let hopeless = error.as_ref().is_some_and(|error| !error.is_transient());
         if let Some(error) = error {
@@ -82,26 +78,14 @@ impl Driver {
             } else {
                 releasing.retrying.insert(node);
                 let at = now.after(releasing.pause.next_delay(self.rng.next_u64()));
-                self.timers.push(
-                    at,
-                    Timer::Release {
-                        id,
-                        number: op.number,
-                        node,
-                    },
-                );
+                self.timers.push(at, Timer::Release { id, number: op.number, node });
             }
         }
-        self.tell(id, now, None);
     }
 
     pub(super) fn release_again(&mut self, id: usize, node: NodeId, now: Moment) {
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
-        let Job::Release(releasing) = &mut op.job else {
-            return;
-        };
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let Job::Release(releasing) = &mut op.job else { return };
         if releasing.retrying.contains(node) {
             releasing.retrying.remove(node);
             self.ask(id, NodeSet::EMPTY.with(node), now);
@@ -111,52 +95,48 @@ impl Driver {
     /// First the caller's patience ends; later, when the key has ended by
     /// itself, ours does.
     pub(super) fn time_out_release(&mut self, id: usize, now: Moment) {
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
-        let Job::Release(releasing) = &mut op.job else {
-            return;
-        };
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let Job::Release(releasing) = &mut op.job else { return };
         let gone_by = op.claim.gone_by();
-        if now < gone_by {
-            releasing.count.handle_timeout();
-            let number = op.number;
-            self.tell(id, now, None);
-            self.timers.push(gone_by, Timer::Op { id, number });
-            return;
-        }
-        releasing.retrying = NodeSet::EMPTY;
         releasing.count.handle_timeout();
-        self.tell(id, now, None);
-        self.close_release(id);
+        if now < gone_by {
+            self.timers.push(gone_by, Timer::Op { id, number: op.number });
+        } else {
+            releasing.retrying = NodeSet::EMPTY;
+            self.close_release(id);
+        }
+    }
+
+    /// Tells the caller, if it has not been told and there is something to
+    /// tell; and stops counting a release that goes on only to be sure.
+    pub(super) fn conclude_release(&mut self, id: usize, now: Moment) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let Job::Release(releasing) = &mut op.job else { return };
+        let settled = releasing.count.owed().minus(releasing.doubtful).is_empty();
+        if let Some(verdict) = releasing.count.verdict() {
+            op.tell(&self.config, verdict, now);
+        }
+        if settled {
+            self.close_release(id);
+        }
     }
 
     /// Counts a release as done, once.
     pub(super) fn close_release(&mut self, id: usize) {
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
+        let Some(op) = self.ops.get_mut(id) else { return };
         if let Job::Release(releasing) = &mut op.job
             && std::mem::take(&mut releasing.open)
         {
             self.releasing = self.releasing.saturating_sub(1);
         }
     }
+}
 
-    /// Tells the caller, once there is something to tell.
-    fn tell(&mut self, id: usize, now: Moment, known: Option<ReleaseVerdict>) {
-        let Some(op) = self.ops.get_mut(id) else {
-            return;
-        };
-        let Job::Release(releasing) = &mut op.job else {
-            return;
-        };
-        let Some(verdict) = known.or_else(|| releasing.count.verdict()) else {
-            return;
-        };
-        let Some(reply) = releasing.reply.take() else {
-            return;
-        };
+impl Op {
+    /// Answers whoever waits for this release, once.
+    fn tell(&mut self, config: &Config, verdict: ReleaseVerdict, now: Moment) {
+        let Job::Release(releasing) = &mut self.job else { return };
+        let Some(reply) = releasing.reply.take() else { return };
         let answer = match verdict {
             ReleaseVerdict::Released => Ok(Released::Released),
             ReleaseVerdict::AlreadyExpired => Ok(Released::AlreadyExpired),
@@ -164,10 +144,10 @@ impl Driver {
                 let message = format!(
                     "the release of lock {} is not confirmed by enough nodes: it goes on in the \
                      background, and what is left ends with its ttl",
-                    op.claim.key
+                    self.claim.key
                 );
                 let error = Error::new(ErrorKind::NoQuorum, message);
-                Err(error.with_nodes(op.reports(&self.config, now)))
+                Err(error.with_nodes(self.reports(config, now)))
             }
         };
         // A caller that is gone needs no answer.

@@ -43,7 +43,7 @@ pub(crate) struct AcquireRequest {
 }
 
 pub(crate) struct ExtendRequest {
-    pub(crate) _place: Place,
+    pub(crate) place: Place,
     pub(crate) claim: Arc<Claim>,
     pub(crate) ttl: Ttl,
     pub(crate) reply: Reply<()>,
@@ -75,11 +75,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: Arc<Config>, queue: mpsc::UnboundedSender<Request>) -> Self {
-        Self {
-            config,
-            queue,
-            pending: AtomicUsize::new(0),
-        }
+        Self { config, queue, pending: AtomicUsize::new(0) }
     }
 
     /// Hands `request` to the driver. Never blocks; from anywhere.

@@ -21,26 +21,17 @@ struct Entry<T> {
 
 impl<T> Schedule<T> {
     pub(super) fn new() -> Self {
-        Self {
-            heap: BinaryHeap::new(),
-            next: 0,
-        }
+        Self { heap: BinaryHeap::new(), next: 0 }
     }
 
     pub(super) fn push(&mut self, at: Moment, what: T) {
-        self.heap.push(Reverse(Entry {
-            at,
-            number: self.next,
-            what,
-        }));
+        self.heap.push(Reverse(Entry { at, number: self.next, what }));
         self.next = self.next.wrapping_add(1);
     }
 
     /// Takes the first thing that is due.
     pub(super) fn pop_due(&mut self, now: Moment) -> Option<T> {
-        (self.peek()? <= now)
-            .then(|| self.heap.pop())?
-            .map(|Reverse(entry)| entry.what)
+        (self.peek()? <= now).then(|| self.heap.pop())?.map(|Reverse(entry)| entry.what)
     }
 
     /// When the first thing is due.

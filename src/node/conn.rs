@@ -36,14 +36,7 @@ pub(super) struct Conn {
 impl Conn {
     pub(super) fn new(stream: Stream) -> Self {
         let inbox = vec![0; MAX_REPLY_BYTES].into_boxed_slice();
-        Self {
-            stream,
-            out: Vec::new(),
-            written: 0,
-            inbox,
-            parsed: 0,
-            filled: 0,
-        }
+        Self { stream, out: Vec::new(), written: 0, inbox, parsed: 0, filled: 0 }
     }
 
     /// Queues a command. It is written by the next [`Self::poll_write`].

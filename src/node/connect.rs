@@ -41,10 +41,7 @@ pub(super) async fn connect(endpoint: Arc<Endpoint>) -> Result<Stream, NodeError
     };
     match tokio::time::timeout(CONNECT_TIMEOUT, attempt).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(NodeError::waited(
-            NodeErrorKind::Unreachable,
-            CONNECT_TIMEOUT,
-        )),
+        Err(_) => Err(NodeError::waited(NodeErrorKind::Unreachable, CONNECT_TIMEOUT)),
     }
 }
 
@@ -72,28 +69,18 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<(), NodeErro
     let mut required = 0;
     if let Some(password) = &endpoint.password {
         let user = endpoint.user.as_deref();
-        redis::cmd("AUTH")
-            .arg(user)
-            .arg(password)
-            .write_packed_command(&mut hello);
+        redis::cmd("AUTH").arg(user).arg(password).write_packed_command(&mut hello);
         required += 1;
     }
     if endpoint.db != 0 {
-        redis::cmd("SELECT")
-            .arg(endpoint.db)
-            .write_packed_command(&mut hello);
+        redis::cmd("SELECT").arg(endpoint.db).write_packed_command(&mut hello);
         required += 1;
     }
-    for (attribute, value) in [
-        ("LIB-NAME", env!("CARGO_PKG_NAME")),
-        ("LIB-VER", env!("CARGO_PKG_VERSION")),
-    ] {
+    for (attribute, value) in
+        [("LIB-NAME", env!("CARGO_PKG_NAME")), ("LIB-VER", env!("CARGO_PKG_VERSION"))]
+    {
         let mut command = redis::cmd("CLIENT");
-        command
-            .arg("SETINFO")
-            .arg(attribute)
-            .arg(value)
-            .write_packed_command(&mut hello);
+        command.arg("SETINFO").arg(attribute).arg(value).write_packed_command(&mut hello);
     }
     let lost = |error| NodeError::io(NodeErrorKind::Unreachable, error);
     stream.write_all(&hello).await.map_err(lost)?;

@@ -32,9 +32,7 @@ impl Endpoint {
             let message = format!("node {place}: {why}");
             Err(Error::new(ErrorKind::InvalidConfig, message))
         };
-        let is_tls = ["rediss:", "valkeys:"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme));
+        let is_tls = ["rediss:", "valkeys:"].iter().any(|scheme| url.starts_with(scheme));
         if is_tls && url.contains("#insecure") {
             return refuse("`#insecure` turns off the check of the certificate: remove it");
         }
@@ -103,49 +101,23 @@ mod tests {
     fn urls_are_read_and_named_without_their_secrets() {
         let node = Endpoint::from_url("redis://bob:s3cret@Example.COM:7000/3", 1).unwrap();
         assert_eq!(&**node.label(), "example.com:7000");
-        assert_eq!(
-            (node.user.as_deref(), node.password.as_deref()),
-            (Some("bob"), Some("s3cret"))
-        );
+        assert_eq!((node.user.as_deref(), node.password.as_deref()), (Some("bob"), Some("s3cret")));
         assert_eq!(node.db, 3);
         assert_eq!(format!("{node:?}"), r#"Endpoint("example.com:7000")"#);
-        assert_eq!(
-            &**Endpoint::from_url("redis://[::1]:7", 1).unwrap().label(),
-            "[::1]:7"
-        );
-        assert_eq!(
-            &**Endpoint::from_url("valkey://h", 1).unwrap().label(),
-            "h:6379"
-        );
-        assert_eq!(
-            &**Endpoint::from_url("unix:///tmp/r.sock", 1).unwrap().label(),
-            "/tmp/r.sock"
-        );
+        assert_eq!(&**Endpoint::from_url("redis://[::1]:7", 1).unwrap().label(), "[::1]:7");
+        assert_eq!(&**Endpoint::from_url("valkey://h", 1).unwrap().label(), "h:6379");
+        assert_eq!(&**Endpoint::from_url("unix:///tmp/r.sock", 1).unwrap().label(), "/tmp/r.sock");
     }
 
     #[test]
     fn a_bad_url_is_named_by_its_place_and_not_repeated() {
-        for url in [
-            "",
-            "s3cret",
-            "http://s3cret",
-            "redis://:s3cret@h:99999",
-            "redis://s3cret:x",
-        ] {
+        for url in ["", "s3cret", "http://s3cret", "redis://:s3cret@h:99999", "redis://s3cret:x"] {
             let error = Endpoint::from_url(url, 2).unwrap_err();
             let text = format!("{error} {error:?}");
-            assert!(
-                text.contains("node 2") && !text.contains("s3cret"),
-                "{text}"
-            );
+            assert!(text.contains("node 2") && !text.contains("s3cret"), "{text}");
         }
         let error = Endpoint::from_url("rediss://h/#insecure", 1).unwrap_err();
         assert!(error.to_string().contains("#insecure"), "{error}");
-        assert!(
-            Endpoint::from_url("rediss://h", 1)
-                .unwrap_err()
-                .to_string()
-                .contains("TLS")
-        );
+        assert!(Endpoint::from_url("rediss://h", 1).unwrap_err().to_string().contains("TLS"));
     }
 }

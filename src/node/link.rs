@@ -152,18 +152,11 @@ impl Node {
         match &mut self.link {
             Link::Up { conn, .. } if self.waiting.is_empty() && self.sent.len() < MAX_IN_FLIGHT => {
                 conn.push(command);
-                self.sent.push_back(Sent {
-                    order,
-                    offered_at: now,
-                });
+                self.sent.push_back(Sent { order, offered_at: now });
             }
             _ => {
                 self.sweep_at = self.sweep_at.min(order.give_up_at);
-                self.waiting.push_back(Waiting {
-                    order,
-                    offered_at: now,
-                    command: command.into(),
-                });
+                self.waiting.push_back(Waiting { order, offered_at: now, command: command.into() });
             }
         }
         if matches!(self.link, Link::Idle) {
@@ -213,19 +206,12 @@ impl Node {
 
     fn willing(&self, now: Moment) -> Result<(), NodeError> {
         match &self.link {
-            Link::Down { cause, .. }
-            | Link::Connecting {
-                after: Some(cause), ..
-            } => {
+            Link::Down { cause, .. } | Link::Connecting { after: Some(cause), .. } => {
                 return Err(cause.clone());
             }
             _ => {}
         }
-        if let Some(oldest) = self
-            .sent
-            .front()
-            .filter(|sent| sent.order.give_up_at <= now)
-        {
+        if let Some(oldest) = self.sent.front().filter(|sent| sent.order.give_up_at <= now) {
             let waited = now.since(oldest.offered_at);
             return Err(NodeError::waited(NodeErrorKind::Owing, waited));
         }
@@ -238,9 +224,7 @@ impl Node {
     /// When a connection that owes an answer is given up. Not sooner: while it
     /// lives, releases stay behind the acquires that hang in it.
     fn abandon_at(&self) -> Moment {
-        self.sent.front().map_or(Moment::NEVER, |oldest| {
-            oldest.offered_at.after(DEAD_PEER_AFTER)
-        })
+        self.sent.front().map_or(Moment::NEVER, |oldest| oldest.offered_at.after(DEAD_PEER_AFTER))
     }
 
     fn reconnect(&mut self, after: Option<NodeError>) {
@@ -255,20 +239,13 @@ impl Node {
         draw: &mut dyn FnMut() -> u64,
         events: &mut Vec<Event>,
     ) {
-        let Link::Connecting { attempt, after } = &mut self.link else {
-            return;
-        };
-        let Poll::Ready(outcome) = attempt.as_mut().poll(cx) else {
-            return;
-        };
+        let Link::Connecting { attempt, after } = &mut self.link else { return };
+        let Poll::Ready(outcome) = attempt.as_mut().poll(cx) else { return };
         let node = self.endpoint.label();
         match outcome {
             Ok(stream) => {
                 tracing::info!(%node, "connected");
-                self.link = Link::Up {
-                    conn: Conn::new(stream),
-                    proven: false,
-                };
+                self.link = Link::Up { conn: Conn::new(stream), proven: false };
             }
             Err(cause) => {
                 if after.is_none() {
@@ -303,11 +280,7 @@ impl Node {
             Ok(())
         })?;
         while self.sent.len() < MAX_IN_FLIGHT
-            && let Some(Waiting {
-                order,
-                offered_at,
-                command,
-            }) = self.waiting.pop_front()
+            && let Some(Waiting { order, offered_at, command }) = self.waiting.pop_front()
         {
             conn.push(&command);
             self.sent.push_back(Sent { order, offered_at });
@@ -368,23 +341,19 @@ impl Node {
         doomed: impl Fn(&Order) -> bool,
     ) {
         let mut sweep_at = Moment::NEVER;
-        self.waiting.retain(
-            |Waiting {
-                 order, offered_at, ..
-             }| {
-                if !doomed(order) {
-                    sweep_at = sweep_at.min(order.give_up_at);
-                    return true;
-                }
-                events.push(Event {
-                    node: self.id,
-                    ticket: order.ticket,
-                    outcome: Outcome::NotSent(cause.clone()),
-                    latency: now.since(*offered_at),
-                });
-                false
-            },
-        );
+        self.waiting.retain(|Waiting { order, offered_at, .. }| {
+            if !doomed(order) {
+                sweep_at = sweep_at.min(order.give_up_at);
+                return true;
+            }
+            events.push(Event {
+                node: self.id,
+                ticket: order.ticket,
+                outcome: Outcome::NotSent(cause.clone()),
+                latency: now.since(*offered_at),
+            });
+            false
+        });
         self.sweep_at = sweep_at;
     }
 }

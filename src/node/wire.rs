@@ -66,18 +66,8 @@ pub(crate) fn encode(
     };
     let ttl = ttl.as_millis();
     match ask {
-        Ask::Set => redis::cmd("SET")
-            .arg(key)
-            .arg(token)
-            .arg("NX")
-            .arg("PX")
-            .arg(ttl)
-            .take(),
-        Ask::Extend => script(EXTEND, &EXTEND_SHA1)
-            .arg(key)
-            .arg(token)
-            .arg(ttl)
-            .take(),
+        Ask::Set => redis::cmd("SET").arg(key).arg(token).arg("NX").arg("PX").arg(ttl).take(),
+        Ask::Extend => script(EXTEND, &EXTEND_SHA1).arg(key).arg(token).arg(ttl).take(),
         Ask::Release => script(RELEASE, &RELEASE_SHA1).arg(key).arg(token).take(),
         Ask::Remaining => redis::cmd("PTTL").arg(key).take(),
     }
@@ -161,10 +151,7 @@ mod tests {
             rest = &rest[len..];
         }
         let error = Reply::Error("NOSCRIPT No");
-        assert_eq!(
-            seen,
-            [Reply::Ok, Reply::Nil, Reply::Int(-1), error, Reply::Other]
-        );
+        assert_eq!(seen, [Reply::Ok, Reply::Nil, Reply::Int(-1), error, Reply::Other]);
         for cut in 0..5 {
             assert_eq!(decode(&stream[..cut]).unwrap(), None, "cut at {cut}");
         }
@@ -178,9 +165,7 @@ mod tests {
         for ask in [Ask::Set, Ask::Extend, Ask::Release, Ask::Remaining] {
             for reply in [Reply::Other, Reply::Error("ERR ?"), Reply::Error("")] {
                 let answer = interpret(ask, &reply);
-                let Answer::Failed(error) = answer else {
-                    panic!("{ask:?} {reply:?}: {answer:?}")
-                };
+                let Answer::Failed(error) = answer else { panic!("{ask:?} {reply:?}: {answer:?}") };
                 assert!(!error.surely_had_no_effect(), "{ask:?} {reply:?}");
             }
         }

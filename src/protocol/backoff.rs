@@ -16,10 +16,7 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) const fn new(first: Duration, most: Duration) -> Self {
-        Self {
-            ceiling: first,
-            most,
-        }
+        Self { ceiling: first, most }
     }
 
     /// The next delay; `draw` is 64 uniform random bits.
@@ -52,11 +49,7 @@ mod tests {
 
     #[test]
     fn zero_and_endless_delays_do_no_harm() {
-        assert!(
-            Backoff::new(Duration::ZERO, Duration::ZERO)
-                .next_delay(u64::MAX)
-                .is_zero()
-        );
+        assert!(Backoff::new(Duration::ZERO, Duration::ZERO).next_delay(u64::MAX).is_zero());
         let mut endless = Backoff::new(Duration::MAX, Duration::MAX);
         assert_eq!(endless.next_delay(u64::MAX), Duration::from_nanos(u64::MAX));
     }

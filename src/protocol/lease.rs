@@ -28,10 +28,7 @@ impl Moment {
     /// This moment and `span` more, or [`Self::NEVER`].
     #[must_use]
     pub(crate) fn after(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// The time from `earlier` to here; zero where `earlier` is later.
@@ -88,10 +85,7 @@ impl Drift {
 
     /// What to take off a lease of `span`, rounded up to the nanosecond.
     pub(crate) fn of(self, span: Duration) -> Duration {
-        let nanos = span
-            .as_nanos()
-            .saturating_mul(u128::from(self.per_mille))
-            .div_ceil(1000);
+        let nanos = span.as_nanos().saturating_mul(u128::from(self.per_mille)).div_ceil(1000);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
             .saturating_add(Self::GRANULARITY)
     }
@@ -135,14 +129,8 @@ mod tests {
     fn the_deadline_is_start_plus_ttl_minus_one_percent_and_two_milliseconds() {
         let ttl = Ttl::from_duration(Duration::from_secs(10));
         let lease = Lease::new(START, ttl, drift(), TIMEOUT);
-        assert_eq!(
-            lease.until.since(START),
-            Duration::from_millis(10_000 - 100 - 2)
-        );
-        assert_eq!(
-            lease.gone_by.since(START),
-            Duration::from_millis(200 + 10_000 + 102)
-        );
+        assert_eq!(lease.until.since(START), Duration::from_millis(10_000 - 100 - 2));
+        assert_eq!(lease.gone_by.since(START), Duration::from_millis(200 + 10_000 + 102));
     }
 
     #[test]
@@ -156,12 +144,7 @@ mod tests {
     #[test]
     fn nothing_overflows() {
         let ttl = Ttl::from_duration(Duration::MAX);
-        let lease = Lease::new(
-            Moment::NEVER,
-            ttl,
-            Drift::per_mille(999).unwrap(),
-            Duration::MAX,
-        );
+        let lease = Lease::new(Moment::NEVER, ttl, Drift::per_mille(999).unwrap(), Duration::MAX);
         assert_eq!(lease.until, Moment::NEVER);
         assert_eq!(lease.gone_by, Moment::NEVER);
         assert_eq!(Moment::PAST.since(Moment::NEVER), Duration::ZERO);
@@ -169,10 +152,7 @@ mod tests {
 
     #[test]
     fn a_ttl_is_rounded_down_and_drift_up() {
-        assert_eq!(
-            Ttl::from_duration(Duration::from_micros(10_999)).as_millis(),
-            10
-        );
+        assert_eq!(Ttl::from_duration(Duration::from_micros(10_999)).as_millis(), 10);
         let drift = drift().of(Duration::from_nanos(1));
         assert_eq!(drift, Duration::from_nanos(2_000_001));
         assert!(Drift::per_mille(Drift::LIMIT_PER_MILLE).is_none());

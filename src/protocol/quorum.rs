@@ -85,6 +85,10 @@ impl NodeSet {
         Self(self.0 | other.0)
     }
 
+    pub(crate) const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     #[must_use]
     pub(crate) const fn minus(self, other: Self) -> Self {
         Self(self.0 & !other.0)
@@ -98,9 +102,7 @@ impl NodeSet {
 
 impl fmt::Debug for NodeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set()
-            .entries(self.iter().map(NodeId::index))
-            .finish()
+        f.debug_set().entries(self.iter().map(NodeId::index)).finish()
     }
 }
 
@@ -147,9 +149,8 @@ mod tests {
     fn every_two_quorums_share_a_node() {
         for nodes in 1..=7 {
             let quorum = Quorum::new(nodes, Quorum::majority(nodes)).unwrap();
-            let sets: Vec<u64> = (0u64..1 << nodes)
-                .filter(|s| s.count_ones() as usize >= quorum.votes())
-                .collect();
+            let sets: Vec<u64> =
+                (0u64..1 << nodes).filter(|s| s.count_ones() as usize >= quorum.votes()).collect();
             for a in &sets {
                 for b in &sets {
                     assert_ne!(a & b, 0, "{nodes} nodes: {a:b} and {b:b} are disjoint");
@@ -163,11 +164,7 @@ mod tests {
         for nodes in 1..=MAX_NODES {
             for votes in 0..=nodes + 1 {
                 let safe = votes * 2 > nodes && votes <= nodes;
-                assert_eq!(
-                    Quorum::new(nodes, votes).is_some(),
-                    safe,
-                    "{votes} of {nodes}"
-                );
+                assert_eq!(Quorum::new(nodes, votes).is_some(), safe, "{votes} of {nodes}");
             }
         }
         assert_eq!(Quorum::new(0, 1), None);

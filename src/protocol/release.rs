@@ -30,16 +30,16 @@ pub(crate) struct Release {
 }
 
 impl Release {
-    /// A release of a key that only the nodes in `asked` may hold.
-    pub(crate) const fn new(quorum: Quorum, asked: NodeSet) -> Self {
-        Self {
-            quorum,
-            asked,
-            deleted: NodeSet::EMPTY,
-            absent: NodeSet::EMPTY,
-            failed: NodeSet::EMPTY,
-            verdict: None,
+    /// A release of a key that only the nodes in `asked` may hold; with nobody
+    /// to ask, it is decided already.
+    pub(crate) fn new(quorum: Quorum, asked: NodeSet) -> Self {
+        let empty = NodeSet::EMPTY;
+        let mut release =
+            Self { quorum, asked, deleted: empty, absent: empty, failed: empty, verdict: None };
+        if asked.is_empty() {
+            release.decide();
         }
+        release
     }
 
     /// Counts a node's answer: [`Vote::Granted`] for "deleted",
@@ -172,17 +172,11 @@ mod tests {
             release.handle_vote(node, Vote::Granted);
         }
         assert!(release.owed().is_empty());
-        assert_eq!(
-            release.verdict(),
-            Some(ReleaseVerdict::Unconfirmed),
-            "and it stays so"
-        );
+        assert_eq!(release.verdict(), Some(ReleaseVerdict::Unconfirmed), "and it stays so");
     }
 
     #[test]
-    fn nobody_asked_is_released_at_once_by_the_timeout() {
-        let mut release = release(3, 0, &[]);
-        release.handle_timeout();
-        assert_eq!(release.verdict(), Some(ReleaseVerdict::AlreadyExpired));
+    fn with_nobody_to_ask_it_is_over_at_once() {
+        assert_eq!(release(3, 0, &[]).verdict(), Some(ReleaseVerdict::AlreadyExpired));
     }
 }

@@ -114,9 +114,7 @@ impl Round {
     /// those that surely failed. After a loss, each of them must be released.
     #[must_use]
     pub(crate) fn suspects(&self) -> NodeSet {
-        NodeSet::first(self.quorum.nodes())
-            .minus(self.refused)
-            .minus(self.failed)
+        NodeSet::first(self.quorum.nodes()).minus(self.refused).minus(self.failed)
     }
 
     pub(crate) const fn granted(&self) -> NodeSet {

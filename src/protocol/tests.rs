@@ -38,11 +38,7 @@ fn check(round: &Round, cast: &[Option<Vote>], verdict: Option<Verdict>) {
         assert_eq!(round.suspects().contains(node), !innocent, "{cast:?}");
     }
     let waits = verdict.is_none() && cast.iter().any(Option::is_none);
-    assert_eq!(
-        round.poll_timeout(),
-        waits.then_some(GIVE_UP_AT),
-        "{cast:?}"
-    );
+    assert_eq!(round.poll_timeout(), waits.then_some(GIVE_UP_AT), "{cast:?}");
 }
 
 /// Walks every order in which the nodes can vote, with a duplicate of a vote
@@ -53,10 +49,7 @@ fn walk(quorum: Quorum, round: &Round, cast: &mut [Option<Vote>], fixed: Option<
 
     let mut late = round.clone();
     late.handle_timeout(GIVE_UP_AT);
-    assert!(
-        late.verdict().is_some(),
-        "nothing is awaited after the timeout: {cast:?}"
-    );
+    assert!(late.verdict().is_some(), "nothing is awaited after the timeout: {cast:?}");
     assert_eq!(late.suspects(), round.suspects());
     assert!(verdict.is_none() || late.verdict() == verdict);
     let mut early = round.clone();
@@ -103,23 +96,13 @@ fn no_assignment_of_nodes_gives_two_clients_the_lock() {
             for (node, place) in NodeId::all(nodes).zip(0..) {
                 let grants_to = assignment / 3u32.pow(place) % 3;
                 let vote = |client| {
-                    if grants_to == client {
-                        Vote::Granted
-                    } else {
-                        Vote::Refused
-                    }
+                    if grants_to == client { Vote::Granted } else { Vote::Refused }
                 };
                 a.handle_vote(node, vote(0), NOW);
                 b.handle_vote(node, vote(1), NOW);
             }
-            let held = [&a, &b]
-                .iter()
-                .filter(|r| r.verdict() == Some(Verdict::Held))
-                .count();
-            assert!(
-                held <= 1,
-                "{nodes} nodes, assignment {assignment}: both hold"
-            );
+            let held = [&a, &b].iter().filter(|r| r.verdict() == Some(Verdict::Held)).count();
+            assert!(held <= 1, "{nodes} nodes, assignment {assignment}: both hold");
             assert!(a.verdict().is_some() && b.verdict().is_some());
         }
     }
@@ -148,19 +131,11 @@ fn a_late_answer_settles_an_unknown_but_not_the_verdict() {
     assert_eq!(round.verdict(), Some(Verdict::Lost(Loss::NoQuorum)));
     let mut nodes = NodeId::all(3);
     round.handle_vote(nodes.next().unwrap(), Vote::Refused, GIVE_UP_AT);
-    assert_eq!(
-        round.suspects().len(),
-        2,
-        "it refused: nothing to release there"
-    );
+    assert_eq!(round.suspects().len(), 2, "it refused: nothing to release there");
     for node in nodes {
         round.handle_vote(node, Vote::Granted, GIVE_UP_AT);
     }
-    assert_eq!(
-        round.verdict(),
-        Some(Verdict::Lost(Loss::NoQuorum)),
-        "a late grant is no lock"
-    );
+    assert_eq!(round.verdict(), Some(Verdict::Lost(Loss::NoQuorum)), "a late grant is no lock");
     assert_eq!(round.suspects().len(), 2, "and is still to be released");
 }
 
@@ -179,9 +154,5 @@ fn even_counts_need_more_than_half() {
         round.handle_vote(node, vote, NOW);
     }
     round.handle_vote(NodeId::all(4).last().unwrap(), Vote::Refused, NOW);
-    assert_eq!(
-        round.verdict(),
-        Some(Verdict::Lost(Loss::Contended)),
-        "a tie is lost, at once"
-    );
+    assert_eq!(round.verdict(), Some(Verdict::Lost(Loss::Contended)), "a tie is lost, at once");
 }
