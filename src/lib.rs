@@ -1,4 +1,71 @@
 //! A lock over N independent Redis or Valkey masters.
+//!
+//! One client of this library asks all masters at once and holds the lock from
+//! the moment a majority has granted it (Redlock). Any minority of them may be
+//! down, hung or slow.
+//!
+//! # Is it for you?
+//!
+//! **Yes**, if many hosts must not do a thing at the same time, and a lease is
+//! what you want: whoever dies, the lock comes free after its ttl.
+//!
+//! **With care**, if doing it twice is a disaster and not a nuisance. A lease
+//! ends by the clock, whatever its holder is doing: a process that is paused
+//! past its validity, or a majority of servers whose clocks jump or that forget
+//! their keys, can lead to two holders. [`docs::safety`] states the guarantee
+//! and all it assumes. Let the protected step look at [`LockGuard::remaining`],
+//! and the protected resource check what it can.
+//!
+//! **No**, if you need a queue that is fair, a lock that is held for days, or
+//! consensus: use a system that is built on it.
+//!
+//! What it costs: one round trip to a majority for acquire and for release, one
+//! connection per node, and a task that owns them.
+//!
+//! # Use
+//!
+//! ```
+//! use redlock_quorum::{ErrorKind, Redlock};
+//! use std::time::Duration;
+//!
+//! # use redlock_quorum::testing::{Backend, Cluster};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let cluster = Cluster::builder().nodes(3).backend(Backend::Memory).start().await?;
+//! # let nodes = cluster.urls();
+//! let redlock = Redlock::builder().nodes(nodes).build()?; // redis://host:6379, ...
+//!
+//! let guard = redlock.lock("orders:42").wait(Duration::from_secs(3)).await?;
+//! assert!(guard.is_held());
+//!
+//! let refused = redlock.try_lock("orders:42").await.unwrap_err();
+//! assert_eq!(refused.kind(), ErrorKind::Contended);
+//!
+//! guard.extend(Duration::from_secs(30)).await?;
+//! guard.release().await?; // or drop it: then it is released in the background
+//! redlock.shutdown(Duration::from_secs(1)).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! (The examples here run on in-memory nodes of [`testing`].)
+//!
+//! # Where to look
+//!
+//! - [`Redlock`] is the client, [`Builder`] its settings, [`Acquire`] one
+//!   acquire's options, [`LockGuard`] the held lock.
+//! - [`Error`] has a [`kind`](Error::kind) that says what to do next, and
+//!   [`nodes`](Error::nodes): what each node said.
+//! - [`docs`]: the guarantee, operation, and why it is built so.
+//!
+//! # Features
+//!
+//! None is on by default, and none changes what the others do.
+//!
+//! - `testing`: [`testing::Cluster`], real Redis nodes for tests, in containers
+//!   or as local processes, that can be paused, killed and restarted.
+//! - `testing-local`: the same without containers, and without the dependencies
+//!   that they bring.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acquire;
 mod claim;
@@ -13,6 +80,7 @@ mod node;
 mod node_error;
 mod protocol;
 #[cfg(feature = "testing-local")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing-local")))]
 pub mod testing;
 mod token;
 
@@ -23,3 +91,18 @@ pub use error::{Error, ErrorKind, NodeAnswer, NodeReport};
 pub use guard::{LockGuard, LockParts, Released, Votes};
 pub use node_error::{NodeError, NodeErrorKind};
 pub use token::Token;
+
+/// The long texts: guarantee, operation, design.
+#[cfg(doc)]
+pub mod docs {
+    #[doc = include_str!("../docs/safety.md")]
+    pub mod safety {}
+    #[doc = include_str!("../docs/operations.md")]
+    pub mod operations {}
+    #[doc = include_str!("../docs/design.md")]
+    pub mod design {}
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -5,16 +5,17 @@ use std::{sync::Arc, time::Duration};
 use rand::Rng as _;
 
 use super::{
-    AcquireRequest, Driver, Outcome, Patience,
+    AcquireRequest, Patience,
+    dispatch::vote,
     op::{Job, Op, Session},
-    vote,
+    run::Driver,
 };
 use crate::{
     claim::Claim,
     config::Config,
     error::{Error, ErrorKind},
     guard::LockGuard,
-    node::Answer,
+    node::{Answer, Outcome},
     node_error::NodeErrorKind,
     protocol::{Loss, Moment, NodeId, NodeSet, Round, Verdict, Vote},
     token::Token,

@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use super::{
-    Driver, ExtendRequest, Outcome,
+    ExtendRequest,
+    dispatch::vote,
     op::{Job, Op},
-    vote,
+    run::Driver,
 };
 use crate::{
     error::{Error, ErrorKind},
+    node::Outcome,
     protocol::{Moment, NodeId, Round, Verdict, Vote},
 };
 

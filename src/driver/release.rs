@@ -6,16 +6,17 @@ use std::{sync::Arc, time::Duration};
 use rand::Rng as _;
 
 use super::{
-    Driver, Outcome, Timer,
+    dispatch::vote,
     op::{Job, Op, Releasing},
     request::Reply,
-    vote,
+    run::{Driver, Timer},
 };
 use crate::{
     claim::Claim,
     config::Config,
     error::{Error, ErrorKind},
     guard::Released,
+    node::Outcome,
     protocol::{Backoff, Moment, NodeId, NodeSet, Release, ReleaseVerdict, Vote},
 };
 

@@ -18,7 +18,8 @@ use super::{
     conn::Conn,
     connect::{self, DEAD_PEER_AFTER, Stream},
     endpoint::Endpoint,
-    wire::{self, Answer, Ask},
+    order::{Event, Order, Outcome},
+    wire,
 };
 use crate::{
     node_error::{NodeError, NodeErrorKind},
@@ -27,51 +28,11 @@ use crate::{
 
 /// The most commands on their way to one node. Far above what a round trip
 /// holds at the rate one connection reaches; it bounds memory, not speed.
-const MAX_IN_FLIGHT: usize = 8192;
+pub(super) const MAX_IN_FLIGHT: usize = 8192;
 
 /// Delays between attempts to reconnect: from quick, since a restart takes
 /// moments, to rare enough to be nothing to a host that stays away.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
-
-/// Who asked: what to ask, and the number under which the asker knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    pub(crate) op: usize,
-    pub(crate) ask: Ask,
-}
-
-/// A command on offer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Order {
-    pub(crate) ticket: Ticket,
-    /// When its asker stops waiting: unsent by then, it is dropped; unanswered
-    /// by then, the node owes.
-    pub(crate) give_up_at: Moment,
-    /// A release: it is sent to a node that owes, and waits for one that is
-    /// down. Anything else is refused there.
-    pub(crate) patient: bool,
-}
-
-/// How an order ended.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// The node answered.
-    Answered(Answer),
-    /// It was never sent.
-    NotSent(NodeError),
-    /// It was sent, and the connection broke before the answer.
-    Lost(NodeError),
-}
-
-/// The end of an order.
-#[derive(Debug)]
-pub(crate) struct Event {
-    pub(crate) node: NodeId,
-    pub(crate) ticket: Ticket,
-    pub(crate) outcome: Outcome,
-    /// From the offer to the answer.
-    pub(crate) latency: Duration,
-}
 
 /// One Redis master.
 pub(crate) struct Node {
@@ -284,6 +245,9 @@ impl Node {
         {
             conn.push(&command);
             self.sent.push_back(Sent { order, offered_at });
+        }
+        if self.waiting.is_empty() {
+            self.sweep_at = Moment::NEVER;
         }
         conn.poll_write(cx)
     }

@@ -9,8 +9,13 @@ mod conn;
 mod connect;
 mod endpoint;
 mod link;
+mod order;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use endpoint::Endpoint;
-pub(crate) use link::{Event, Node, Order, Outcome, Ticket};
+pub(crate) use link::Node;
+pub(crate) use order::{Event, Order, Outcome, Ticket};
 pub(crate) use wire::{Answer, Ask, encode};

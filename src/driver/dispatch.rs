@@ -1,0 +1,130 @@
+//! Files operations, puts their questions to the nodes, and routes each answer
+//! back to the operation it belongs to.
+
+use std::time::Duration;
+
+use super::{
+    op::{Job, Op},
+    run::{Driver, Timer},
+};
+use crate::{
+    node::{self, Answer, Ask, Event, Order, Outcome, Ticket},
+    node_error::{NodeError, NodeErrorKind},
+    protocol::{Moment, NodeId, NodeSet, Vote},
+};
+
+impl Driver {
+    pub(super) fn is_current(&self, id: usize, number: u64) -> bool {
+        self.ops.get(id).is_some_and(|op| op.number == number)
+    }
+
+    /// Files `op`, asks `targets`, and sees to it that it ends in time.
+    pub(super) fn start(&mut self, mut op: Op, targets: NodeSet, now: Moment) {
+        op.number = self.op_number;
+        self.op_number = self.op_number.wrapping_add(1);
+        let timer = |id| Timer::Op { id, number: op.number };
+        let entry = self.ops.vacant_entry();
+        let id = entry.key();
+        if let Some(at) = op.poll_timeout() {
+            self.timers.push(at, timer(id));
+        }
+        entry.insert(op);
+        self.ask(id, targets, now);
+        self.settle(id, now);
+    }
+
+    /// Offers what operation `id` asks for to `targets`, all before anything
+    /// else is offered to any of them: their order is the order of the locks.
+    pub(super) fn ask(&mut self, id: usize, targets: NodeSet, now: Moment) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let ask = op.ask();
+        let patient = ask == Ask::Release;
+        let give_up_at = if patient { op.claim.gone_by() } else { op.give_up_at };
+        let order = Order { ticket: Ticket { op: id, ask }, give_up_at, patient };
+
+        let (key, token) = (op.claim.key.as_bytes(), op.claim.token.as_bytes());
+        self.scratch.clear();
+        let whole_script = targets.meets(op.scriptless);
+        node::encode(&mut self.scratch, ask, whole_script, key, token, op.ttl);
+
+        let mut declined = Vec::new();
+        for target in targets.iter() {
+            let Some(node) = self.nodes.get_mut(target.index()) else { continue };
+            match node.offer(order, &self.scratch, now) {
+                Ok(()) => op.awaited.insert(target),
+                Err(error) => declined.push((target, error)),
+            }
+        }
+        for (node, error) in declined {
+            self.count(id, node, Outcome::NotSent(error), Duration::ZERO, now);
+        }
+    }
+
+    pub(super) fn handle_event(&mut self, event: Event, now: Moment) {
+        let Event { node, ticket: Ticket { op: id, .. }, outcome, latency } = event;
+        let Some(op) = self.ops.get_mut(id) else { return };
+        op.awaited.remove(node);
+        if matches!(outcome, Outcome::Answered(Answer::NoScript)) && !op.scriptless.contains(node) {
+            op.scriptless.insert(node);
+            self.ask(id, NodeSet::EMPTY.with(node), now);
+        } else {
+            self.count(id, node, outcome, latency, now);
+        }
+        self.settle(id, now);
+    }
+
+    /// Counts what a node said or did not say. Acting on it is [`Self::settle`]'s.
+    fn count(&mut self, id: usize, node: NodeId, outcome: Outcome, latency: Duration, now: Moment) {
+        let Some(op) = self.ops.get(id) else { return };
+        match op.job {
+            Job::Acquire { .. } => self.count_acquire(id, node, outcome, latency, now),
+            Job::Extend { .. } => self.count_extend(id, node, outcome, latency, now),
+            Job::Release(_) => self.count_release(id, node, outcome, now),
+            Job::Inspect { .. } => self.count_inspect(id, node, outcome),
+        }
+    }
+
+    /// Tells the caller if the outcome is clear, and removes what is over.
+    fn settle(&mut self, id: usize, now: Moment) {
+        let Some(op) = self.ops.get(id) else { return };
+        match op.job {
+            Job::Acquire { .. } => self.conclude_acquire(id, now),
+            Job::Extend { .. } => self.conclude_extend(id, now),
+            Job::Release(_) => self.conclude_release(id, now),
+            Job::Inspect { .. } => self.conclude_inspect(id, now),
+        }
+        if self.ops.get(id).is_some_and(Op::is_over) {
+            self.close_release(id);
+            self.ops.remove(id);
+        }
+    }
+
+    pub(super) fn time_out(&mut self, id: usize, now: Moment) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        match &mut op.job {
+            Job::Acquire { round, .. } | Job::Extend { round, .. } => round.handle_timeout(now),
+            Job::Release(_) => self.time_out_release(id, now),
+            Job::Inspect { .. } => {} // its timeout is what `settle` looks at
+        }
+        self.settle(id, now);
+    }
+}
+
+/// A node's outcome as a vote, and what to remember of it.
+pub(super) fn vote(outcome: Outcome) -> (Vote, Option<NodeError>) {
+    match outcome {
+        Outcome::Answered(Answer::Granted) => (Vote::Granted, None),
+        Outcome::Answered(Answer::Refused) => (Vote::Refused, None),
+        Outcome::Answered(Answer::Failed(error)) if error.surely_had_no_effect() => {
+            (Vote::Failed, Some(error))
+        }
+        Outcome::Answered(Answer::Failed(error)) | Outcome::Lost(error) => {
+            (Vote::Unknown, Some(error))
+        }
+        Outcome::NotSent(error) => (Vote::Failed, Some(error)),
+        // Not an answer to what was asked: it says nothing about the key.
+        Outcome::Answered(Answer::Remaining(_) | Answer::NoScript) => {
+            (Vote::Unknown, Some(NodeError::new(NodeErrorKind::Protocol)))
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The loop: what woke us, who gets to hear of it, when to wake next.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use rand::{Rng as _, rngs::StdRng};
+use slab::Slab;
+use tokio::{
+    sync::mpsc,
+    time::{Sleep, sleep},
+};
+
+use super::{
+    op::{Closing, Op, Session},
+    request::Request,
+    schedule::Schedule,
+};
+use crate::{
+    clock,
+    config::Config,
+    error::Error,
+    node::{Event, Node},
+    protocol::{Moment, NodeId},
+};
+
+/// How many requests are taken off the queue before the nodes are looked at
+/// again: enough to fill a batch, few enough that no answer waits for long.
+const REQUESTS_PER_TURN: usize = 256;
+
+/// Everything the driver owns.
+pub(super) struct Driver {
+    pub(super) config: Arc<Config>,
+    pub(super) nodes: Vec<Node>,
+    queue: mpsc::UnboundedReceiver<Request>,
+    inbox: Vec<Request>,
+    /// Whether anyone can still send a request.
+    open: bool,
+    /// Set by a shutdown: no more acquires.
+    pub(super) closed: bool,
+    closings: Vec<Closing>,
+    pub(super) ops: Slab<Op>,
+    pub(super) op_number: u64,
+    /// Operations whose caller has not been told yet.
+    pub(super) undecided: usize,
+    /// Releases that may still change something.
+    pub(super) releasing: usize,
+    pub(super) timers: Schedule<Timer>,
+    pub(super) sleepers: Schedule<Box<Session>>,
+    /// Set when it is first needed: a runtime without timers ends the driver,
+    /// not the caller.
+    alarm: Option<Pin<Box<Sleep>>>,
+    alarm_at: Moment,
+    events: Vec<Event>,
+    pub(super) scratch: Vec<u8>,
+    pub(super) rng: StdRng,
+}
+
+/// What can be due.
+pub(super) enum Timer {
+    /// The operation's own timeout.
+    Op { id: usize, number: u64 },
+    /// Ask this node again to release.
+    Release { id: usize, number: u64, node: NodeId },
+    /// Someone's patience with a shutdown.
+    Closing,
+}
+
+impl Driver {
+    pub(super) fn new(config: Arc<Config>, queue: mpsc::UnboundedReceiver<Request>) -> Self {
+        let endpoints = config.endpoints.iter().map(Arc::clone);
+        let nodes = NodeId::all(config.endpoints.len()).zip(endpoints);
+        Self {
+            nodes: nodes.map(|(id, endpoint)| Node::new(id, endpoint)).collect(),
+            config,
+            queue,
+            inbox: Vec::new(),
+            open: true,
+            closed: false,
+            closings: Vec::new(),
+            ops: Slab::new(),
+            op_number: 0,
+            undecided: 0,
+            releasing: 0,
+            timers: Schedule::new(),
+            sleepers: Schedule::new(),
+            alarm: None,
+            alarm_at: Moment::PAST,
+            events: Vec::new(),
+            scratch: Vec::new(),
+            rng: rand::make_rng(),
+        }
+    }
+
+    /// One look at everything. Says whether anything happened, in which case
+    /// there may be more to do at once.
+    fn turn(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = clock::now();
+        let mut happened = self.take_requests(cx, now);
+        happened |= self.run_timers(now);
+
+        let mut draw = || self.rng.next_u64();
+        for node in &mut self.nodes {
+            node.poll(cx, now, &mut draw, &mut self.events);
+        }
+        // Read again: the verdict must know how late it really is.
+        let now = clock::now();
+        let mut events = std::mem::take(&mut self.events);
+        happened |= !events.is_empty();
+        for event in events.drain(..) {
+            self.handle_event(event, now);
+        }
+        self.events = events;
+        happened
+    }
+
+    fn take_requests(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+        if !self.open {
+            return false;
+        }
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let taken = self.queue.poll_recv_many(cx, &mut inbox, REQUESTS_PER_TURN);
+        self.open = !matches!(taken, Poll::Ready(0));
+        let some = !inbox.is_empty();
+        for request in inbox.drain(..) {
+            self.handle_request(request, now);
+        }
+        self.inbox = inbox;
+        some
+    }
+
+    fn handle_request(&mut self, request: Request, now: Moment) {
+        match request {
+            Request::Acquire(request) => self.begin_acquire(request, now),
+            Request::Extend(request) => self.begin_extend(request, now),
+            Request::Release { claim, reply } => self.begin_release(claim, reply, now),
+            Request::Shutdown { deadline, reply } => {
+                self.closed = true;
+                for session in self.sleepers.drain() {
+                    session.refuse(Error::closed());
+                }
+                self.closings.push(Closing { deadline, reply });
+                self.timers.push(deadline, Timer::Closing);
+            }
+        }
+    }
+
+    fn run_timers(&mut self, now: Moment) -> bool {
+        let mut happened = false;
+        while let Some(session) = self.sleepers.pop_due(now) {
+            self.begin_attempt(session, now);
+            happened = true;
+        }
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Op { id, number } if self.is_current(id, number) => {
+                    self.time_out(id, now);
+                    happened = true;
+                }
+                Timer::Release { id, number, node } if self.is_current(id, number) => {
+                    self.release_again(id, node, now);
+                    happened = true;
+                }
+                _ => {}
+            }
+        }
+        happened
+    }
+
+    /// Answers those who wait for a shutdown, if all is done or their patience
+    /// is at its end.
+    fn answer_closings(&mut self, now: Moment) {
+        let left = self.releasing.saturating_add(self.undecided);
+        for closing in std::mem::take(&mut self.closings) {
+            if left == 0 || closing.deadline <= now {
+                // Nobody may listen any more: then nobody needs to know.
+                let _ = closing.reply.send(left);
+            } else {
+                self.closings.push(closing);
+            }
+        }
+    }
+
+    /// Sets the alarm for the next thing that is due. Says whether that is now.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
+        let nodes = self.nodes.iter().map(Node::poll_timeout);
+        let others = [self.timers.peek(), self.sleepers.peek()].into_iter().flatten();
+        let Some(next) = nodes.chain(others).min().filter(|at| *at < Moment::NEVER) else {
+            return false;
+        };
+        // An alarm that rings too early only costs a turn; most of them are
+        // for timeouts that never happen, so they are not worth moving.
+        let alarm = match self.alarm.take() {
+            Some(alarm) if self.alarm_at <= next && !alarm.is_elapsed() => alarm,
+            _ => {
+                self.alarm_at = next;
+                Box::pin(sleep(next.since(clock::now())))
+            }
+        };
+        self.alarm.insert(alarm).as_mut().poll(cx).is_ready()
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            while this.turn(cx) {}
+            this.answer_closings(clock::now());
+            if !this.open && this.releasing == 0 {
+                return Poll::Ready(());
+            }
+            if !this.poll_alarm(cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+}

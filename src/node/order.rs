@@ -1,0 +1,49 @@
+//! What is handed to a node, and how it ends.
+
+use std::time::Duration;
+
+use super::wire::{Answer, Ask};
+use crate::{
+    node_error::NodeError,
+    protocol::{Moment, NodeId},
+};
+
+/// Who asked: what to ask, and the number under which the asker knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) op: usize,
+    pub(crate) ask: Ask,
+}
+
+/// A command on offer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    pub(crate) ticket: Ticket,
+    /// When its asker stops waiting: unsent by then, it is dropped; unanswered
+    /// by then, the node owes.
+    pub(crate) give_up_at: Moment,
+    /// A release: it is sent to a node that owes, and waits for one that is
+    /// down. Anything else is refused there.
+    pub(crate) patient: bool,
+}
+
+/// How an order ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The node answered.
+    Answered(Answer),
+    /// It was never sent.
+    NotSent(NodeError),
+    /// It was sent, and the connection broke before the answer.
+    Lost(NodeError),
+}
+
+/// The end of an order.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) node: NodeId,
+    pub(crate) ticket: Ticket,
+    pub(crate) outcome: Outcome,
+    /// From the offer to the answer.
+    pub(crate) latency: Duration,
+}

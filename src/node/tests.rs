@@ -1,0 +1,206 @@
+//! A node against a socket that says what the test wants it to: order, owing,
+//! and what becomes of a broken connection. Time is an argument; only the
+//! socket is real.
+
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use super::{Answer, Ask, Endpoint, Event, Node, Order, Outcome, Ticket};
+use crate::{
+    node_error::NodeErrorKind,
+    protocol::{Moment, NodeId},
+};
+
+const START: Moment = Moment::from_nanos(1_000_000_000);
+const TIMEOUT: Duration = Duration::from_millis(100);
+
+struct Peer {
+    listener: TcpListener,
+}
+
+impl Peer {
+    async fn listen() -> (Self, Node) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let endpoint = Arc::new(Endpoint::from_url(&url, 1).unwrap());
+        (Self { listener }, Node::new(NodeId::all(1).next().unwrap(), endpoint))
+    }
+
+    /// Accepts a connection and answers what it says first.
+    async fn accept(&self) -> TcpStream {
+        let (mut stream, _) = self.listener.accept().await.unwrap();
+        let mut hello = Vec::new();
+        while hello.windows(7).filter(|w| w == b"SETINFO").count() < 2 || !hello.ends_with(b"\r\n")
+        {
+            stream.read_buf(&mut hello).await.unwrap();
+        }
+        stream.write_all(b"+OK\r\n+OK\r\n").await.unwrap();
+        stream
+    }
+}
+
+fn order(op: usize, ask: Ask) -> Order {
+    let patient = ask == Ask::Release;
+    let give_up_at = START.after(if patient { Duration::from_secs(60) } else { TIMEOUT });
+    Order { ticket: Ticket { op, ask }, give_up_at, patient }
+}
+
+/// Drives `node` until it has given `events` events, or `done` says so.
+async fn drive(node: &mut Node, now: Moment, mut done: impl FnMut(&[Event]) -> bool) -> Vec<Event> {
+    let mut events = Vec::new();
+    let driving = poll_fn(|cx| {
+        node.poll(cx, now, &mut || 0, &mut events);
+        if done(&events) { Poll::Ready(()) } else { Poll::Pending }
+    });
+    tokio::time::timeout(Duration::from_secs(10), driving)
+        .await
+        .expect("the node did not get there");
+    events
+}
+
+/// Reads `len` bytes off the peer's side while the node is driven.
+async fn receive(node: &mut Node, peer: &mut TcpStream, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    tokio::select! {
+        read = peer.read_exact(&mut bytes) => drop(read.unwrap()),
+        _ = drive(node, START, |_| false) => {}
+    }
+    bytes
+}
+
+async fn connected(node: &mut Node, peer: &Peer) -> TcpStream {
+    tokio::select! {
+        stream = peer.accept() => stream,
+        _ = drive(node, START, |_| false) => unreachable!("it never says done"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_offered_first_is_written_first_and_answered_first() {
+    let (peer, mut node) = Peer::listen().await;
+    node.offer(order(1, Ask::Set), b"1", START).unwrap(); // before there is a connection
+    node.offer(order(2, Ask::Release), b"2", START).unwrap();
+    let mut stream = connected(&mut node, &peer).await;
+    assert_eq!(receive(&mut node, &mut stream, 2).await, b"12");
+    node.offer(order(3, Ask::Set), b"3", START).unwrap();
+    node.offer(order(4, Ask::Release), b"4", START).unwrap();
+    assert_eq!(receive(&mut node, &mut stream, 2).await, b"34");
+
+    stream.write_all(b"+OK\r\n:1\r\n$-1\r\n:0\r\n").await.unwrap();
+    let events = drive(&mut node, START, |events| events.len() == 4).await;
+    let ops: Vec<_> = events.iter().map(|event| event.ticket.op).collect();
+    assert_eq!(ops, [1, 2, 3, 4]);
+    assert!(matches!(events[0].outcome, Outcome::Answered(Answer::Granted)));
+    assert!(matches!(events[2].outcome, Outcome::Answered(Answer::Refused)));
+}
+
+#[tokio::test]
+async fn a_node_that_owes_is_asked_for_nothing_but_releases_until_it_answers() {
+    let (peer, mut node) = Peer::listen().await;
+    node.offer(order(1, Ask::Set), b"1", START).unwrap();
+    let mut stream = connected(&mut node, &peer).await;
+    assert_eq!(receive(&mut node, &mut stream, 1).await, b"1");
+
+    let late = START.after(TIMEOUT);
+    for op in 2..100_000 {
+        let refusal = node.offer(order(op, Ask::Set), b"x", late).unwrap_err();
+        assert_eq!(refusal.kind(), NodeErrorKind::Owing);
+    }
+    node.offer(order(2, Ask::Release), b"2", late).unwrap();
+    assert_eq!(receive(&mut node, &mut stream, 1).await, b"2", "and nothing before it");
+
+    stream.write_all(b"+OK\r\n:1\r\n").await.unwrap();
+    drive(&mut node, late, |events| events.len() == 2).await;
+    assert!(node.offer(order(3, Ask::Set), b"3", late).is_ok(), "it answered: it is asked again");
+}
+
+#[tokio::test]
+async fn a_broken_connection_ends_what_was_sent_and_a_new_one_is_made() {
+    let (peer, mut node) = Peer::listen().await;
+    node.offer(order(1, Ask::Set), b"1", START).unwrap();
+    node.offer(order(2, Ask::Release), b"2", START).unwrap();
+    let mut stream = connected(&mut node, &peer).await;
+    assert_eq!(receive(&mut node, &mut stream, 2).await, b"12");
+    stream.write_all(b"+OK\r\n").await.unwrap();
+    drive(&mut node, START, |events| events.len() == 1).await;
+    drop(stream);
+    let events = drive(&mut node, START, |events| events.len() == 1).await;
+    assert_eq!(events[0].ticket.op, 2);
+    assert!(
+        matches!(&events[0].outcome, Outcome::Lost(e) if e.kind() == NodeErrorKind::ConnectionLost)
+    );
+
+    node.offer(order(2, Ask::Release), b"again", START).unwrap();
+    let mut stream = connected(&mut node, &peer).await;
+    assert_eq!(receive(&mut node, &mut stream, 5).await, b"again");
+}
+
+#[tokio::test]
+async fn a_node_that_is_down_refuses_at_once_and_keeps_releases() {
+    let (peer, mut node) = Peer::listen().await;
+    drop(peer);
+    node.offer(order(1, Ask::Set), b"1", START).unwrap();
+    node.offer(order(2, Ask::Release), b"2", START).unwrap();
+    let events = drive(&mut node, START, |events| !events.is_empty()).await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].ticket.op, 1);
+    assert!(
+        matches!(&events[0].outcome, Outcome::NotSent(e) if e.kind() == NodeErrorKind::Unreachable)
+    );
+    let refusal = node.offer(order(3, Ask::Set), b"3", START).unwrap_err();
+    assert_eq!(refusal.kind(), NodeErrorKind::Unreachable);
+
+    let gone = START.after(Duration::from_secs(60));
+    let events = drive(&mut node, gone, |events| !events.is_empty()).await;
+    assert_eq!(events[0].ticket.op, 2, "the key has ended: nobody needs the release");
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_given_up_in_the_end() {
+    let (peer, mut node) = Peer::listen().await;
+    node.offer(order(1, Ask::Set), b"1", START).unwrap();
+    let mut stream = connected(&mut node, &peer).await;
+    receive(&mut node, &mut stream, 1).await;
+    assert_eq!(node.poll_timeout(), START.after(Duration::from_secs(10)));
+    let given_up_at = node.poll_timeout();
+    let events = drive(&mut node, given_up_at, |events| !events.is_empty()).await;
+    assert!(matches!(events[0].outcome, Outcome::Lost(_)));
+}
+
+#[tokio::test]
+async fn garbage_ends_the_connection_and_is_no_answer() {
+    let (peer, mut node) = Peer::listen().await;
+    for (garbage, op) in [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], 1), (b"*3\r\n:1\r\n", 2)] {
+        let now = START.after(Duration::from_secs(op as u64)); // past any pause
+        let order = Order { give_up_at: now.after(TIMEOUT), ..order(op, Ask::Release) };
+        node.offer(order, b"1", now).unwrap();
+        let mut stream = tokio::select! {
+            stream = peer.accept() => stream,
+            _ = drive(&mut node, now, |_| false) => unreachable!("it never says done"),
+        };
+        tokio::select! {
+            command = stream.read_u8() => assert_eq!(command.unwrap(), b'1'),
+            _ = drive(&mut node, now, |_| false) => unreachable!("it never says done"),
+        }
+        stream.write_all(garbage).await.unwrap();
+        let events = drive(&mut node, now, |events| !events.is_empty()).await;
+        assert!(
+            matches!(&events[0].outcome, Outcome::Lost(e) if e.kind() == NodeErrorKind::Protocol)
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_to_one_node_is_bounded() {
+    let (peer, mut node) = Peer::listen().await;
+    let taken = (0..100_000).take_while(|op| node.offer(order(*op, Ask::Set), b"x", START).is_ok());
+    assert_eq!(taken.count(), super::link::MAX_IN_FLIGHT);
+    let mut stream = connected(&mut node, &peer).await;
+    receive(&mut node, &mut stream, super::link::MAX_IN_FLIGHT).await;
+    let refusal = node.offer(order(0, Ask::Set), b"x", START).unwrap_err();
+    assert_eq!(refusal.kind(), NodeErrorKind::Overloaded);
+}

@@ -1,0 +1,246 @@
+//! From words to a command that can be carried out, or to the refusal that a
+//! server would give. Never touches the data.
+
+use std::fmt::Write as _;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// What the server answers instead of doing anything.
+#[derive(Debug)]
+pub(super) struct Refusal(pub(super) String);
+
+#[derive(Debug)]
+pub(super) enum Command<'a> {
+    Ping(Option<&'a [u8]>),
+    /// Means nothing to this store, and is answered with OK.
+    Accepted,
+    Info,
+    Get(&'a [u8]),
+    Set {
+        key: &'a [u8],
+        value: &'a [u8],
+        only_new: bool,
+        lifetime: Option<Lifetime>,
+    },
+    Del(&'a [&'a [u8]]),
+    Exists(&'a [&'a [u8]]),
+    Pttl(&'a [u8]),
+    Pexpire(&'a [u8], Lifetime),
+    Flush,
+    Size,
+    Keys,
+    Load(Script),
+    Unload,
+    Eval(Script, Call<'a>),
+    EvalHash(Option<Script>, Call<'a>),
+}
+
+/// A script's arguments. The lifetime is read when the script gets to it.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) token: &'a [u8],
+    lifetime: Option<&'a [u8]>,
+}
+
+impl Call<'_> {
+    pub(super) fn lifetime(&self) -> Result<Lifetime, Refusal> {
+        self.lifetime
+            .ok_or_else(|| refuse("ERR in-memory node: the script needs a lifetime"))
+            .and_then(|text| Lifetime::parse(text, "pexpire"))
+    }
+}
+
+/// The scripts this node can stand in for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Script {
+    Release,
+    Extend,
+}
+
+impl Script {
+    const ALL: [Self; 2] = [Self::Release, Self::Extend];
+
+    pub(super) fn hash(self) -> &'static str {
+        static HASHES: OnceLock<[String; 2]> = OnceLock::new();
+        let [release, extend] = HASHES.get_or_init(|| {
+            Self::ALL.map(|script| redis::Script::new(script.text()).get_hash().to_owned())
+        });
+        match self {
+            Self::Release => release,
+            Self::Extend => extend,
+        }
+    }
+
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Release => include_str!("../../node/release.lua"),
+            Self::Extend => include_str!("../../node/extend.lua"),
+        }
+    }
+
+    fn by_text(text: &[u8]) -> Result<Self, Refusal> {
+        Self::ALL
+            .into_iter()
+            .find(|script| script.text().as_bytes() == text)
+            .ok_or_else(|| refuse("ERR in-memory node: only the lock scripts"))
+    }
+
+    fn by_hash(hash: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|script| script.hash().as_bytes().eq_ignore_ascii_case(hash))
+    }
+}
+
+/// A number of milliseconds that a time can be counted on by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lifetime(i64);
+
+impl Lifetime {
+    fn parse(text: &[u8], command: &str) -> Result<Self, Refusal> {
+        let millis = integer(text)?;
+        // A server counts from 1970 and refuses what then overflows.
+        if millis.unsigned_abs() > u64::MAX / 4 {
+            return Err(refuse(format!("ERR invalid expire time in '{command}' command")));
+        }
+        Ok(Self(millis))
+    }
+
+    pub(super) fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// When it ends; `None` when it has ended already.
+    pub(super) fn after(self, now: Duration) -> Option<Duration> {
+        let millis = u64::try_from(self.0).ok().filter(|millis| *millis > 0)?;
+        Some(now.saturating_add(Duration::from_millis(millis)))
+    }
+}
+
+pub(super) fn parse<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, Refusal> {
+    let Some((name, rest)) = args.split_first() else {
+        return Err(refuse("ERR Protocol error: empty command"));
+    };
+    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    Ok(match (name.as_str(), rest) {
+        ("ping", []) => Command::Ping(None),
+        ("ping", [text]) => Command::Ping(Some(text)),
+        ("auth", [_] | [_, _]) | ("client", [_, ..]) => Command::Accepted,
+        ("select", [database]) => select(database)?,
+        ("info", _) => Command::Info,
+        ("get", [key]) => Command::Get(key),
+        ("set", [key, value, options @ ..]) => set(key, value, options)?,
+        ("del", keys @ [_, ..]) => Command::Del(keys),
+        ("exists", keys @ [_, ..]) => Command::Exists(keys),
+        ("pttl", [key]) => Command::Pttl(key),
+        ("pexpire", [key, lifetime]) => {
+            Command::Pexpire(key, Lifetime::parse(lifetime, "pexpire")?)
+        }
+        ("flushall", [] | [_]) => Command::Flush,
+        ("dbsize", []) => Command::Size,
+        ("keys", [b"*"]) => Command::Keys,
+        ("keys", [_]) => return Err(refuse("ERR in-memory node: KEYS takes * only")),
+        ("script", [verb, rest @ ..]) => script(verb, rest)?,
+        ("eval", [text, count, rest @ ..]) => {
+            let call = call(count, rest)?;
+            Command::Eval(Script::by_text(text)?, call)
+        }
+        ("evalsha", [hash, count, rest @ ..]) => {
+            let call = call(count, rest)?;
+            Command::EvalHash(Script::by_hash(hash), call)
+        }
+        (
+            "ping" | "auth" | "client" | "select" | "get" | "set" | "del" | "exists" | "pttl"
+            | "pexpire" | "flushall" | "dbsize" | "keys" | "script" | "eval" | "evalsha",
+            _,
+        ) => return Err(wrong_arity(&name)),
+        _ => return Err(unknown(args)),
+    })
+}
+
+fn select<'a>(database: &[u8]) -> Result<Command<'a>, Refusal> {
+    match integer(database)? {
+        0 => Ok(Command::Accepted),
+        _ => Err(refuse("ERR in-memory node: only database 0")),
+    }
+}
+
+fn set<'a>(
+    key: &'a [u8],
+    value: &'a [u8],
+    mut options: &[&'a [u8]],
+) -> Result<Command<'a>, Refusal> {
+    let (mut only_new, mut millis) = (false, None);
+    loop {
+        options = match options {
+            [] => break,
+            [word, rest @ ..] if word.eq_ignore_ascii_case(b"nx") => {
+                only_new = true;
+                rest
+            }
+            [word, number, rest @ ..] if word.eq_ignore_ascii_case(b"px") && millis.is_none() => {
+                millis = Some(*number);
+                rest
+            }
+            _ => return Err(refuse("ERR syntax error")),
+        };
+    }
+    let lifetime = millis.map(|text| Lifetime::parse(text, "set")).transpose()?;
+    if lifetime.is_some_and(|lifetime| lifetime.millis() <= 0) {
+        return Err(refuse("ERR invalid expire time in 'set' command"));
+    }
+    Ok(Command::Set { key, value, only_new, lifetime })
+}
+
+fn script<'a>(verb: &[u8], rest: &[&[u8]]) -> Result<Command<'a>, Refusal> {
+    let verb = String::from_utf8_lossy(verb).to_ascii_lowercase();
+    match (verb.as_str(), rest) {
+        ("load", [text]) => Ok(Command::Load(Script::by_text(text)?)),
+        ("flush", _) => Ok(Command::Unload),
+        ("load", _) => Err(wrong_arity("script|load")),
+        _ => Err(refuse("ERR in-memory node: only SCRIPT LOAD and SCRIPT FLUSH")),
+    }
+}
+
+/// One key and the arguments after it: what both scripts take.
+fn call<'a>(count: &[u8], rest: &'a [&'a [u8]]) -> Result<Call<'a>, Refusal> {
+    let count = integer(count)?;
+    if count < 0 {
+        return Err(refuse("ERR Number of keys can't be negative"));
+    }
+    if usize::try_from(count).is_ok_and(|count| count > rest.len()) {
+        return Err(refuse("ERR Number of keys can't be greater than number of args"));
+    }
+    match rest {
+        [key, token, more @ ..] if count == 1 => {
+            Ok(Call { key, token, lifetime: more.first().copied() })
+        }
+        _ => Err(refuse("ERR in-memory node: the lock scripts take one key and a token")),
+    }
+}
+
+fn integer(text: &[u8]) -> Result<i64, Refusal> {
+    std::str::from_utf8(text)
+        .ok()
+        .filter(|text| !text.starts_with('+'))
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| refuse("ERR value is not an integer or out of range"))
+}
+
+fn wrong_arity(name: &str) -> Refusal {
+    refuse(format!("ERR wrong number of arguments for '{name}' command"))
+}
+
+fn unknown(args: &[&[u8]]) -> Refusal {
+    let mut words = args.iter().map(|word| String::from_utf8_lossy(word));
+    let name: String = words.next().unwrap_or_default().chars().take(128).collect();
+    let mut text = format!("ERR unknown command '{name}', with args beginning with: ");
+    for word in words.take_while(|word| word.len() < 128).take(8) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "'{word}' ");
+    }
+    refuse(text)
+}
+
+fn refuse(text: impl Into<String>) -> Refusal {
+    Refusal(text.into())
+}

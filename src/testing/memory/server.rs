@@ -1,0 +1,208 @@
+//! The in-memory node's sockets: a thread that accepts, and one for each
+//! connection. Blocking, so that it needs no runtime and stands still when
+//! paused. It never lets a command past a pause or a stop.
+
+use std::collections::HashMap;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+use super::Store;
+use crate::testing::{Reply, resp, wait};
+
+const MAX_REQUEST: usize = 1 << 20;
+const MAX_CONNECTIONS: usize = 4096;
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// One run of a node, from start to stop. Dropping it stops it.
+#[derive(Debug)]
+pub(super) struct Server {
+    shared: Arc<Shared>,
+    acceptor: JoinHandle<()>,
+    socket: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    started: Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    store: Store,
+    paused: bool,
+    stopped: bool,
+    connections: HashMap<u64, TcpStream>,
+    accepted: u64,
+}
+
+impl Server {
+    pub(super) fn start(socket: SocketAddr) -> io::Result<Self> {
+        let listener = bind(socket)?;
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                store: Store::new(Duration::ZERO, new_run_id()),
+                paused: false,
+                stopped: false,
+                connections: HashMap::new(),
+                accepted: 0,
+            }),
+            changed: Condvar::new(),
+            started: wait::now(),
+        });
+        let accepting = Arc::clone(&shared);
+        let acceptor = thread::Builder::new()
+            .name(format!("memory-node-{}", socket.port()))
+            .spawn(move || accepting.accept(&listener))?;
+        Ok(Self { shared, acceptor, socket })
+    }
+
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.shared.state().paused = paused;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop();
+        // The acceptor sees the stop when it has something to accept; when it
+        // has ended, its listener is closed and the port refuses.
+        wait::until(STOP_LIMIT, || {
+            if !self.acceptor.is_finished() {
+                let _ = TcpStream::connect_timeout(&self.socket, Duration::from_millis(100));
+            }
+            self.acceptor.is_finished().then_some(())
+        });
+    }
+}
+
+impl Shared {
+    fn accept(self: &Arc<Self>, listener: &TcpListener) {
+        loop {
+            let accepted = listener.accept();
+            if self.state().stopped {
+                // More than a close: a child that another thread is forking
+                // right now has a copy of this listener until it runs.
+                let _ = SockRef::from(listener).shutdown(Shutdown::Both);
+                return;
+            }
+            match accepted {
+                Ok((stream, _)) => self.welcome(stream),
+                // Out of file descriptors, as a rule: there is no condition to
+                // wait for, and no use in asking again at once.
+                Err(_) => thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    /// Gives the connection a thread, or hangs up if that cannot be.
+    fn welcome(self: &Arc<Self>, stream: TcpStream) {
+        let Ok(handle) = stream.try_clone() else {
+            return;
+        };
+        let Some(id) = self.admit(handle) else {
+            return;
+        };
+        let shared = Arc::clone(self);
+        let talking = thread::Builder::new().spawn(move || {
+            // Whatever ends it, the client sees its connection close.
+            let _ = shared.converse(&stream);
+            shared.forget(id);
+        });
+        if talking.is_err() {
+            self.forget(id);
+        }
+    }
+
+    fn admit(&self, handle: TcpStream) -> Option<u64> {
+        let mut state = self.state();
+        if state.stopped || state.connections.len() >= MAX_CONNECTIONS {
+            return None;
+        }
+        state.accepted += 1;
+        let id = state.accepted;
+        state.connections.insert(id, handle);
+        Some(id)
+    }
+
+    fn forget(&self, id: u64) {
+        if let Some(handle) = self.state().connections.remove(&id) {
+            let _ = handle.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn converse(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut input = BufReader::new(stream);
+        let mut output = BufWriter::new(stream);
+        loop {
+            let args = match resp::read_command(&mut input, MAX_REQUEST) {
+                Ok(Some(args)) => args,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    let refusal = Reply::error(format!("ERR Protocol error: {error}"));
+                    resp::write(&mut output, &refusal)?;
+                    return output.flush();
+                }
+            };
+            let Some(reply) = self.execute(&args) else {
+                return Ok(());
+            };
+            // A client that is gone cannot be answered, but what it had sent
+            // is carried out to the end, as a server does.
+            let _ = resp::write(&mut output, &reply);
+            if input.buffer().is_empty() {
+                let _ = output.flush();
+            }
+        }
+    }
+
+    /// Waits out a pause; `None` once stopped.
+    fn execute(&self, args: &[Vec<u8>]) -> Option<Reply> {
+        let mut state = self.state();
+        while state.paused && !state.stopped {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.stopped {
+            return None;
+        }
+        Some(state.store.execute(self.started.elapsed(), args))
+    }
+
+    fn stop(&self) {
+        let mut state = self.state();
+        state.stopped = true;
+        for (_, handle) in state.connections.drain() {
+            let _ = handle.shutdown(Shutdown::Both);
+        }
+        self.changed.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tries for a moment: see the copies that `accept` speaks of.
+fn bind(socket: SocketAddr) -> io::Result<TcpListener> {
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    let bound = wait::until(STOP_LIMIT, || match TcpListener::bind(socket) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            last = error;
+            None
+        }
+        tried => Some(tried),
+    });
+    bound.unwrap_or(Err(last))
+}
+
+fn new_run_id() -> String {
+    format!("{:032x}{:08x}", rand::random::<u128>(), rand::random::<u32>())
+}

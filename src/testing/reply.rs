@@ -1,0 +1,68 @@
+//! What a server answered, as a value a test can compare.
+//! Never converts one kind of reply into another.
+
+/// A server's answer to one command, in RESP2's kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing there: a null bulk string or a null array.
+    Nil,
+    /// A number.
+    Int(i64),
+    /// A simple string, such as `OK`.
+    Status(String),
+    /// Bytes, such as a value.
+    Bulk(Vec<u8>),
+    /// Several replies.
+    Array(Vec<Self>),
+    /// The server refused: its text, code first, without the leading `-`.
+    Error(String),
+}
+
+impl Reply {
+    /// Whether this is the status `OK`.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        matches!(self, Self::Status(text) if text == "OK")
+    }
+
+    /// Whether there is nothing there.
+    #[must_use]
+    pub fn is_nil(&self) -> bool {
+        matches!(self, Self::Nil)
+    }
+
+    /// The number, if this is one.
+    #[must_use]
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Self::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The bytes, if this is a bulk string.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bulk(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The server's text, if it refused.
+    #[must_use]
+    pub fn as_error(&self) -> Option<&str> {
+        match self {
+            Self::Error(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn ok() -> Self {
+        Self::Status("OK".to_owned())
+    }
+
+    pub(crate) fn error(text: impl Into<String>) -> Self {
+        Self::Error(text.into())
+    }
+}

@@ -1,0 +1,204 @@
+//! RESP2 over blocking streams, for the raw client and the in-memory nodes.
+//! Shares nothing with the library's own protocol code, so that a mistake
+//! there cannot hide behind the same mistake here. Never reads past a limit.
+
+use std::io::{self, BufRead, Read, Write};
+
+use super::Reply;
+
+const MAX_DEPTH: usize = 8;
+
+/// Reads one value of at most `limit` bytes; `None` when the stream ended
+/// where a value would begin.
+pub(super) fn read(input: &mut impl BufRead, limit: usize) -> io::Result<Option<Reply>> {
+    let mut reader = Reader { input, left: limit };
+    if reader.input.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
+    reader.value(MAX_DEPTH).map(Some)
+}
+
+/// Reads one command of at most `limit` bytes: an array of bulk strings.
+pub(super) fn read_command(
+    input: &mut impl BufRead,
+    limit: usize,
+) -> io::Result<Option<Vec<Vec<u8>>>> {
+    let Some(value) = read(input, limit)? else {
+        return Ok(None);
+    };
+    let Reply::Array(items) = value else {
+        return Err(invalid("a command must be an array"));
+    };
+    items
+        .into_iter()
+        .map(|item| match item {
+            Reply::Bulk(bytes) => Ok(bytes),
+            _ => Err(invalid("a command must hold bulk strings only")),
+        })
+        .collect::<io::Result<_>>()
+        .map(Some)
+}
+
+/// Writes a command. Does not flush.
+pub(super) fn write_command<S: AsRef<[u8]>>(out: &mut impl Write, args: &[S]) -> io::Result<()> {
+    write!(out, "*{}\r\n", args.len())?;
+    args.iter().try_for_each(|arg| write_bulk(out, arg.as_ref()))
+}
+
+/// Writes a reply. Does not flush.
+pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
+    match reply {
+        Reply::Nil => out.write_all(b"$-1\r\n"),
+        Reply::Int(number) => write!(out, ":{number}\r\n"),
+        Reply::Status(text) => write!(out, "+{}\r\n", one_line(text)),
+        Reply::Error(text) => write!(out, "-{}\r\n", one_line(text)),
+        Reply::Bulk(bytes) => write_bulk(out, bytes),
+        Reply::Array(items) => {
+            write!(out, "*{}\r\n", items.len())?;
+            items.iter().try_for_each(|item| write(out, item))
+        }
+    }
+}
+
+fn write_bulk(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    write!(out, "${}\r\n", bytes.len())?;
+    out.write_all(bytes)?;
+    out.write_all(b"\r\n")
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(['\r', '\n'], " ")
+}
+
+struct Reader<'a, R> {
+    input: &'a mut R,
+    left: usize,
+}
+
+impl<R: BufRead> Reader<'_, R> {
+    fn value(&mut self, depth: usize) -> io::Result<Reply> {
+        let line = self.line()?;
+        let Some((kind, rest)) = line.split_first() else {
+            return Err(invalid("an empty line where a value should begin"));
+        };
+        match kind {
+            b'+' => Ok(Reply::Status(text(rest))),
+            b'-' => Ok(Reply::Error(text(rest))),
+            b':' => number(rest).map(Reply::Int),
+            b'$' => self.bulk(number(rest)?),
+            b'*' => self.array(number(rest)?, depth),
+            _ => Err(invalid("an unknown kind of value")),
+        }
+    }
+
+    fn bulk(&mut self, length: i64) -> io::Result<Reply> {
+        let Ok(length) = usize::try_from(length) else {
+            return Ok(Reply::Nil);
+        };
+        // The buffer grows with what arrives, not with what was announced.
+        self.spend(length.saturating_add(2))?;
+        let mut bytes = Vec::new();
+        self.input.take(length as u64 + 2).read_to_end(&mut bytes)?;
+        if bytes.len() != length + 2 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if !bytes.ends_with(b"\r\n") {
+            return Err(invalid("a bulk string longer than announced"));
+        }
+        bytes.truncate(length);
+        Ok(Reply::Bulk(bytes))
+    }
+
+    fn array(&mut self, length: i64, depth: usize) -> io::Result<Reply> {
+        let Ok(length) = usize::try_from(length) else {
+            return Ok(Reply::Nil);
+        };
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(invalid("arrays nested too deep"));
+        };
+        // Every element costs bytes, so the limit bounds this loop too.
+        let mut items = Vec::new();
+        for _ in 0..length {
+            items.push(self.value(depth)?);
+        }
+        Ok(Reply::Array(items))
+    }
+
+    fn line(&mut self) -> io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        let most = self.left as u64;
+        let read = self.input.take(most).read_until(b'\n', &mut line)?;
+        self.spend(read)?;
+        if line.ends_with(b"\r\n") {
+            line.truncate(line.len() - 2);
+            return Ok(line);
+        }
+        if self.left == 0 {
+            return Err(too_long());
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn spend(&mut self, bytes: usize) -> io::Result<()> {
+        self.left = self.left.checked_sub(bytes).ok_or_else(too_long)?;
+        Ok(())
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn number(bytes: &[u8]) -> io::Result<i64> {
+    std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| invalid("a number that is none"))
+}
+
+fn too_long() -> io::Error {
+    invalid("too long")
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("RESP: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let reply = Reply::Array(vec![
+            Reply::Nil,
+            Reply::Int(-7),
+            Reply::ok(),
+            Reply::Bulk(b"a\r\n\0\xff".to_vec()),
+            Reply::Array(Vec::new()),
+            Reply::error("ERR no"),
+        ]);
+        let mut bytes = Vec::new();
+        write(&mut bytes, &reply).unwrap();
+        let limit = bytes.len();
+        assert_eq!(read(&mut &bytes[..], limit).unwrap(), Some(reply));
+        assert!(read(&mut &bytes[..], limit - 1).is_err());
+        for cut in 1..bytes.len() {
+            let kind = read(&mut &bytes[..cut], limit).unwrap_err().kind();
+            assert_eq!(kind, io::ErrorKind::UnexpectedEof, "cut at {cut}");
+        }
+        assert_eq!(read(&mut &b""[..], limit).unwrap(), None);
+    }
+
+    #[test]
+    fn announced_sizes_are_not_believed() {
+        for bytes in [
+            &b"$2147483647\r\n"[..],
+            b"$9223372036854775807\r\n",
+            b"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
+        ] {
+            let kind = read(&mut &bytes[..], 1024).unwrap_err().kind();
+            assert_eq!(kind, io::ErrorKind::InvalidData);
+        }
+    }
+}

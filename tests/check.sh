@@ -1,0 +1,24 @@
+#!/bin/sh
+# Everything that can be said of the code without running it.
+set -eu
+
+cargo fmt --all --check
+
+for features in '' testing-local testing; do
+  echo "clippy: features '$features'"
+  cargo clippy --quiet -p redlock-quorum --lib --no-default-features --features "$features" -- -D warnings
+done
+echo 'clippy: the whole workspace, all targets'
+cargo clippy --quiet --workspace --all-targets -- -D warnings
+
+echo 'docs'
+RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps -p redlock-quorum --all-features --document-private-items
+RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps -p redlock-quorum
+
+# What a user builds: at most 76 crates, ours included, none of them twice.
+tree() { cargo tree -p redlock-quorum -e normal,build --no-default-features --prefix none "$@"; }
+count=$(tree --no-dedupe | awk 'NF {print $1, $2}' | sort -u | wc -l)
+echo "dependency tree: $((count)) crates"
+[ "$count" -le 76 ] || { echo 'more than 76 crates' >&2; exit 1; }
+twice=$(tree --no-dedupe | awk 'NF {print $1, $2}' | sort -u | cut -d' ' -f1 | uniq -d)
+[ -z "$twice" ] || { echo "in two versions: $twice" >&2; exit 1; }
