@@ -39,8 +39,9 @@ impl Driver {
         let Some(op) = self.ops.get_mut(id) else { return };
         let ask = op.ask();
         let patient = ask == Ask::Release;
-        let give_up_at = if patient { op.claim.gone_by() } else { op.give_up_at };
-        let order = Order { ticket: Ticket { op: id, ask }, give_up_at, patient };
+        let keep_until = if patient { op.claim.gone_by() } else { op.give_up_at };
+        let timeout = self.config.node_timeout(op.ttl);
+        let order = Order { ticket: Ticket { op: id, ask }, keep_until, timeout, patient };
 
         let (key, token) = (op.claim.key.as_bytes(), op.claim.token.as_bytes());
         self.scratch.clear();

@@ -34,6 +34,10 @@ pub(super) const MAX_IN_FLIGHT: usize = 8192;
 /// moments, to rare enough to be nothing to a host that stays away.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
 
+/// The pause before a login that was refused is tried again: someone has to
+/// change something first, and some servers lock out who tries too often.
+const MISCONFIGURED: Duration = Duration::from_secs(5);
+
 /// One Redis master.
 pub(crate) struct Node {
     id: NodeId,
@@ -80,6 +84,7 @@ struct Waiting {
 struct Sent {
     order: Order,
     offered_at: Moment,
+    sent_at: Moment,
 }
 
 impl Node {
@@ -113,10 +118,10 @@ impl Node {
         match &mut self.link {
             Link::Up { conn, .. } if self.waiting.is_empty() && self.sent.len() < MAX_IN_FLIGHT => {
                 conn.push(command);
-                self.sent.push_back(Sent { order, offered_at: now });
+                self.sent.push_back(Sent { order, offered_at: now, sent_at: now });
             }
             _ => {
-                self.sweep_at = self.sweep_at.min(order.give_up_at);
+                self.sweep_at = self.sweep_at.min(order.keep_until);
                 self.waiting.push_back(Waiting { order, offered_at: now, command: command.into() });
             }
         }
@@ -172,9 +177,11 @@ impl Node {
             }
             _ => {}
         }
-        if let Some(oldest) = self.sent.front().filter(|sent| sent.order.give_up_at <= now) {
-            let waited = now.since(oldest.offered_at);
-            return Err(NodeError::waited(NodeErrorKind::Owing, waited));
+        if let Some(oldest) = self.sent.front() {
+            let waited = now.since(oldest.sent_at);
+            if waited >= oldest.order.timeout {
+                return Err(NodeError::waited(NodeErrorKind::Owing, waited));
+            }
         }
         if self.sent.len().saturating_add(self.waiting.len()) >= MAX_IN_FLIGHT {
             return Err(NodeError::new(NodeErrorKind::Overloaded));
@@ -185,7 +192,7 @@ impl Node {
     /// When a connection that owes an answer is given up. Not sooner: while it
     /// lives, releases stay behind the acquires that hang in it.
     fn abandon_at(&self) -> Moment {
-        self.sent.front().map_or(Moment::NEVER, |oldest| oldest.offered_at.after(DEAD_PEER_AFTER))
+        self.sent.front().map_or(Moment::NEVER, |oldest| oldest.sent_at.after(DEAD_PEER_AFTER))
     }
 
     fn reconnect(&mut self, after: Option<NodeError>) {
@@ -227,7 +234,7 @@ impl Node {
             return Ok(());
         };
         conn.poll_read(cx, |reply| {
-            let Some(Sent { order, offered_at }) = self.sent.pop_front() else {
+            let Some(Sent { order, offered_at, .. }) = self.sent.pop_front() else {
                 return Err(NodeError::new(NodeErrorKind::Protocol));
             };
             *proven = true;
@@ -244,7 +251,7 @@ impl Node {
             && let Some(Waiting { order, offered_at, command }) = self.waiting.pop_front()
         {
             conn.push(&command);
-            self.sent.push_back(Sent { order, offered_at });
+            self.sent.push_back(Sent { order, offered_at, sent_at: now });
         }
         if self.waiting.is_empty() {
             self.sweep_at = Moment::NEVER;
@@ -261,7 +268,7 @@ impl Node {
         events: &mut Vec<Event>,
     ) {
         tracing::warn!(node = %self.endpoint.label(), %error, "connection lost");
-        for Sent { order, offered_at } in self.sent.drain(..) {
+        for Sent { order, offered_at, .. } in self.sent.drain(..) {
             events.push(Event {
                 node: self.id,
                 ticket: order.ticket,
@@ -283,7 +290,9 @@ impl Node {
         draw: &mut dyn FnMut() -> u64,
         events: &mut Vec<Event>,
     ) {
-        let retry_at = now.after(self.backoff.next_delay(draw()));
+        let pause = self.backoff.next_delay(draw());
+        let pause = if cause.is_transient() { pause } else { MISCONFIGURED };
+        let retry_at = now.after(pause);
         self.drop_waiting(&cause, now, events, |order| !order.patient);
         self.link = Link::Down { cause, retry_at };
     }
@@ -294,7 +303,7 @@ impl Node {
             Link::Up { .. } => NodeErrorKind::Overloaded,
             _ => NodeErrorKind::Unreachable,
         });
-        self.drop_waiting(&cause, now, events, |order| order.give_up_at <= now);
+        self.drop_waiting(&cause, now, events, |order| order.keep_until <= now);
     }
 
     fn drop_waiting(
@@ -307,7 +316,7 @@ impl Node {
         let mut sweep_at = Moment::NEVER;
         self.waiting.retain(|Waiting { order, offered_at, .. }| {
             if !doomed(order) {
-                sweep_at = sweep_at.min(order.give_up_at);
+                sweep_at = sweep_at.min(order.keep_until);
                 return true;
             }
             events.push(Event {

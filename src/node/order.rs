@@ -19,9 +19,10 @@ pub(crate) struct Ticket {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order {
     pub(crate) ticket: Ticket,
-    /// When its asker stops waiting: unsent by then, it is dropped; unanswered
-    /// by then, the node owes.
-    pub(crate) give_up_at: Moment,
+    /// Not sent by then, it is dropped.
+    pub(crate) keep_until: Moment,
+    /// Sent and not answered for so long, the node owes.
+    pub(crate) timeout: Duration,
     /// A release: it is sent to a node that owes, and waits for one that is
     /// down. Anything else is refused there.
     pub(crate) patient: bool,

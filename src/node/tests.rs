@@ -45,8 +45,8 @@ impl Peer {
 
 fn order(op: usize, ask: Ask) -> Order {
     let patient = ask == Ask::Release;
-    let give_up_at = START.after(if patient { Duration::from_secs(60) } else { TIMEOUT });
-    Order { ticket: Ticket { op, ask }, give_up_at, patient }
+    let keep_until = START.after(if patient { Duration::from_secs(60) } else { TIMEOUT });
+    Order { ticket: Ticket { op, ask }, keep_until, timeout: TIMEOUT, patient }
 }
 
 /// Drives `node` until it has given `events` events, or `done` says so.
@@ -119,6 +119,35 @@ async fn a_node_that_owes_is_asked_for_nothing_but_releases_until_it_answers() {
 }
 
 #[tokio::test]
+async fn a_node_that_owes_the_answer_to_a_release_owes() {
+    let (peer, mut node) = Peer::listen().await;
+    node.offer(order(1, Ask::Release), b"1", START).unwrap();
+    let mut stream = connected(&mut node, &peer).await;
+    receive(&mut node, &mut stream, 1).await;
+    assert!(node.offer(order(2, Ask::Set), b"2", START).is_ok());
+    let refusal = node.offer(order(3, Ask::Set), b"3", START.after(TIMEOUT)).unwrap_err();
+    assert_eq!(refusal.kind(), NodeErrorKind::Owing);
+}
+
+#[tokio::test]
+async fn a_release_that_waited_long_for_a_connection_gets_its_time_to_be_answered() {
+    let (peer, mut node) = Peer::listen().await;
+    node.offer(order(1, Ask::Release), b"1", START).unwrap();
+    let later = START.after(Duration::from_secs(30));
+    let mut stream = tokio::select! {
+        stream = peer.accept() => stream,
+        _ = drive(&mut node, later, |_| false) => unreachable!("it never says done"),
+    };
+    tokio::select! {
+        command = stream.read_u8() => assert_eq!(command.unwrap(), b'1'),
+        _ = drive(&mut node, later, |_| false) => unreachable!("it never says done"),
+    }
+    stream.write_all(b":1\r\n").await.unwrap();
+    let events = drive(&mut node, later, |events| !events.is_empty()).await;
+    assert!(matches!(events[0].outcome, Outcome::Answered(Answer::Granted)), "{events:?}");
+}
+
+#[tokio::test]
 async fn a_broken_connection_ends_what_was_sent_and_a_new_one_is_made() {
     let (peer, mut node) = Peer::listen().await;
     node.offer(order(1, Ask::Set), b"1", START).unwrap();
@@ -176,7 +205,7 @@ async fn garbage_ends_the_connection_and_is_no_answer() {
     let (peer, mut node) = Peer::listen().await;
     for (garbage, op) in [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], 1), (b"*3\r\n:1\r\n", 2)] {
         let now = START.after(Duration::from_secs(op as u64)); // past any pause
-        let order = Order { give_up_at: now.after(TIMEOUT), ..order(op, Ask::Release) };
+        let order = Order { keep_until: now.after(TIMEOUT), ..order(op, Ask::Release) };
         node.offer(order, b"1", now).unwrap();
         let mut stream = tokio::select! {
             stream = peer.accept() => stream,
