@@ -54,6 +54,10 @@ pub(super) struct Driver {
     /// not the caller.
     alarm: Option<Pin<Box<Sleep>>>,
     alarm_at: Moment,
+    /// Up to when things are due: the time of the last alarm. The runtime
+    /// looks at its sockets before it rings one, so an answer that was there
+    /// by then has been read.
+    due: Moment,
     events: Vec<Event>,
     pub(super) scratch: Vec<u8>,
     pub(super) rng: StdRng,
@@ -89,6 +93,7 @@ impl Driver {
             sleepers: Schedule::new(),
             alarm: None,
             alarm_at: Moment::PAST,
+            due: Moment::PAST,
             events: Vec::new(),
             scratch: Vec::new(),
             rng: rand::make_rng(),
@@ -99,21 +104,20 @@ impl Driver {
     /// there may be more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> bool {
         let now = clock::now();
-        let mut happened = self.take_requests(cx, now);
-        happened |= self.run_timers(now);
-
         let mut draw = || self.rng.next_u64();
         for node in &mut self.nodes {
-            node.poll(cx, now, &mut draw, &mut self.events);
+            node.poll(cx, now, self.due, &mut draw, &mut self.events);
         }
         // Read again: the verdict must know how late it really is.
         let now = clock::now();
         let mut events = std::mem::take(&mut self.events);
-        happened |= !events.is_empty();
+        let mut happened = !events.is_empty();
         for event in events.drain(..) {
             self.handle_event(event, now);
         }
         self.events = events;
+        happened |= self.run_timers(now);
+        happened |= self.take_requests(cx, clock::now());
         happened
     }
 
@@ -150,11 +154,11 @@ impl Driver {
 
     fn run_timers(&mut self, now: Moment) -> bool {
         let mut happened = false;
-        while let Some(session) = self.sleepers.pop_due(now) {
+        while let Some(session) = self.sleepers.pop_due(self.due) {
             self.begin_attempt(session, now);
             happened = true;
         }
-        while let Some(timer) = self.timers.pop_due(now) {
+        while let Some(timer) = self.timers.pop_due(self.due) {
             match timer {
                 Timer::Op { id, number } if self.is_current(id, number) => {
                     self.time_out(id, now);
@@ -184,8 +188,12 @@ impl Driver {
         }
     }
 
-    /// Sets the alarm for the next thing that is due. Says whether that is now.
+    /// Says whether the alarm rings; if not, sees to it that it will, when the
+    /// next thing is due.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.alarm_rings(cx) {
+            return true;
+        }
         let nodes = self.nodes.iter().map(Node::poll_timeout);
         let others = [self.timers.peek(), self.sleepers.peek()].into_iter().flatten();
         let Some(next) = nodes.chain(others).min().filter(|at| *at < Moment::NEVER) else {
@@ -193,14 +201,24 @@ impl Driver {
         };
         // An alarm that rings too early only costs a turn; most of them are
         // for timeouts that never happen, so they are not worth moving.
-        let alarm = match self.alarm.take() {
-            Some(alarm) if self.alarm_at <= next && !alarm.is_elapsed() => alarm,
-            _ => {
-                self.alarm_at = next;
-                Box::pin(sleep(next.since(clock::now())))
-            }
-        };
-        self.alarm.insert(alarm).as_mut().poll(cx).is_ready()
+        if self.alarm.is_some() && self.alarm_at <= next {
+            return false;
+        }
+        let now = clock::now();
+        if self.alarm.is_none() || now < self.alarm_at {
+            self.alarm_at = next.max(now);
+            self.alarm = Some(Box::pin(sleep(next.since(now))));
+        }
+        self.alarm_rings(cx)
+    }
+
+    fn alarm_rings(&mut self, cx: &mut Context<'_>) -> bool {
+        let rings = self.alarm.as_mut().is_some_and(|alarm| alarm.as_mut().poll(cx).is_ready());
+        if rings {
+            self.alarm = None;
+            self.due = self.alarm_at;
+        }
+        rings
     }
 }
 

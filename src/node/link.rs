@@ -49,6 +49,8 @@ pub(crate) struct Node {
     sweep_at: Moment,
     /// Handed to the connection and not answered, oldest first.
     sent: VecDeque<Sent>,
+    /// Until when it is known that the node had not answered.
+    silent_until: Moment,
     backoff: Backoff,
 }
 
@@ -96,6 +98,7 @@ impl Node {
             waiting: VecDeque::new(),
             sweep_at: Moment::NEVER,
             sent: VecDeque::new(),
+            silent_until: Moment::PAST,
             backoff: RECONNECT,
         }
     }
@@ -113,7 +116,7 @@ impl Node {
         now: Moment,
     ) -> Result<(), NodeError> {
         if !order.patient {
-            self.willing(now)?;
+            self.willing()?;
         }
         match &mut self.link {
             Link::Up { conn, .. } if self.waiting.is_empty() && self.sent.len() < MAX_IN_FLIGHT => {
@@ -132,33 +135,37 @@ impl Node {
     }
 
     /// Drives the connection: connects, writes, reads. What ended is appended
-    /// to `events`.
+    /// to `events`. What is overdue is judged by `due`, a time up to which
+    /// the runtime has looked at its sockets: after a stall of this process,
+    /// an answer that waits to be read is not late.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         now: Moment,
+        due: Moment,
         draw: &mut dyn FnMut() -> u64,
         events: &mut Vec<Event>,
     ) {
-        if self.sweep_at <= now {
-            self.sweep(now, events);
+        self.poll_connect(cx, now, draw, events);
+        let mut alive = self.poll_answers(cx, now, events);
+        self.silent_until = due;
+        if self.sweep_at <= due {
+            self.sweep(now, due, events);
+        }
+        if alive.is_ok() && self.abandon_at() <= due {
+            alive = Err(NodeError::waited(NodeErrorKind::ConnectionLost, DEAD_PEER_AFTER));
+        }
+        if let Err(error) = alive.and_then(|()| self.poll_commands(cx, now)) {
+            self.lose(error, now, draw, events);
         }
         if let Link::Down { cause, retry_at } = &self.link
-            && *retry_at <= now
+            && *retry_at <= due
         {
             let cause = cause.clone();
             self.reconnect(Some(cause));
         }
-        if self.abandon_at() <= now {
-            let silence = NodeError::waited(NodeErrorKind::ConnectionLost, DEAD_PEER_AFTER);
-            self.lose(silence, now, draw, events);
-        }
+        // A new attempt must be polled once to be woken by it.
         self.poll_connect(cx, now, draw, events);
-        if let Err(error) = self.poll_conn(cx, now, events) {
-            self.lose(error, now, draw, events);
-            // The new attempt must be polled once to be woken by it.
-            self.poll_connect(cx, now, draw, events);
-        }
     }
 
     /// When to poll although nothing happened.
@@ -170,7 +177,7 @@ impl Node {
         self.sweep_at.min(retry_at).min(self.abandon_at())
     }
 
-    fn willing(&self, now: Moment) -> Result<(), NodeError> {
+    fn willing(&self) -> Result<(), NodeError> {
         match &self.link {
             Link::Down { cause, .. } | Link::Connecting { after: Some(cause), .. } => {
                 return Err(cause.clone());
@@ -178,7 +185,7 @@ impl Node {
             _ => {}
         }
         if let Some(oldest) = self.sent.front() {
-            let waited = now.since(oldest.sent_at);
+            let waited = self.silent_until.since(oldest.sent_at);
             if waited >= oldest.order.timeout {
                 return Err(NodeError::waited(NodeErrorKind::Owing, waited));
             }
@@ -224,15 +231,13 @@ impl Node {
         }
     }
 
-    fn poll_conn(
+    fn poll_answers(
         &mut self,
         cx: &mut Context<'_>,
         now: Moment,
         events: &mut Vec<Event>,
     ) -> Result<(), NodeError> {
-        let Link::Up { conn, proven } = &mut self.link else {
-            return Ok(());
-        };
+        let Link::Up { conn, proven } = &mut self.link else { return Ok(()) };
         conn.poll_read(cx, |reply| {
             let Some(Sent { order, offered_at, .. }) = self.sent.pop_front() else {
                 return Err(NodeError::new(NodeErrorKind::Protocol));
@@ -246,7 +251,11 @@ impl Node {
                 latency: now.since(offered_at),
             });
             Ok(())
-        })?;
+        })
+    }
+
+    fn poll_commands(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<(), NodeError> {
+        let Link::Up { conn, .. } = &mut self.link else { return Ok(()) };
         while self.sent.len() < MAX_IN_FLIGHT
             && let Some(Waiting { order, offered_at, command }) = self.waiting.pop_front()
         {
@@ -298,12 +307,12 @@ impl Node {
     }
 
     /// Drops what nobody waits for any more.
-    fn sweep(&mut self, now: Moment, events: &mut Vec<Event>) {
+    fn sweep(&mut self, now: Moment, due: Moment, events: &mut Vec<Event>) {
         let cause = NodeError::new(match self.link {
             Link::Up { .. } => NodeErrorKind::Overloaded,
             _ => NodeErrorKind::Unreachable,
         });
-        self.drop_waiting(&cause, now, events, |order| order.keep_until <= now);
+        self.drop_waiting(&cause, now, events, |order| order.keep_until <= due);
     }
 
     fn drop_waiting(
