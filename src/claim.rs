@@ -18,6 +18,8 @@ use crate::{
 
 /// A key, the token put there, and until when it is ours.
 pub(crate) struct Claim {
+    /// The driver's number for it; [`Self::ADOPTED`] if it made no round.
+    pub(crate) number: u64,
     pub(crate) key: Key,
     pub(crate) token: Token,
     /// The ttl it was acquired for: what its own node timeout derives from.
@@ -34,9 +36,19 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    pub(crate) const ADOPTED: u64 = u64::MAX;
+
     /// A claim that nobody holds yet: see [`Self::grant`].
-    pub(crate) fn new(key: Key, token: Token, ttl: Ttl, lease: Lease, nodes: usize) -> Self {
+    pub(crate) fn new(
+        number: u64,
+        key: Key,
+        token: Token,
+        ttl: Ttl,
+        lease: Lease,
+        nodes: usize,
+    ) -> Self {
         Self {
+            number,
             key,
             token,
             ttl,
@@ -172,7 +184,7 @@ mod tests {
         let lease = Lease::new(START, ttl, Drift::per_mille(10).unwrap(), SECOND);
         let key = Key::new(b"", b"k").unwrap();
         let token = Token::from_bytes("s3cret").unwrap();
-        let claim = Claim::new(key, token, ttl, lease, 3);
+        let claim = Claim::new(0, key, token, ttl, lease, 3);
         claim.grant(lease.until);
         (claim, lease)
     }

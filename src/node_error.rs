@@ -33,6 +33,8 @@ pub enum NodeErrorKind {
     AuthRequired,
     /// User or password were refused (`WRONGPASS`).
     AuthFailed,
+    /// The server has no database of the number in the URL.
+    NoDatabase,
     /// The server's ACL forbids a command or the key (`NOPERM`).
     NotPermitted,
     /// The server is a replica (`READONLY`).
@@ -92,12 +94,20 @@ impl NodeError {
             "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" | "TRYAGAIN" => K::Clustered,
             "WRONGTYPE" => K::ForeignKey,
             "ERR" if text.starts_with("ERR unknown command") => K::Unsupported,
+            _ if text.contains("The user executing the script can't") => K::NotPermitted,
             _ => K::Server,
         };
         let is_code = !code.is_empty()
             && code.len() <= 32
             && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
         Self { code: is_code.then(|| code.into()), ..Self::new(kind) }
+    }
+
+    /// Reads the refusal of a login step, which means `kind` unless its code
+    /// says something else.
+    pub(crate) fn from_login(kind: NodeErrorKind, text: &str) -> Self {
+        let error = Self::from_reply(text);
+        if error.kind == NodeErrorKind::Server { Self { kind, ..error } } else { error }
     }
 
     /// What went wrong, by what to change.
@@ -119,7 +129,12 @@ impl NodeError {
         use NodeErrorKind as K;
         !matches!(
             self.kind,
-            K::AuthRequired | K::AuthFailed | K::NotPermitted | K::Unsupported | K::ForeignKey
+            K::AuthRequired
+                | K::AuthFailed
+                | K::NoDatabase
+                | K::NotPermitted
+                | K::Unsupported
+                | K::ForeignKey
         )
     }
 
@@ -143,6 +158,7 @@ impl fmt::Display for NodeError {
             K::Overloaded => "not asked, too many requests are on their way to it",
             K::AuthRequired => "wants a password: put it in the node's URL",
             K::AuthFailed => "refused the user or password in the node's URL",
+            K::NoDatabase => "has no such database: change the number at the end of the node's URL",
             K::NotPermitted => {
                 "its ACL forbids this user the key or a command: allow +set +get +del +pexpire \
                  +pttl +eval +evalsha on the lock keys"
@@ -192,6 +208,10 @@ mod tests {
             (
                 "ERR Error running script (call to f_6b1b): @user_script:3: WRONGTYPE s3cret",
                 NodeErrorKind::ForeignKey,
+            ),
+            (
+                "ERR The user executing the script can't run this command or subcommand script: s3cret",
+                NodeErrorKind::NotPermitted,
             ),
             ("ERR s3cret", NodeErrorKind::Server),
             ("s3cret", NodeErrorKind::Server),

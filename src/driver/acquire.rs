@@ -31,7 +31,8 @@ const EXPIRY_GRANULARITY: Duration = Duration::from_millis(1);
 impl Driver {
     pub(super) fn begin_acquire(&mut self, request: AcquireRequest, now: Moment) {
         let backoff = self.config.retry;
-        let session = Session { request, backoff, begun_at: now, failing_since: None };
+        let session =
+            Session { request, backoff, begun_at: now, contended: false, failing_since: None };
         self.begin_attempt(Box::new(session), now);
     }
 
@@ -46,14 +47,18 @@ impl Driver {
         }
         let (config, ttl) = (Arc::clone(&self.config), session.request.ttl);
         let lease = config.lease(now, ttl);
-        let give_up_at = session.give_up_at(&config, now);
+        let whole = now.after(config.node_timeout(ttl));
+        let give_up_at = session.give_up_at(whole, now);
         let token = Token::random(&mut self.rng);
         let nodes = config.quorum.nodes();
-        let claim = Claim::new(session.request.key.clone(), token, ttl, lease, nodes);
+        let key = session.request.key.clone();
+        // The operation that is about to be filed: so no two are the same.
+        let claim = Claim::new(self.op_number, key, token, ttl, lease, nodes);
         let round = Round::new(config.quorum, lease.until, give_up_at);
         let job = Job::Acquire { round, session: Some(session) };
         self.undecided = self.undecided.saturating_add(1);
-        let op = Op::new(Arc::new(claim), ttl, job, now, give_up_at);
+        let mut op = Op::new(Arc::new(claim), ttl, job, now, give_up_at);
+        op.cut_short = give_up_at < whole;
         self.start(op, NodeSet::first(nodes), now);
     }
 
@@ -162,7 +167,13 @@ impl Driver {
         let Some(op) = self.ops.get(id) else { return };
         // A foreign key is no holder who will be done: it is a failure.
         let hopeless = op.notes.permanent() > self.config.quorum.spare();
-        let loss = if hopeless { Loss::NoQuorum } else { loss };
+        let loss = match loss {
+            _ if hopeless => Loss::NoQuorum,
+            // It was contended a moment ago, and nobody had time to answer now.
+            Loss::NoQuorum if op.cut_short && session.contended => Loss::Contended,
+            loss => loss,
+        };
+        session.contended = loss == Loss::Contended;
         if self.closed && session.request.patience != Patience::Once {
             return session.refuse(Error::closed());
         }
@@ -190,11 +201,10 @@ impl Session {
 
     /// The first round always gets the whole node timeout, as a lone attempt
     /// would; later ones end with the wait.
-    fn give_up_at(&self, config: &Config, now: Moment) -> Moment {
-        let give_up_at = now.after(config.node_timeout(self.request.ttl));
+    fn give_up_at(&self, whole: Moment, now: Moment) -> Moment {
         match self.request.patience {
-            Patience::Until(limit) if now > self.begun_at => give_up_at.min(limit),
-            _ => give_up_at,
+            Patience::Until(limit) if now > self.begun_at => whole.min(limit),
+            _ => whole,
         }
     }
 

@@ -41,16 +41,21 @@ impl Driver {
         let patient = ask == Ask::Release;
         let keep_until = if patient { op.claim.gone_by() } else { op.give_up_at };
         let timeout = self.config.node_timeout(op.ttl);
-        let order = Order { ticket: Ticket { op: id, ask }, keep_until, timeout, patient };
+        let ticket = Ticket { op: id, claim: op.claim.number, ask };
 
         let (key, token) = (op.claim.key.as_bytes(), op.claim.token.as_bytes());
-        self.scratch.clear();
-        let whole_script = targets.meets(op.scriptless);
-        node::encode(&mut self.scratch, ask, whole_script, key, token, op.ttl);
-
+        let mut encoded = None;
         let mut declined = Vec::new();
         for target in targets.iter() {
             let Some(node) = self.nodes.get_mut(target.index()) else { continue };
+            let teaches = !node.knows(ask) || op.scriptless.contains(target);
+            // Once for all nodes, but for those that need the script's text.
+            if encoded != Some(teaches) {
+                self.scratch.clear();
+                node::encode(&mut self.scratch, ask, teaches, key, token, op.ttl);
+                encoded = Some(teaches);
+            }
+            let order = Order { ticket, keep_until, timeout, teaches, patient };
             match node.offer(order, &self.scratch, now) {
                 Ok(()) => op.awaited.insert(target),
                 Err(error) => declined.push((target, error)),
@@ -61,7 +66,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn handle_event(&mut self, event: Event, now: Moment) {
+    pub(super) fn count_event(&mut self, event: Event, now: Moment) {
         let Event { node, ticket: Ticket { op: id, .. }, outcome, latency } = event;
         let Some(op) = self.ops.get_mut(id) else { return };
         op.awaited.remove(node);
@@ -71,7 +76,6 @@ impl Driver {
         } else {
             self.count(id, node, outcome, latency, now);
         }
-        self.settle(id, now);
     }
 
     /// Counts what a node said or did not say. Acting on it is [`Self::settle`]'s.
@@ -86,7 +90,7 @@ impl Driver {
     }
 
     /// Tells the caller if the outcome is clear, and removes what is over.
-    fn settle(&mut self, id: usize, now: Moment) {
+    pub(super) fn settle(&mut self, id: usize, now: Moment) {
         let Some(op) = self.ops.get(id) else { return };
         match op.job {
             Job::Acquire { .. } => self.conclude_acquire(id, now),
@@ -116,6 +120,10 @@ pub(super) fn vote(outcome: Outcome) -> (Vote, Option<NodeError>) {
     match outcome {
         Outcome::Answered(Answer::Granted) => (Vote::Granted, None),
         Outcome::Answered(Answer::Refused) => (Vote::Refused, None),
+        // Something else is at the key: so it is not ours.
+        Outcome::Answered(Answer::Failed(error)) if error.kind() == NodeErrorKind::ForeignKey => {
+            (Vote::Refused, Some(error))
+        }
         Outcome::Answered(Answer::Failed(error)) if error.surely_had_no_effect() => {
             (Vote::Failed, Some(error))
         }

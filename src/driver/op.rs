@@ -22,6 +22,9 @@ pub(super) struct Op {
     pub(super) claim: Arc<Claim>,
     pub(super) started_at: Moment,
     pub(super) give_up_at: Moment,
+    /// The caller's wait ends before the nodes' time does: that a node has not
+    /// answered by then says nothing.
+    pub(super) cut_short: bool,
     /// What an acquire or extend asks for.
     pub(super) ttl: Ttl,
     /// Nodes that have a ticket of this operation.
@@ -71,6 +74,8 @@ pub(super) struct Session {
     pub(super) request: AcquireRequest,
     pub(super) backoff: Backoff,
     pub(super) begun_at: Moment,
+    /// Whether the last attempt found the lock held or asked for by another.
+    pub(super) contended: bool,
     /// Since when no attempt has found a quorum of nodes able to answer.
     pub(super) failing_since: Option<Moment>,
 }
@@ -89,6 +94,7 @@ impl Op {
             claim,
             started_at,
             give_up_at,
+            cut_short: false,
             ttl,
             awaited: NodeSet::EMPTY,
             scriptless: NodeSet::EMPTY,
@@ -102,7 +108,8 @@ impl Op {
     pub(super) fn inspection(&self, round: Round, session: Box<Session>) -> Self {
         let job = Job::Inspect { round, lifetimes: Vec::new(), session: Some(session) };
         let (claim, notes) = (Arc::clone(&self.claim), self.notes.clone());
-        Self { notes, ..Self::new(claim, self.ttl, job, self.started_at, self.give_up_at) }
+        let op = Self::new(claim, self.ttl, job, self.started_at, self.give_up_at);
+        Self { notes, cut_short: self.cut_short, ..op }
     }
 
     /// What this operation asks of a node.
@@ -139,7 +146,7 @@ impl Op {
     pub(super) fn reports(&self, config: &Config, now: Moment) -> Vec<NodeReport> {
         let (granted, refused, timed_out) = match &self.job {
             Job::Acquire { round, .. } | Job::Extend { round, .. } | Job::Inspect { round, .. } => {
-                (round.granted(), round.refused(), now >= self.give_up_at)
+                (round.granted(), round.refused(), now >= self.give_up_at && !self.cut_short)
             }
             Job::Release(Releasing { count, .. }) => (count.deleted(), count.absent(), true),
         };

@@ -31,7 +31,13 @@ impl Driver {
         reply: Option<Reply<Released>>,
         now: Moment,
     ) {
-        let asked = claim.suspects();
+        let mut asked = claim.suspects();
+        for node in asked.iter() {
+            let Some(unsent) = self.nodes.get_mut(node.index()) else { continue };
+            if unsent.withdraw(claim.number, now, &mut self.events) {
+                asked.remove(node);
+            }
+        }
         // Once a release is on its way, the lock is not held, whatever comes.
         let expired = claim.remaining(now).is_zero();
         claim.lose();

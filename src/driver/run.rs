@@ -58,7 +58,9 @@ pub(super) struct Driver {
     /// looks at its sockets before it rings one, so an answer that was there
     /// by then has been read.
     due: Moment,
-    events: Vec<Event>,
+    pub(super) events: Vec<Event>,
+    /// The operations that the present events belong to.
+    touched: Vec<usize>,
     pub(super) scratch: Vec<u8>,
     pub(super) rng: StdRng,
 }
@@ -95,6 +97,7 @@ impl Driver {
             alarm_at: Moment::PAST,
             due: Moment::PAST,
             events: Vec::new(),
+            touched: Vec::new(),
             scratch: Vec::new(),
             rng: rand::make_rng(),
         }
@@ -110,15 +113,29 @@ impl Driver {
         }
         // Read again: the verdict must know how late it really is.
         let now = clock::now();
-        let mut events = std::mem::take(&mut self.events);
-        let mut happened = !events.is_empty();
-        for event in events.drain(..) {
-            self.handle_event(event, now);
-        }
-        self.events = events;
+        let mut happened = self.handle_events(now);
         happened |= self.run_timers(now);
         happened |= self.take_requests(cx, clock::now());
-        happened
+        happened || !self.events.is_empty()
+    }
+
+    fn handle_events(&mut self, now: Moment) -> bool {
+        let mut events = std::mem::take(&mut self.events);
+        let mut touched = std::mem::take(&mut self.touched);
+        let some = !events.is_empty();
+        touched.extend(events.iter().map(|event| event.ticket.op));
+        // All are counted before anything is concluded from one: a rollback
+        // must know of every node that was never asked.
+        for event in events.drain(..) {
+            self.count_event(event, now);
+        }
+        for id in touched.drain(..) {
+            self.settle(id, now);
+        }
+        // What that caused is in `events` already: keep it, and the room.
+        events.append(&mut self.events);
+        (self.events, self.touched) = (events, touched);
+        some
     }
 
     fn take_requests(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {

@@ -66,15 +66,16 @@ async fn dial(address: &Address) -> io::Result<Stream> {
 /// ourselves is a courtesy: a server or an ACL may refuse it.
 async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<(), NodeError> {
     let mut hello = Vec::new();
-    let mut required = 0;
+    // What it means if the server refuses.
+    let mut required = Vec::new();
     if let Some(password) = &endpoint.password {
         let user = endpoint.user.as_deref();
         redis::cmd("AUTH").arg(user).arg(password).write_packed_command(&mut hello);
-        required += 1;
+        required.push(NodeErrorKind::AuthFailed);
     }
     if endpoint.db != 0 {
         redis::cmd("SELECT").arg(endpoint.db).write_packed_command(&mut hello);
-        required += 1;
+        required.push(NodeErrorKind::NoDatabase);
     }
     for (attribute, value) in
         [("LIB-NAME", env!("CARGO_PKG_NAME")), ("LIB-VER", env!("CARGO_PKG_VERSION"))]
@@ -87,7 +88,7 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<(), NodeErro
 
     let mut replies = Vec::new();
     let mut seen = 0;
-    while seen < required + 2 {
+    while seen < required.len().saturating_add(2) {
         let chunk = &mut [0; 512];
         let len = stream.read(chunk).await.map_err(lost)?;
         if len == 0 || replies.len() > MAX_HELLO_BYTES {
@@ -96,7 +97,10 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<(), NodeErro
         replies.extend_from_slice(chunk.get(..len).unwrap_or_default());
         while let Some((reply, len)) = wire::decode(&replies)? {
             match reply {
-                Reply::Error(text) if seen < required => return Err(NodeError::from_reply(text)),
+                Reply::Error(text) if seen < required.len() => {
+                    let kind = required.get(seen).copied().unwrap_or(NodeErrorKind::Server);
+                    return Err(NodeError::from_login(kind, text));
+                }
                 _ => seen += 1,
             }
             replies.drain(..len);

@@ -19,7 +19,7 @@ use super::{
     connect::{self, DEAD_PEER_AFTER, Stream},
     endpoint::Endpoint,
     order::{Event, Order, Outcome},
-    wire,
+    wire::{self, Ask},
 };
 use crate::{
     node_error::{NodeError, NodeErrorKind},
@@ -51,12 +51,17 @@ pub(crate) struct Node {
     sent: VecDeque<Sent>,
     /// Until when it is known that the node had not answered.
     silent_until: Moment,
+    /// The scripts whose text this connection has carried.
+    taught: Vec<Ask>,
     backoff: Backoff,
 }
 
 enum Link {
-    /// Nothing was ever asked.
-    Idle,
+    /// No connection, and no failure: nothing was ever asked, or the server
+    /// has closed one that was not in use. Made when asked, or at `retry_at`.
+    Idle {
+        retry_at: Moment,
+    },
     /// `after` is why the last attempt failed: until this one succeeds, the
     /// node counts as down.
     Connecting {
@@ -94,11 +99,12 @@ impl Node {
         Self {
             id,
             endpoint,
-            link: Link::Idle,
+            link: Link::Idle { retry_at: Moment::NEVER },
             waiting: VecDeque::new(),
             sweep_at: Moment::NEVER,
             sent: VecDeque::new(),
             silent_until: Moment::PAST,
+            taught: Vec::new(),
             backoff: RECONNECT,
         }
     }
@@ -120,7 +126,7 @@ impl Node {
         }
         match &mut self.link {
             Link::Up { conn, .. } if self.waiting.is_empty() && self.sent.len() < MAX_IN_FLIGHT => {
-                conn.push(command);
+                Self::push(conn, &mut self.taught, &order, command);
                 self.sent.push_back(Sent { order, offered_at: now, sent_at: now });
             }
             _ => {
@@ -128,10 +134,36 @@ impl Node {
                 self.waiting.push_back(Waiting { order, offered_at: now, command: command.into() });
             }
         }
-        if matches!(self.link, Link::Idle) {
+        if matches!(self.link, Link::Idle { .. }) {
             self.reconnect(None);
         }
         Ok(())
+    }
+
+    /// Whether a command may name its script by the hash. If not, its text
+    /// must go: asking again with it would come behind what was asked since.
+    pub(crate) fn knows(&self, ask: Ask) -> bool {
+        !ask.is_script() || matches!(self.link, Link::Up { .. }) && self.taught.contains(&ask)
+    }
+
+    /// Drops the acquire of `claim` if it has not been sent, and says whether
+    /// it did: then there is nothing here to release.
+    pub(crate) fn withdraw(&mut self, claim: u64, now: Moment, events: &mut Vec<Event>) -> bool {
+        let before = events.len();
+        if !self.waiting.is_empty() {
+            let cause = NodeError::new(NodeErrorKind::Unreachable);
+            self.drop_waiting(&cause, now, events, |order| {
+                order.ticket.ask == Ask::Set && order.ticket.claim == claim
+            });
+        }
+        events.len() > before
+    }
+
+    fn push(conn: &mut Conn, taught: &mut Vec<Ask>, order: &Order, command: &[u8]) {
+        conn.push(command);
+        if order.teaches && !taught.contains(&order.ticket.ask) {
+            taught.push(order.ticket.ask);
+        }
     }
 
     /// Drives the connection: connects, writes, reads. What ended is appended
@@ -158,11 +190,13 @@ impl Node {
         if let Err(error) = alive.and_then(|()| self.poll_commands(cx, now)) {
             self.lose(error, now, draw, events);
         }
-        if let Link::Down { cause, retry_at } = &self.link
-            && *retry_at <= due
-        {
-            let cause = cause.clone();
-            self.reconnect(Some(cause));
+        match &self.link {
+            Link::Down { cause, retry_at } if *retry_at <= due => {
+                let cause = cause.clone();
+                self.reconnect(Some(cause));
+            }
+            Link::Idle { retry_at } if *retry_at <= due => self.reconnect(None),
+            _ => {}
         }
         // A new attempt must be polled once to be woken by it.
         self.poll_connect(cx, now, draw, events);
@@ -171,7 +205,7 @@ impl Node {
     /// When to poll although nothing happened.
     pub(crate) fn poll_timeout(&self) -> Moment {
         let retry_at = match &self.link {
-            Link::Down { retry_at, .. } => *retry_at,
+            Link::Down { retry_at, .. } | Link::Idle { retry_at } => *retry_at,
             _ => Moment::NEVER,
         };
         self.sweep_at.min(retry_at).min(self.abandon_at())
@@ -220,6 +254,7 @@ impl Node {
         match outcome {
             Ok(stream) => {
                 tracing::info!(%node, "connected");
+                self.taught.clear();
                 self.link = Link::Up { conn: Conn::new(stream), proven: false };
             }
             Err(cause) => {
@@ -259,7 +294,7 @@ impl Node {
         while self.sent.len() < MAX_IN_FLIGHT
             && let Some(Waiting { order, offered_at, command }) = self.waiting.pop_front()
         {
-            conn.push(&command);
+            Self::push(conn, &mut self.taught, &order, &command);
             self.sent.push_back(Sent { order, offered_at, sent_at: now });
         }
         if self.waiting.is_empty() {
@@ -276,7 +311,10 @@ impl Node {
         draw: &mut dyn FnMut() -> u64,
         events: &mut Vec<Event>,
     ) {
-        tracing::warn!(node = %self.endpoint.label(), %error, "connection lost");
+        let in_use = !self.sent.is_empty();
+        if in_use {
+            tracing::warn!(node = %self.endpoint.label(), %error, "connection lost");
+        }
         for Sent { order, offered_at, .. } in self.sent.drain(..) {
             events.push(Event {
                 node: self.id,
@@ -287,8 +325,10 @@ impl Node {
         }
         if matches!(self.link, Link::Up { proven: true, .. }) {
             self.reconnect(None);
-        } else {
+        } else if in_use {
             self.stay_down(error, now, draw, events);
+        } else {
+            self.link = Link::Idle { retry_at: now.after(self.backoff.next_delay(draw())) };
         }
     }
 

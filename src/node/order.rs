@@ -8,10 +8,12 @@ use crate::{
     protocol::{Moment, NodeId},
 };
 
-/// Who asked: what to ask, and the number under which the asker knows it.
+/// Who asked: what, for which claim, and the number under which the asker
+/// knows the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
     pub(crate) op: usize,
+    pub(crate) claim: u64,
     pub(crate) ask: Ask,
 }
 
@@ -23,6 +25,8 @@ pub(crate) struct Order {
     pub(crate) keep_until: Moment,
     /// Sent and not answered for so long, the node owes.
     pub(crate) timeout: Duration,
+    /// The command has its script's whole text, which the server keeps.
+    pub(crate) teaches: bool,
     /// A release: it is sent to a node that owes, and waits for one that is
     /// down. Anything else is refused there.
     pub(crate) patient: bool,

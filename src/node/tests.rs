@@ -46,7 +46,8 @@ impl Peer {
 fn order(op: usize, ask: Ask) -> Order {
     let patient = ask == Ask::Release;
     let keep_until = START.after(if patient { Duration::from_secs(60) } else { TIMEOUT });
-    Order { ticket: Ticket { op, ask }, keep_until, timeout: TIMEOUT, patient }
+    let ticket = Ticket { op, claim: op as u64, ask };
+    Order { ticket, keep_until, timeout: TIMEOUT, teaches: false, patient }
 }
 
 /// Drives `node` until it has given `events` events, or `done` says so.

@@ -26,6 +26,12 @@ pub(crate) enum Ask {
     Remaining,
 }
 
+impl Ask {
+    pub(crate) fn is_script(self) -> bool {
+        matches!(self, Self::Extend | Self::Release)
+    }
+}
+
 /// What a node said, in the terms of the request.
 #[derive(Debug)]
 pub(crate) enum Answer {

@@ -85,11 +85,6 @@ impl NodeSet {
         Self(self.0 | other.0)
     }
 
-    pub(crate) const fn meets(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    #[must_use]
     pub(crate) const fn minus(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }

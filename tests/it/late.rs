@@ -1,0 +1,85 @@
+//! An acquire that reaches its server after the release: it was held up in the
+//! network, on a connection that has broken since. Its key must not stay.
+
+use redlock_quorum::{Redlock, Released, testing::Cluster};
+
+use crate::{
+    proxy::Proxy,
+    support::{TTL, assert_no_keys, eventually, info, set_up, start},
+};
+
+/// A client of three nodes, the first of them behind a proxy, with all
+/// connections made and in use.
+async fn setting() -> (Cluster, Proxy, Redlock) {
+    let cluster = start(3).await;
+    let proxy = Proxy::before(cluster.nodes()[0].address()).await;
+    let mut urls = cluster.urls();
+    urls[0] = proxy.url.clone();
+    let redlock = Redlock::builder().nodes(urls).ttl(TTL).build().unwrap();
+    let guard = redlock.lock("warm").await.unwrap();
+    eventually("all three nodes vote", async || match guard.votes().granted() {
+        3 => Ok(()),
+        votes => Err(votes),
+    })
+    .await;
+    guard.release().await.unwrap();
+    assert_no_keys(&cluster).await;
+    (cluster, proxy, redlock)
+}
+
+/// The connection with the held acquire breaks, the release is answered "not
+/// there" on a new one, then the acquire arrives.
+async fn deliver_late(cluster: &Cluster, proxy: &Proxy) {
+    let node = &cluster.nodes()[0];
+    eventually("the node has answered a release on a new connection", async || {
+        let scripts = info(node, "commandstats", "cmdstat_eval:calls=").await
+            + info(node, "commandstats", "cmdstat_evalsha:calls=").await;
+        match proxy.connections() {
+            2 if scripts > 0 => Ok(()),
+            connections => Err((connections, scripts)),
+        }
+    })
+    .await;
+    proxy.deliver();
+    eventually("the server has executed the late acquire", async || {
+        if proxy.delivered() { Ok(()) } else { Err(()) }
+    })
+    .await;
+    assert_no_keys(cluster).await; // long before the ttl
+}
+
+async fn held_up(proxy: &Proxy) {
+    eventually("the acquire is held up", async || match proxy.held_bytes() {
+        0 => Err(()),
+        _ => Ok(()),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_acquire_that_arrives_after_its_release_leaves_no_key() {
+    let (cluster, proxy, redlock) = setting().await;
+    set_up(cluster.nodes(), "CONFIG RESETSTAT").await;
+    proxy.hold();
+    let guard = redlock.lock("late").await.unwrap();
+    held_up(&proxy).await;
+    proxy.cut();
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    deliver_late(&cluster, &proxy).await;
+}
+
+#[tokio::test]
+async fn an_acquire_that_arrives_after_its_future_was_dropped_leaves_no_key() {
+    let (cluster, proxy, redlock) = setting().await;
+    set_up(cluster.nodes(), "CONFIG RESETSTAT").await;
+    cluster.nodes()[1].pause().await.unwrap(); // no quorum: the acquire hangs
+    proxy.hold();
+    tokio::select! {
+        biased;
+        guard = redlock.lock("late") => panic!("two of three nodes can't answer: {guard:?}"),
+        () = held_up(&proxy) => {}
+    }
+    proxy.cut();
+    cluster.nodes()[1].resume().await.unwrap();
+    deliver_late(&cluster, &proxy).await;
+}
