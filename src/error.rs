@@ -9,10 +9,11 @@ use std::{error, fmt, sync::Arc, time::Duration};
 use crate::node_error::NodeError;
 
 /// Why an acquire, extend, release or build failed.
-#[derive(Debug)]
+///
+/// `Display` says it in words; `Debug` puts the kind before them, so that a
+/// `main` that returns this error ends with something to read.
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     kind: ErrorKind,
     message: String,
@@ -141,6 +142,12 @@ impl fmt::Display for Error {
             separator = "; ";
         }
         if separator == "; " { f.write_str(")") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.0.kind)
     }
 }
 

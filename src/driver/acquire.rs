@@ -105,12 +105,12 @@ impl Driver {
             Verdict::Lost(loss) => {
                 let wanted = !session.request.reply.is_closed();
                 if loss == Loss::Contended && wanted {
-                    let refused = round.refused();
+                    let asked = round.refused().union(op.awaited);
                     let round = round.clone();
                     let inspection = op.inspection(round, session);
                     self.begin_release(claim, None, now);
                     self.undecided = self.undecided.saturating_add(1);
-                    self.start(inspection, refused, now);
+                    self.start(inspection, asked, now);
                 } else {
                     self.begin_release(claim, None, now);
                     self.after_loss(id, session, loss, None, now);

@@ -103,8 +103,8 @@ impl Op {
         }
     }
 
-    /// After a lost acquire, for its `session`: asks those who refused how
-    /// long the key there still lives, within what is left of the round's time.
+    /// After a lost acquire, for its `session`: asks how long the key in the
+    /// way still lives, within what is left of the round's time.
     pub(super) fn inspection(&self, round: Round, session: Box<Session>) -> Self {
         let job = Job::Inspect { round, lifetimes: Vec::new(), session: Some(session) };
         let (claim, notes) = (Arc::clone(&self.claim), self.notes.clone());

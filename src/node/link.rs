@@ -51,6 +51,8 @@ pub(crate) struct Node {
     sent: VecDeque<Sent>,
     /// Until when it is known that the node had not answered.
     silent_until: Moment,
+    /// Whether anything was refused since, because it owed an answer.
+    owing: bool,
     /// The scripts whose text this connection has carried.
     taught: Vec<Ask>,
     backoff: Backoff,
@@ -104,6 +106,7 @@ impl Node {
             sweep_at: Moment::NEVER,
             sent: VecDeque::new(),
             silent_until: Moment::PAST,
+            owing: false,
             taught: Vec::new(),
             backoff: RECONNECT,
         }
@@ -211,7 +214,7 @@ impl Node {
         self.sweep_at.min(retry_at).min(self.abandon_at())
     }
 
-    fn willing(&self) -> Result<(), NodeError> {
+    fn willing(&mut self) -> Result<(), NodeError> {
         match &self.link {
             Link::Down { cause, .. } | Link::Connecting { after: Some(cause), .. } => {
                 return Err(cause.clone());
@@ -221,6 +224,10 @@ impl Node {
         if let Some(oldest) = self.sent.front() {
             let waited = self.silent_until.since(oldest.sent_at);
             if waited >= oldest.order.timeout {
+                if !std::mem::replace(&mut self.owing, true) {
+                    let node = self.endpoint.label();
+                    tracing::warn!(%node, ?waited, "node owes an answer: it is sent only releases until it answers");
+                }
                 return Err(NodeError::waited(NodeErrorKind::Owing, waited));
             }
         }
@@ -278,6 +285,7 @@ impl Node {
                 return Err(NodeError::new(NodeErrorKind::Protocol));
             };
             *proven = true;
+            self.owing = false;
             self.backoff = RECONNECT;
             events.push(Event {
                 node: self.id,
