@@ -18,7 +18,7 @@ use crate::{
 
 /// A key, the token put there, and until when it is ours.
 pub(crate) struct Claim {
-    /// The driver's number for it; [`Self::ADOPTED`] if it made no round.
+    /// The driver's number for it.
     pub(crate) number: u64,
     pub(crate) key: Key,
     pub(crate) token: Token,
@@ -28,15 +28,17 @@ pub(crate) struct Claim {
     gone_by: AtomicU64,
     granted: AtomicU64,
     suspects: AtomicU64,
-    /// Nodes to which the acquire was sent on a connection that broke before
-    /// the answer: it may arrive there after anything sent later.
+    /// Nodes to which the acquire was sent on another connection than the
+    /// present one, and whose answer is not known: it may arrive there after
+    /// anything sent later.
     adrift: AtomicU64,
     /// Per node, microseconds to its grant.
     latency: Box<[AtomicU32]>,
 }
 
 impl Claim {
-    pub(crate) const ADOPTED: u64 = u64::MAX;
+    /// The number of claims that no round of this client made.
+    const ADOPTED: u64 = u64::MAX;
 
     /// A claim that nobody holds yet: see [`Self::grant`].
     pub(crate) fn new(
@@ -59,6 +61,14 @@ impl Claim {
             adrift: AtomicU64::new(0),
             latency: (0..nodes).map(|_| AtomicU32::new(0)).collect(),
         }
+    }
+
+    /// A claim that was made elsewhere, with other connections than ours.
+    pub(crate) fn adopted(key: Key, token: Token, ttl: Ttl, lease: Lease, nodes: usize) -> Self {
+        let claim = Self::new(Self::ADOPTED, key, token, ttl, lease, nodes);
+        claim.adrift.store(claim.suspects().bits(), Relaxed);
+        claim.grant(lease.until);
+        claim
     }
 
     /// Makes it held until `until`: once, when its round is won.

@@ -83,8 +83,7 @@ impl Redlock {
         if lease.until <= now {
             return Err(Error::new(ErrorKind::Expired, format!("lock {key} has expired")));
         }
-        let claim = Claim::new(Claim::ADOPTED, key, token, ttl, lease, config.quorum.nodes());
-        claim.grant(lease.until);
+        let claim = Claim::adopted(key, token, ttl, lease, config.quorum.nodes());
         Ok(LockGuard::new(Arc::clone(&self.shared), Arc::new(claim)))
     }
 

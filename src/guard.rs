@@ -28,6 +28,7 @@ use crate::{
 /// [`Self::remaining`] is not protected; [`Self::extend`] in time, or use a
 /// longer ttl.
 #[must_use = "the lock is released when its guard is dropped"]
+#[clippy::has_significant_drop]
 pub struct LockGuard {
     shared: Arc<Shared>,
     claim: Arc<Claim>,

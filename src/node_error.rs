@@ -61,6 +61,11 @@ pub enum NodeErrorKind {
     Protocol,
 }
 
+/// How servers say that a script ran into the caller's ACL, up to Redis 7.0
+/// and since; there is no code for it.
+const SCRIPT_FORBIDDEN: [&str; 2] =
+    ["The user executing the script can't", "ACL failure in script"];
+
 impl NodeError {
     pub(crate) fn new(kind: NodeErrorKind) -> Self {
         Self { kind, code: None, waited: None, source: None }
@@ -94,7 +99,7 @@ impl NodeError {
             "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" | "TRYAGAIN" => K::Clustered,
             "WRONGTYPE" => K::ForeignKey,
             "ERR" if text.starts_with("ERR unknown command") => K::Unsupported,
-            _ if text.contains("The user executing the script can't") => K::NotPermitted,
+            _ if SCRIPT_FORBIDDEN.iter().any(|words| text.contains(words)) => K::NotPermitted,
             _ => K::Server,
         };
         let is_code = !code.is_empty()
@@ -211,6 +216,10 @@ mod tests {
             ),
             (
                 "ERR The user executing the script can't run this command or subcommand script: s3cret",
+                NodeErrorKind::NotPermitted,
+            ),
+            (
+                "ERR ACL failure in script: User s3cret has no permissions to run the 'del' command",
                 NodeErrorKind::NotPermitted,
             ),
             ("ERR s3cret", NodeErrorKind::Server),

@@ -61,9 +61,6 @@ pub(super) struct Releasing {
     pub(super) reply: Option<Reply<Released>>,
     /// Nodes that will be asked again after a pause.
     pub(super) retrying: NodeSet,
-    /// Nodes that do not have the key, and may yet be sent it: the acquire was
-    /// on a connection that broke. They are asked on, and not waited for.
-    pub(super) doubtful: NodeSet,
     pub(super) pause: Backoff,
     /// Whether it may still change something.
     pub(super) open: bool,

@@ -17,11 +17,12 @@ use crate::{
     error::{Error, ErrorKind},
     guard::Released,
     node::Outcome,
+    node_error::NodeError,
     protocol::{Backoff, Moment, NodeId, NodeSet, Release, ReleaseVerdict, Vote},
 };
 
 /// Pauses before a node that could not release is asked again.
-const PAUSE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+const PAUSE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 impl Driver {
     /// Begins a release, or without a reply a rollback.
@@ -43,14 +44,8 @@ impl Driver {
         claim.lose();
         let give_up_at = now.after(self.config.node_timeout(claim.ttl));
         let count = Release::new(self.config.quorum, asked);
-        let releasing = Releasing {
-            count,
-            reply,
-            retrying: NodeSet::EMPTY,
-            doubtful: NodeSet::EMPTY,
-            pause: PAUSE,
-            open: true,
-        };
+        let releasing =
+            Releasing { count, reply, retrying: NodeSet::EMPTY, pause: PAUSE, open: true };
         self.releasing = self.releasing.saturating_add(1);
         let ttl = claim.ttl;
         let mut op = Op::new(claim, ttl, Job::Release(releasing), now, give_up_at);
@@ -65,28 +60,27 @@ impl Driver {
         let Job::Release(releasing) = &mut op.job else { return };
         let in_time = now < op.claim.gone_by();
         let lost = matches!(outcome, Outcome::Lost(_));
-        let (mut vote, error) = vote(outcome);
-        // An acquire that was lost with its connection may still arrive, after
-        // this release: that the key is not there yet says nothing.
-        if vote == Vote::Refused && op.claim.is_adrift(node) && in_time {
-            vote = Vote::Unknown;
-            releasing.doubtful.insert(node);
-        }
-        let hopeless = error.as_ref().is_some_and(|error| !error.is_transient());
+        let (vote, error) = vote(outcome);
+        releasing.count.handle_vote(node, vote);
+        let again = match (vote, &error) {
+            (Vote::Failed | Vote::Unknown, error) => {
+                error.as_ref().is_none_or(NodeError::is_transient)
+            }
+            // The acquire may still arrive there, after this release: that the
+            // key is not there yet says nothing.
+            (Vote::Refused, _) => op.claim.is_adrift(node),
+            (Vote::Granted, _) => false,
+        };
         if let Some(error) = error {
             op.notes.fail(node, error);
         }
-        releasing.count.handle_vote(node, vote);
-        let failed = matches!(vote, Vote::Failed | Vote::Unknown);
-        if failed && in_time && !hopeless {
-            if lost {
-                // The node keeps it until there is a connection again.
-                self.ask(id, NodeSet::EMPTY.with(node), now);
-            } else {
-                releasing.retrying.insert(node);
-                let at = now.after(releasing.pause.next_delay(self.rng.next_u64()));
-                self.timers.push(at, Timer::Release { id, number: op.number, node });
-            }
+        if lost && again && in_time {
+            // The node keeps it until there is a connection again.
+            self.ask(id, NodeSet::EMPTY.with(node), now);
+        } else if again && in_time {
+            releasing.retrying.insert(node);
+            let at = now.after(releasing.pause.next_delay(self.rng.next_u64()));
+            self.timers.push(at, Timer::Release { id, number: op.number, node });
         }
     }
 
@@ -119,7 +113,7 @@ impl Driver {
     pub(super) fn conclude_release(&mut self, id: usize, now: Moment) {
         let Some(op) = self.ops.get_mut(id) else { return };
         let Job::Release(releasing) = &mut op.job else { return };
-        let settled = releasing.count.owed().minus(releasing.doubtful).is_empty();
+        let settled = releasing.count.owed().is_empty();
         if let Some(verdict) = releasing.count.verdict() {
             op.tell(&self.config, verdict, now);
         }

@@ -66,7 +66,11 @@ async fn drive(node: &mut Node, now: Moment, mut done: impl FnMut(&[Event]) -> b
 /// Drives `node` once: it is `now`, and the socket has been looked at.
 async fn pass(node: &mut Node, now: Moment) {
     let mut events = Vec::new();
-    poll_fn(|cx| Poll::Ready(node.poll(cx, now, now, &mut || 0, &mut events))).await;
+    poll_fn(|cx| {
+        node.poll(cx, now, now, &mut || 0, &mut events);
+        Poll::Ready(())
+    })
+    .await;
     assert!(events.is_empty(), "{events:?}");
 }
 
