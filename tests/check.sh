@@ -13,7 +13,7 @@ cargo clippy --quiet --workspace --all-targets -- -D warnings
 
 echo 'docs'
 RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps -p redlock-quorum --all-features --document-private-items
-RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps -p redlock-quorum
+RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps -p redlock-quorum --all-features
 
 # What a user builds: at most 76 crates, ours included, none of them twice.
 tree() { cargo tree -p redlock-quorum -e normal,build --no-default-features --prefix none "$@"; }

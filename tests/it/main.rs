@@ -1,1 +1,22 @@
 //! The integration tests: the public API against real servers.
+
+mod bad_input;
+mod basics;
+mod cancel;
+mod drops;
+mod errors;
+mod faults;
+mod fixture;
+mod handover;
+mod hung;
+mod late;
+mod overload;
+mod permissions;
+mod proxy;
+mod rollback;
+mod runtimes;
+mod secrets;
+mod shutdown;
+mod support;
+mod types;
+mod validity;

@@ -1,0 +1,160 @@
+//! A lock that leaves its guard: forgotten, or taken over by another client.
+
+use std::time::SystemTime;
+
+use redlock_quorum::{ErrorKind, LockParts, Redlock, Released, Token, testing::TestNode};
+
+use crate::{
+    proxy::Proxy,
+    support::{
+        TTL, assert_no_keys, bulk, client, eventually, finish, info, run, run_on, set_up, start,
+    },
+};
+
+#[tokio::test]
+async fn a_forgotten_lock_stays_for_its_ttl() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    redlock.lock("job").await.unwrap().forget();
+    redlock.shutdown(TTL).await.unwrap();
+    let left: Vec<_> =
+        run_on(cluster.nodes(), "PTTL job").await.iter().filter_map(|r| r.as_int()).collect();
+    assert!(left.iter().filter(|left| **left > 0).count() >= 2, "{left:?}");
+    run_on(cluster.nodes(), "DEL job").await;
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn another_client_takes_over_extends_and_releases() {
+    let cluster = start(3).await;
+    let (first, second) = (client(&cluster), client(&cluster));
+    let guard = first.lock("job").await.unwrap();
+    eventually("all nodes granted", async || {
+        let granted = guard.votes().granted();
+        if granted == 3 { Ok(()) } else { Err(granted) }
+    })
+    .await;
+    let parts = guard.into_parts();
+    assert_eq!(parts.key, b"job");
+    // It goes through its bytes, as it would to another process.
+    let token = Token::from_bytes(parts.token.as_bytes()).unwrap();
+    first.shutdown(TTL).await.unwrap();
+
+    let guard = second.adopt(LockParts { token, ..parts }).unwrap();
+    assert!(guard.is_held() && guard.remaining() < TTL, "{guard:?}");
+    guard.extend(2 * TTL).await.unwrap();
+    assert!(guard.remaining() > TTL);
+    assert!(guard.votes().granted() >= 2, "the servers confirmed it: {:?}", guard.votes());
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    finish(&second, &cluster).await;
+}
+
+#[tokio::test]
+async fn a_token_is_any_bytes() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    let bytes: Vec<u8> = (0..=255).collect();
+    for node in cluster.nodes() {
+        let set = [&b"SET"[..], b"job", &bytes, b"NX", b"PX", b"600000"];
+        assert!(node.command(&set).await.unwrap().is_ok());
+    }
+    let token = Token::from_bytes(&bytes).unwrap();
+    let parts = LockParts { key: b"job".to_vec(), token, valid_until: SystemTime::UNIX_EPOCH };
+    let valid_until = deadline();
+    let guard = redlock.adopt(LockParts { valid_until, ..parts }).unwrap();
+    guard.extend(2 * TTL).await.unwrap();
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    finish(&redlock, &cluster).await;
+}
+
+/// The deadline of a lock that was taken a moment ago.
+#[expect(clippy::disallowed_methods, reason = "what a foreign holder's clock says")]
+fn deadline() -> SystemTime {
+    SystemTime::now() + TTL
+}
+
+#[tokio::test]
+async fn a_lock_whose_deadline_has_passed_is_not_taken_over() {
+    let cluster = start(1).await;
+    let redlock = client(&cluster);
+    let parts = LockParts {
+        key: b"job".to_vec(),
+        token: Token::from_bytes("whose?").unwrap(),
+        valid_until: SystemTime::UNIX_EPOCH,
+    };
+    let error = redlock.adopt(parts).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Expired, "{error}");
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn who_adopts_with_a_wrong_token_learns_it_at_the_first_extend_and_deletes_nothing() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    set_up(cluster.nodes(), "SET job theirs NX PX 600000").await;
+    let token = Token::from_bytes("ours").unwrap();
+    let parts = LockParts { key: b"job".to_vec(), token, valid_until: deadline() };
+    let guard = redlock.adopt(parts).unwrap();
+    let error = guard.extend(TTL).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+    assert!(!guard.is_held());
+    assert_eq!(guard.release().await.unwrap(), Released::AlreadyExpired);
+    redlock.shutdown(TTL).await.unwrap();
+    assert_eq!(run(&cluster.nodes()[0], "GET job").await, bulk("theirs"));
+    run_on(cluster.nodes(), "DEL job").await;
+    finish(&redlock, &cluster).await;
+}
+
+/// Before the vote of the last node is in, the lock changes hands and is
+/// released; then the acquire arrives there.
+#[tokio::test]
+async fn an_acquire_that_arrives_after_its_lock_was_handed_over_leaves_no_key() {
+    let cluster = start(3).await;
+    let proxy = Proxy::before(cluster.nodes()[0].address()).await;
+    let mut urls = cluster.urls();
+    urls[0] = proxy.url.clone();
+    let first = Redlock::builder().nodes(urls).ttl(TTL).build().unwrap();
+    let second = client(&cluster);
+    eventually("all nodes vote", async || {
+        let guard = first.lock("first").await.unwrap();
+        let granted = guard.votes().granted();
+        guard.release().await.unwrap();
+        if granted == 3 { Ok(()) } else { Err(granted) }
+    })
+    .await;
+    assert_no_keys(&cluster).await;
+    proxy.hold();
+    let parts = first.lock("job").await.unwrap().into_parts();
+    eventually(
+        "the acquire is held up",
+        async || {
+            if proxy.held_bytes() > 0 { Ok(()) } else { Err(()) }
+        },
+    )
+    .await;
+    let first_node = &cluster.nodes()[0];
+    let before = scripts_run(first_node).await;
+    let guard = second.adopt(parts).unwrap();
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    eventually("the first node has answered the release too", async || {
+        let scripts = scripts_run(first_node).await;
+        if scripts > before { Ok(()) } else { Err(scripts) }
+    })
+    .await;
+    proxy.cut();
+    proxy.deliver();
+    eventually(
+        "the late acquire is executed",
+        async || {
+            if proxy.delivered() { Ok(()) } else { Err(()) }
+        },
+    )
+    .await;
+    assert_no_keys(&cluster).await;
+}
+
+/// How often a node has run a script, which is what a release is.
+async fn scripts_run(node: &TestNode) -> u64 {
+    info(node, "commandstats", "cmdstat_eval:calls=").await
+        + info(node, "commandstats", "cmdstat_evalsha:calls=").await
+}

@@ -1,0 +1,142 @@
+//! What the tests share: clusters, clients, a look at the servers past the
+//! client under test, and the only way to wait here, which is for a condition.
+
+use std::{fmt::Debug, future::Future, time::Duration};
+
+use redlock_quorum::{
+    Builder, Error, NodeErrorKind, Redlock,
+    testing::{Cluster, Reply, TestNode},
+};
+use tokio::time::{sleep, timeout};
+
+/// Longer than any test: a key that should have been deleted does not end by
+/// itself before the test has seen it.
+pub const TTL: Duration = Duration::from_secs(600);
+
+/// How long a condition may take to become true, and a call to return, where
+/// the test is not about that. For a loaded machine, hence long.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// A node timeout that no healthy node exceeds, however loaded the machine.
+pub const NODE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a call takes at most that did not wait for a hung node's
+/// [`NODE_TIMEOUT`]: a bound that tells the two apart, not a measurement.
+pub const WITHOUT_WAITING: Duration = Duration::from_secs(2);
+
+pub const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub async fn start(nodes: usize) -> Cluster {
+    Cluster::start(nodes).await.unwrap()
+}
+
+/// A builder for these nodes, with [`TTL`] and [`NODE_TIMEOUT`].
+pub fn builder(cluster: &Cluster) -> Builder {
+    Redlock::builder().nodes(cluster.urls()).ttl(TTL).node_timeout(NODE_TIMEOUT)
+}
+
+pub fn client(cluster: &Cluster) -> Redlock {
+    builder(cluster).build().unwrap()
+}
+
+/// Sends the words of `line` to `node`.
+pub async fn run(node: &TestNode, line: &str) -> Reply {
+    let words: Vec<_> = line.split_ascii_whitespace().collect();
+    node.command(&words).await.unwrap()
+}
+
+/// Sends `line` to each of `nodes`, and gives their replies.
+pub async fn run_on(nodes: &[TestNode], line: &str) -> Vec<Reply> {
+    let mut replies = Vec::new();
+    for node in nodes {
+        replies.push(run(node, line).await);
+    }
+    replies
+}
+
+/// As [`run_on`], for a command that every node must accept.
+pub async fn set_up(nodes: &[TestNode], line: &str) {
+    for reply in run_on(nodes, line).await {
+        assert!(!matches!(reply, Reply::Error(_)), "{line}: {reply:?}");
+    }
+}
+
+/// Takes `key` on `nodes` as another library would.
+pub async fn take_elsewhere(nodes: &[TestNode], key: &str) {
+    for reply in run_on(nodes, &format!("SET {key} another NX PX 600000")).await {
+        assert!(reply.is_ok(), "{reply:?}");
+    }
+}
+
+pub fn bulk(bytes: impl AsRef<[u8]>) -> Reply {
+    Reply::Bulk(bytes.as_ref().to_vec())
+}
+
+/// A number from a node's `INFO`: the digits behind `name`.
+pub async fn info(node: &TestNode, section: &str, name: &str) -> u64 {
+    let Reply::Bulk(info) = run(node, &format!("INFO {section}")).await else {
+        panic!("no INFO");
+    };
+    let info = String::from_utf8(info).unwrap();
+    let digits = info.split_once(name).map_or("0", |(_, rest)| rest);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().unwrap()
+}
+
+/// How many `SET`s a node has executed.
+pub async fn sets_executed(node: &TestNode) -> u64 {
+    info(node, "commandstats", "cmdstat_set:calls=").await
+}
+
+/// How many connections a node has besides the one that asks.
+pub async fn connections(node: &TestNode) -> usize {
+    let Reply::Bulk(list) = run(node, "CLIENT LIST TYPE normal").await else {
+        panic!("no CLIENT LIST");
+    };
+    list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() - 1
+}
+
+/// Looks until what it looks for is there; fails with what was last seen.
+pub async fn eventually<T, S: Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, S>) -> T {
+    let mut last = None;
+    let looking = async {
+        loop {
+            match look().await {
+                Ok(found) => return found,
+                Err(seen) => last = Some(seen),
+            }
+            sleep(ms(5)).await;
+        }
+    };
+    let found = timeout(LIMIT, looking).await;
+    found.unwrap_or_else(|_| panic!("{what}: not within {LIMIT:?}; last seen: {last:?}"))
+}
+
+/// What `call` gives, which must be within `limit`.
+pub async fn within<T>(limit: Duration, what: &str, call: impl Future<Output = T>) -> T {
+    timeout(limit, call).await.unwrap_or_else(|_| panic!("{what}: not within {limit:?}"))
+}
+
+/// Waits until no server has any key, and fails with those it has.
+pub async fn assert_no_keys(cluster: &Cluster) {
+    eventually("no key is left on any server", async || {
+        let keys = run_on(cluster.nodes(), "KEYS *").await;
+        let none = keys.iter().all(|reply| *reply == Reply::Array(Vec::new()));
+        if none { Ok(()) } else { Err(keys) }
+    })
+    .await;
+}
+
+/// The end of a test whose nodes all run: the client has nothing left to do,
+/// and no server has a key.
+pub async fn finish(redlock: &Redlock, cluster: &Cluster) {
+    redlock.shutdown(LIMIT).await.unwrap();
+    assert_no_keys(cluster).await;
+}
+
+/// Why each node that failed did.
+pub fn kinds(error: &Error) -> Vec<NodeErrorKind> {
+    error.nodes().iter().filter_map(|report| Some(report.error()?.kind())).collect()
+}
