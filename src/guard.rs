@@ -145,10 +145,11 @@ impl LockGuard {
         answer.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 
-    /// Releases the lock and says what came of it: as soon as a majority has
-    /// answered, and within one node timeout. Nodes that have not answered by
-    /// then are asked again in the background, until the key has ended there
-    /// by itself.
+    /// Releases the lock and says what came of it: as soon as that is certain,
+    /// which takes a majority of answers, or more where some no longer had the
+    /// key; and within one node timeout. Nodes that have not answered by then
+    /// are asked again in the background, until the key has ended there by
+    /// itself.
     ///
     /// # Errors
     ///
