@@ -1,22 +1,11 @@
 //! Nodes that hang: connections stay open and nothing is answered.
 
-use redlock_quorum::{ErrorKind, NodeErrorKind, Redlock, Released};
+use redlock_quorum::{ErrorKind, NodeErrorKind, Released};
 
 use crate::support::{
-    LIMIT, WITHOUT_WAITING, builder, client, eventually, finish, kinds, ms, run, sets_executed,
-    start, take_elsewhere, within,
+    LIMIT, WITHOUT_WAITING, builder, client, connect, eventually, finish, kinds, ms, run,
+    sets_executed, start, take_elsewhere, within,
 };
-
-/// Opens the connections, so that what is sent reaches also a node that hangs.
-async fn connect(redlock: &Redlock, nodes: usize) {
-    eventually("every node votes", async || {
-        let guard = redlock.lock("first").await.unwrap();
-        let votes = guard.votes().granted();
-        guard.release().await.unwrap();
-        if votes == nodes { Ok(()) } else { Err(votes) }
-    })
-    .await;
-}
 
 async fn nobody_waits_for_hung_nodes(nodes: usize, hung: usize, connected: bool) {
     let cluster = start(nodes).await;

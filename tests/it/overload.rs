@@ -3,7 +3,7 @@
 use futures_util::FutureExt as _;
 use redlock_quorum::ErrorKind;
 
-use crate::support::{LIMIT, builder, client, finish, ms, run, start, take_elsewhere};
+use crate::support::{LIMIT, builder, client, connect, finish, ms, run, start, take_elsewhere};
 
 /// The documented bound of requests that wait at once.
 const MAX_PENDING: usize = 65_536;
@@ -35,7 +35,7 @@ async fn a_flood_of_waiting_requests_is_refused_and_passes() {
 async fn a_flood_that_a_hung_node_misses_leaves_no_key() {
     let cluster = start(3).await;
     let redlock = builder(&cluster).node_timeout(ms(500)).build().unwrap();
-    redlock.lock("first").wait(LIMIT).await.unwrap().release().await.unwrap();
+    connect(&redlock, 3).await;
     cluster.nodes()[2].pause().await.unwrap();
     for turn in 0..10 {
         let mut locking: Vec<_> =

@@ -3,8 +3,8 @@
 use redlock_quorum::{ErrorKind, Redlock, testing::Cluster};
 
 use crate::support::{
-    LIMIT, builder, client, eventually, finish, ms, run_on, sets_executed, start, take_elsewhere,
-    within,
+    LIMIT, builder, client, connect, eventually, finish, ms, run_on, sets_executed, start,
+    take_elsewhere, within,
 };
 
 async fn a_partial_grant_is_rolled_back(nodes: usize) {
@@ -42,13 +42,7 @@ async fn split(connected: bool) -> (Cluster, Redlock) {
     let cluster = start(3).await;
     let redlock = builder(&cluster).node_timeout(ms(500)).build().unwrap();
     if connected {
-        eventually("every node votes", async || {
-            let guard = redlock.lock("first").await.unwrap();
-            let votes = guard.votes().granted();
-            guard.release().await.unwrap();
-            if votes == 3 { Ok(()) } else { Err(votes) }
-        })
-        .await;
+        connect(&redlock, 3).await;
     }
     take_elsewhere(&cluster.nodes()[..1], "job").await;
     cluster.nodes()[2].pause().await.unwrap();

@@ -4,8 +4,8 @@ use futures_util::FutureExt as _;
 use redlock_quorum::{ErrorKind, Released};
 
 use crate::support::{
-    LIMIT, TTL, assert_no_keys, builder, client, connections, eventually, finish, ms, run_on,
-    start, take_elsewhere, within,
+    LIMIT, TTL, assert_no_keys, builder, client, connect, connections, eventually, finish, ms,
+    run_on, start, take_elsewhere, within,
 };
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn who_waits_for_a_lock_learns_of_the_shutdown() {
 async fn who_is_in_the_middle_of_an_attempt_learns_of_the_shutdown() {
     let cluster = start(3).await;
     let redlock = builder(&cluster).node_timeout(ms(500)).build().unwrap();
-    redlock.lock("first").wait(LIMIT).await.unwrap().release().await.unwrap();
+    connect(&redlock, 3).await;
     take_elsewhere(&cluster.nodes()[..1], "job").await;
     cluster.nodes()[2].pause().await.unwrap();
     // One no, one yes, one silent: undecided until the node timeout.
@@ -75,7 +75,7 @@ async fn who_is_in_the_middle_of_an_attempt_learns_of_the_shutdown() {
 async fn a_shutdown_ends_by_its_limit_and_says_what_is_left() {
     let cluster = start(3).await;
     let redlock = builder(&cluster).node_timeout(ms(500)).build().unwrap();
-    redlock.lock("first").wait(LIMIT).await.unwrap().release().await.unwrap();
+    connect(&redlock, 3).await;
     cluster.nodes()[2].pause().await.unwrap();
     drop(redlock.lock("job").wait(LIMIT).await.unwrap());
     let closing = redlock.shutdown(ms(300));

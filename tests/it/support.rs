@@ -98,6 +98,18 @@ pub async fn connections(node: &TestNode) -> usize {
     list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() - 1
 }
 
+/// Opens the connections, so that what is sent later reaches also a node that
+/// hangs by then.
+pub async fn connect(redlock: &Redlock, nodes: usize) {
+    eventually("every node votes", async || {
+        let guard = redlock.lock("first").await.unwrap();
+        let votes = guard.votes().granted();
+        guard.release().await.unwrap();
+        if votes == nodes { Ok(()) } else { Err(votes) }
+    })
+    .await;
+}
+
 /// Looks until what it looks for is there; fails with what was last seen.
 pub async fn eventually<T, S: Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, S>) -> T {
     let mut last = None;
