@@ -33,6 +33,11 @@ pub enum NodeErrorKind {
     AuthRequired,
     /// User or password were refused (`WRONGPASS`).
     AuthFailed,
+    /// The server takes no more clients (`max number of clients reached`).
+    TooManyClients,
+    /// The server is in protected mode: without a password it takes clients of
+    /// its own host only (`DENIED`).
+    Protected,
     /// The server has no database of the number in the URL.
     NoDatabase,
     /// The server's ACL forbids a command or the key (`NOPERM`).
@@ -98,6 +103,8 @@ impl NodeError {
             "MISCONF" | "NOREPLICAS" | "MASTERDOWN" => K::WritesRefused,
             "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" | "TRYAGAIN" => K::Clustered,
             "WRONGTYPE" => K::ForeignKey,
+            "DENIED" => K::Protected,
+            "ERR" if text.starts_with("ERR max number of clients") => K::TooManyClients,
             "ERR" if text.starts_with("ERR unknown command") => K::Unsupported,
             _ if SCRIPT_FORBIDDEN.iter().any(|words| text.contains(words)) => K::NotPermitted,
             _ => K::Server,
@@ -137,6 +144,7 @@ impl NodeError {
             K::AuthRequired
                 | K::AuthFailed
                 | K::NoDatabase
+                | K::Protected
                 | K::NotPermitted
                 | K::Unsupported
                 | K::ForeignKey
@@ -163,6 +171,8 @@ impl fmt::Display for NodeError {
             K::Overloaded => "not asked, too many requests are on their way to it",
             K::AuthRequired => "wants a password: put it in the node's URL",
             K::AuthFailed => "refused the user or password in the node's URL",
+            K::TooManyClients => "takes no more clients: raise maxclients",
+            K::Protected => "is in protected mode: set a password, and put it in the node's URL",
             K::NoDatabase => "has no such database: change the number at the end of the node's URL",
             K::NotPermitted => {
                 "its ACL forbids this user the key or a command: allow +set +get +del +pexpire \

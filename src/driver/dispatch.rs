@@ -40,7 +40,8 @@ impl Driver {
         let ask = op.ask();
         let patient = ask == Ask::Release;
         let keep_until = if patient { op.claim.gone_by() } else { op.give_up_at };
-        let timeout = self.config.node_timeout(op.ttl);
+        // A short lock's small timeout must not cost a long lock its vote.
+        let timeout = self.config.node_timeout(op.ttl.max(self.config.ttl));
         let ticket = Ticket { op: id, claim: op.claim.number, ask };
 
         let (key, token) = (op.claim.key.as_bytes(), op.claim.token.as_bytes());

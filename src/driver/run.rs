@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    op::{Closing, Op, Session},
+    op::{Closing, Job, Op, Session},
     request::Request,
     schedule::Schedule,
 };
@@ -191,6 +191,10 @@ impl Driver {
         happened
     }
 
+    fn nothing_to_release(&self) -> bool {
+        !self.ops.iter().any(|(_, op)| matches!(op.job, Job::Release(_)))
+    }
+
     /// Answers those who wait for a shutdown, if all is done or their patience
     /// is at its end.
     fn answer_closings(&mut self, now: Moment) {
@@ -247,7 +251,7 @@ impl Future for Driver {
         loop {
             while this.turn(cx) {}
             this.answer_closings(clock::now());
-            if !this.open && this.releasing == 0 {
+            if !this.open && this.nothing_to_release() {
                 return Poll::Ready(());
             }
             if !this.poll_alarm(cx) {

@@ -88,18 +88,27 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<(), NodeErro
 
     let mut replies = Vec::new();
     let mut seen = 0;
+    // Some servers say why before they hang up on a client unheard.
+    let mut refusal = None;
     while seen < required.len().saturating_add(2) {
         let chunk = &mut [0; 512];
-        let len = stream.read(chunk).await.map_err(lost)?;
-        if len == 0 || replies.len() > MAX_HELLO_BYTES {
-            return Err(lost(io::ErrorKind::UnexpectedEof.into()));
-        }
+        let len = match stream.read(chunk).await {
+            Ok(len) if len > 0 && replies.len() <= MAX_HELLO_BYTES => len,
+            Ok(_) => {
+                return Err(refusal.unwrap_or_else(|| lost(io::ErrorKind::UnexpectedEof.into())));
+            }
+            Err(error) => return Err(refusal.unwrap_or_else(|| lost(error))),
+        };
         replies.extend_from_slice(chunk.get(..len).unwrap_or_default());
         while let Some((reply, len)) = wire::decode(&replies)? {
             match reply {
                 Reply::Error(text) if seen < required.len() => {
                     let kind = required.get(seen).copied().unwrap_or(NodeErrorKind::Server);
                     return Err(NodeError::from_login(kind, text));
+                }
+                Reply::Error(text) => {
+                    refusal = Some(NodeError::from_reply(text));
+                    seen += 1;
                 }
                 _ => seen += 1,
             }

@@ -249,3 +249,23 @@ async fn what_is_on_its_way_to_one_node_is_bounded() {
     let refusal = node.offer(order(0, Ask::Set), b"x", START).unwrap_err();
     assert_eq!(refusal.kind(), NodeErrorKind::Overloaded);
 }
+
+#[tokio::test]
+async fn a_server_that_says_why_it_hangs_up_is_quoted() {
+    for (text, kind) in [
+        ("-ERR max number of clients reached\r\n", NodeErrorKind::TooManyClients),
+        ("-DENIED Redis is running in protected mode\r\n", NodeErrorKind::Protected),
+    ] {
+        let (peer, mut node) = Peer::listen().await;
+        node.offer(order(1, Ask::Set), b"1", START).unwrap();
+        let (mut stream, _) = tokio::select! {
+            accepted = peer.listener.accept() => accepted.unwrap(),
+            _ = drive(&mut node, START, |_| false) => unreachable!("it never says done"),
+        };
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let events = drive(&mut node, START, |events| !events.is_empty()).await;
+        let Outcome::NotSent(error) = &events[0].outcome else { panic!("{events:?}") };
+        assert_eq!(error.kind(), kind);
+    }
+}
