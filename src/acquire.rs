@@ -90,8 +90,9 @@ impl Acquire {
             Some(wait) => Patience::Until(clock::now().after(wait)),
         };
         let (reply, answer) = oneshot::channel();
-        let place = self.shared.place()?;
-        let request = AcquireRequest { place, key, ttl, patience, reply };
+        let _place = self.shared.place()?;
+        let shared = Arc::clone(&self.shared);
+        let request = AcquireRequest { shared, key, ttl, patience, reply };
         self.shared.send(Request::Acquire(request))?;
         let guard = answer.await.unwrap_or_else(|_| Err(Error::closed()))?;
         // The verdict was in time; this task may not have been.

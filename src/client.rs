@@ -13,7 +13,7 @@ use crate::{
     error::{Error, ErrorKind},
     guard::{LockGuard, LockParts},
     key::Key,
-    protocol::Ttl,
+    protocol::{Lease, Ttl},
 };
 
 /// A lock service made of N independent Redis masters.
@@ -79,7 +79,8 @@ impl Redlock {
         let left = valid_until.duration_since(clock::wall()).unwrap_or_default();
         let ttl = Ttl::from_duration(left).min(config.max_ttl());
         let now = clock::now();
-        let lease = config.lease(now, ttl);
+        let gone_by = config.gone_by(now, ttl.as_duration());
+        let lease = Lease { gone_by, ..config.lease(now, ttl) };
         if lease.until <= now {
             return Err(Error::new(ErrorKind::Expired, format!("lock {key} has expired")));
         }
@@ -87,9 +88,13 @@ impl Redlock {
         Ok(LockGuard::new(Arc::clone(&self.shared), Arc::new(claim)))
     }
 
-    /// Takes no more acquires from any handle, and waits until all that was
-    /// dropped or released is gone from the servers. Guards that are still held
+    /// Takes no more acquires from any handle, and waits until the nodes have
+    /// confirmed all that was dropped or released. Guards that are still held
     /// stay held, and can be extended and released.
+    ///
+    /// It does not wait for a request that was lost with a broken connection
+    /// and may still arrive: that is looked for in the background, up to the
+    /// ttl, while the process lives.
     ///
     /// Call it before a process ends: what is still on its way then is lost
     /// with the process, and its keys end with their ttl.

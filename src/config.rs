@@ -55,6 +55,14 @@ impl Config {
         self.max_ttl
     }
 
+    /// By when no server holds a key that someone took for at most `left` more:
+    /// what was taken off for drift is unknown, and at most that of the longest
+    /// ttl.
+    pub(crate) fn gone_by(&self, now: Moment, left: Duration) -> Moment {
+        let drift = self.drift.of(self.max_ttl.as_duration());
+        now.after(left).after(drift).after(self.node_timeout(self.max_ttl))
+    }
+
     /// How long one node may take over one request for a lock of `ttl`.
     pub(crate) fn node_timeout(&self, ttl: Ttl) -> Duration {
         let (least, most) = NODE_TIMEOUT;

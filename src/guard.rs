@@ -40,8 +40,8 @@ pub struct LockGuard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Released {
-    /// The lock was ours until now, and a majority of the nodes is known not
-    /// to hold it any more.
+    /// The lock was ours until now, as far as the nodes could tell, and a
+    /// majority of them is known not to hold it any more.
     Released,
     /// The lock had ended before, by its deadline or because its key was gone:
     /// another may have held it since. Check what was done under it.
@@ -139,9 +139,9 @@ impl LockGuard {
     pub async fn extend(&self, ttl: Duration) -> Result<(), Error> {
         let ttl = self.shared.config.ttl_from(ttl)?;
         let (reply, answer) = oneshot::channel();
-        let place = self.shared.place()?;
+        let _place = self.shared.place()?;
         let claim = Arc::clone(&self.claim);
-        self.shared.send(Request::Extend(ExtendRequest { place, claim, ttl, reply }))?;
+        self.shared.send(Request::Extend(ExtendRequest { claim, ttl, reply }))?;
         answer.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 

@@ -22,3 +22,6 @@ echo "dependency tree: $((count)) crates"
 [ "$count" -le 76 ] || { echo 'more than 76 crates' >&2; exit 1; }
 twice=$(tree --no-dedupe | awk 'NF {print $1, $2}' | sort -u | cut -d' ' -f1 | uniq -d)
 [ -z "$twice" ] || { echo "in two versions: $twice" >&2; exit 1; }
+
+# Every figure that docs promise is there.
+! grep -nE '^(FIGURES|TODO)' README.md docs/*.md

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     claim::Claim,
+    clock,
     config::Config,
     error::{Error, ErrorKind},
     guard::LockGuard,
@@ -46,7 +47,7 @@ impl Driver {
             return;
         }
         let (config, ttl) = (Arc::clone(&self.config), session.request.ttl);
-        let lease = config.lease(now, ttl);
+        let lease = config.lease(clock::now(), ttl);
         let whole = now.after(config.node_timeout(ttl));
         let give_up_at = session.give_up_at(whole, now);
         let token = Token::random(&mut self.rng);
@@ -55,7 +56,7 @@ impl Driver {
         // The operation that is about to be filed: so no two are the same.
         let claim = Claim::new(self.op_number, key, token, ttl, lease, nodes);
         let round = Round::new(config.quorum, lease.until, give_up_at);
-        let job = Job::Acquire { round, session: Some(session) };
+        let job = Job::Acquire { round, lease, session: Some(session) };
         self.undecided = self.undecided.saturating_add(1);
         let mut op = Op::new(Arc::new(claim), ttl, job, now, give_up_at);
         op.cut_short = give_up_at < whole;
@@ -90,7 +91,7 @@ impl Driver {
     /// Acts on the verdict, once.
     pub(super) fn conclude_acquire(&mut self, id: usize, now: Moment) {
         let Some(op) = self.ops.get_mut(id) else { return };
-        let Job::Acquire { round, session } = &mut op.job else { return };
+        let Job::Acquire { round, lease, session } = &mut op.job else { return };
         let Some(verdict) = round.verdict() else { return };
         let Some(session) = session.take() else { return };
         self.undecided = self.undecided.saturating_sub(1);
@@ -99,7 +100,7 @@ impl Driver {
             Verdict::Held => {
                 let key = &claim.key;
                 tracing::debug!(%key, votes = round.granted().len(), "lock acquired");
-                claim.grant(self.config.lease(op.started_at, op.ttl).until);
+                claim.grant(lease.until);
                 session.hand_over(claim);
             }
             Verdict::Lost(loss) => {
@@ -195,7 +196,7 @@ impl Session {
 
     /// Gives the caller its guard. If nobody takes it, its drop releases.
     fn hand_over(self, claim: Arc<Claim>) {
-        let guard = LockGuard::new(Arc::clone(&self.request.place.0), claim);
+        let guard = LockGuard::new(Arc::clone(&self.request.shared), claim);
         let _ = self.request.reply.send(Ok(guard));
     }
 

@@ -40,8 +40,7 @@ impl Driver {
         let ask = op.ask();
         let patient = ask == Ask::Release;
         let keep_until = if patient { op.claim.gone_by() } else { op.give_up_at };
-        // A short lock's small timeout must not cost a long lock its vote.
-        let timeout = self.config.node_timeout(op.ttl.max(self.config.ttl));
+        let timeout = self.config.node_timeout(op.ttl);
         let ticket = Ticket { op: id, claim: op.claim.number, ask };
 
         let (key, token) = (op.claim.key.as_bytes(), op.claim.token.as_bytes());

@@ -10,14 +10,15 @@ use super::{
     run::Driver,
 };
 use crate::{
+    clock,
     error::{Error, ErrorKind},
     node::Outcome,
-    protocol::{Moment, NodeId, Round, Verdict, Vote},
+    protocol::{Moment, NodeId, Round, Vote},
 };
 
 impl Driver {
     pub(super) fn begin_extend(&mut self, request: ExtendRequest, now: Moment) {
-        let ExtendRequest { place, claim, ttl, reply } = request;
+        let ExtendRequest { claim, ttl, reply } = request;
         let until = claim.until();
         if now >= until {
             let message = format!("lock {} has expired: it can't be extended", claim.key);
@@ -25,7 +26,7 @@ impl Driver {
             let _ = reply.send(Err(Error::new(ErrorKind::Lost, message)));
             return;
         }
-        let lease = self.config.lease(now, ttl);
+        let lease = self.config.lease(clock::now(), ttl);
         let give_up_at = now.after(self.config.node_timeout(ttl));
         let mut round = Round::new(self.config.quorum, until.min(lease.until), give_up_at);
         let suspects = claim.suspects();
@@ -35,7 +36,7 @@ impl Driver {
             }
         }
         claim.may_live_until(lease.gone_by);
-        let job = Job::Extend { round, lease, caller: Some((reply, place)) };
+        let job = Job::Extend { round, lease, reply: Some(reply) };
         self.undecided = self.undecided.saturating_add(1);
         self.start(Op::new(claim, ttl, job, now, give_up_at), suspects, now);
     }
@@ -65,14 +66,17 @@ impl Driver {
     /// Acts on the verdict, once.
     pub(super) fn conclude_extend(&mut self, id: usize, now: Moment) {
         let Some(op) = self.ops.get_mut(id) else { return };
-        let Job::Extend { round, lease, caller } = &mut op.job else { return };
-        let Some(verdict) = round.verdict() else { return };
-        let Some((reply, _place)) = caller.take() else { return };
+        let Job::Extend { round, lease, reply } = &mut op.job else { return };
+        if round.verdict().is_none() {
+            return;
+        }
+        let Some(reply) = reply.take() else { return };
         self.undecided = self.undecided.saturating_sub(1);
 
         let (claim, quorum) = (&op.claim, self.config.quorum);
         let could_be_ours = quorum.nodes().saturating_sub(round.refused().len());
-        if verdict == Verdict::Held && claim.prolong(*lease, now) {
+        // By the deadline that holds now: another extension may have moved it.
+        if round.granted().len() >= quorum.votes() && claim.prolong(*lease, now) {
             let _ = reply.send(Ok(()));
             return;
         }

@@ -38,7 +38,11 @@ pub(crate) fn start(config: Config, own_thread: bool) -> Result<Arc<Shared>, Err
     let (sender, queue) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared::new(Arc::clone(&config), sender));
     match tokio::runtime::Handle::try_current() {
-        Ok(runtime) if !own_thread => drop(runtime.spawn(Driver::new(config, queue))),
+        // It yields by itself: a budget that runs out would make sockets look
+        // silent that are not.
+        Ok(runtime) if !own_thread => {
+            drop(runtime.spawn(tokio::task::unconstrained(Driver::new(config, queue))));
+        }
         _ => spawn_thread(config, queue).map_err(|error| {
             Error::new(ErrorKind::Closed, "the driver's thread can't be started").with_source(error)
         })?,
@@ -48,11 +52,21 @@ pub(crate) fn start(config: Config, own_thread: bool) -> Result<Arc<Shared>, Err
 
 type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
+/// The runtime is made, and dropped, on the thread: neither may happen inside
+/// the caller's.
 fn spawn_thread(config: Arc<Config>, queue: mpsc::UnboundedReceiver<Request>) -> Result<(), Cause> {
+    let (report, made) = std::sync::mpsc::sync_channel(1);
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(report.send(Err(error))),
+        };
+        // The caller waits for this; it can't be gone.
+        let _ = report.send(Ok(()));
+        runtime.block_on(tokio::task::unconstrained(async { Driver::new(config, queue).await }));
+    };
     let cause = |error: std::io::Error| Arc::new(error) as Cause;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cause)?;
-    let run = move || runtime.block_on(async { Driver::new(config, queue).await });
     std::thread::Builder::new().name("redlock-driver".into()).spawn(run).map_err(cause)?;
-    Ok(())
+    made.recv().map_err(|error| Arc::new(error) as Cause)?.map_err(cause)
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::request::{AcquireRequest, Place, Reply};
+use super::request::{AcquireRequest, Reply};
 use crate::{
     claim::Claim,
     config::Config,
@@ -38,12 +38,13 @@ pub(super) struct Op {
 pub(super) enum Job {
     Acquire {
         round: Round,
+        lease: Lease,
         session: Option<Box<Session>>,
     },
     Extend {
         round: Round,
         lease: Lease,
-        caller: Option<(Reply<()>, Place)>,
+        reply: Option<Reply<()>>,
     },
     Release(Releasing),
     /// After a lost round: how long do the keys that were in the way live?
@@ -131,7 +132,7 @@ impl Op {
     pub(super) fn is_over(&self) -> bool {
         let told = match &self.job {
             Job::Acquire { session, .. } | Job::Inspect { session, .. } => session.is_none(),
-            Job::Extend { caller, .. } => caller.is_none(),
+            Job::Extend { reply, .. } => reply.is_none(),
             Job::Release(Releasing { reply, retrying, .. }) => {
                 reply.is_none() && retrying.is_empty()
             }

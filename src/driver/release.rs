@@ -42,8 +42,10 @@ impl Driver {
         // Once a release is on its way, the lock is not held, whatever comes.
         let expired = claim.remaining(now).is_zero();
         claim.lose();
-        let give_up_at = now.after(self.config.node_timeout(claim.ttl));
-        let count = Release::new(self.config.quorum, asked);
+        // Also for a short lock, which may have been extended since.
+        let patience = self.config.node_timeout(claim.ttl.max(self.config.ttl));
+        let give_up_at = now.after(patience);
+        let count = Release::new(self.config.quorum, asked, claim.granted());
         let releasing =
             Releasing { count, reply, retrying: NodeSet::EMPTY, pause: PAUSE, open: true };
         self.releasing = self.releasing.saturating_add(1);
@@ -103,8 +105,8 @@ impl Driver {
         if now < gone_by {
             self.timers.push(gone_by, Timer::Op { id, number: op.number });
         } else {
+            // What hangs in a connection is still owed; the rest has ended.
             releasing.retrying = NodeSet::EMPTY;
-            self.close_release(id);
         }
     }
 

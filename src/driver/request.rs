@@ -35,7 +35,8 @@ pub(crate) enum Patience {
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 pub(crate) struct AcquireRequest {
-    pub(crate) place: Place,
+    /// What the guard will need.
+    pub(crate) shared: Arc<Shared>,
     pub(crate) key: Key,
     pub(crate) ttl: Ttl,
     pub(crate) patience: Patience,
@@ -43,7 +44,6 @@ pub(crate) struct AcquireRequest {
 }
 
 pub(crate) struct ExtendRequest {
-    pub(crate) place: Place,
     pub(crate) claim: Arc<Claim>,
     pub(crate) ttl: Ttl,
     pub(crate) reply: Reply<()>,
@@ -95,9 +95,9 @@ impl Shared {
     }
 }
 
-/// Gives its place back when dropped.
+/// The caller's to keep while it waits: gives the place back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place(pub(crate) Arc<Shared>);
+pub(crate) struct Place(Arc<Shared>);
 
 impl Drop for Place {
     fn drop(&mut self) {

@@ -31,6 +31,9 @@ use crate::{
 /// again: enough to fill a batch, few enough that no answer waits for long.
 const REQUESTS_PER_TURN: usize = 256;
 
+/// How many turns are taken before others get theirs.
+const TURNS_PER_POLL: usize = 64;
+
 /// Everything the driver owns.
 pub(super) struct Driver {
     pub(super) config: Arc<Config>,
@@ -103,19 +106,26 @@ impl Driver {
         }
     }
 
+    /// The time by which the driver judges. The runtime's clock may run ahead
+    /// of ours, or be a test's: what was due by it stays due. A lease never
+    /// starts by this time, but by the clock's own.
+    fn now(&self) -> Moment {
+        clock::now().max(self.due)
+    }
+
     /// One look at everything. Says whether anything happened, in which case
     /// there may be more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> bool {
-        let now = clock::now();
+        let now = self.now();
         let mut draw = || self.rng.next_u64();
         for node in &mut self.nodes {
             node.poll(cx, now, self.due, &mut draw, &mut self.events);
         }
         // Read again: the verdict must know how late it really is.
-        let now = clock::now();
+        let now = self.now();
         let mut happened = self.handle_events(now);
         happened |= self.run_timers(now);
-        happened |= self.take_requests(cx, clock::now());
+        happened |= self.take_requests(cx, self.now());
         happened || !self.events.is_empty()
     }
 
@@ -249,8 +259,15 @@ impl Future for Driver {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         loop {
-            while this.turn(cx) {}
-            this.answer_closings(clock::now());
+            let mut turns = 0;
+            while this.turn(cx) {
+                turns += 1;
+                if turns == TURNS_PER_POLL {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+            this.answer_closings(this.now());
             if !this.open && this.nothing_to_release() {
                 return Poll::Ready(());
             }

@@ -51,7 +51,13 @@ impl Conn {
                 Poll::Ready(Ok(0)) => return Err(lost(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(len)) => self.written = self.written.saturating_add(len),
                 Poll::Ready(Err(error)) => return Err(lost(error)),
-                Poll::Pending => return Ok(()),
+                Poll::Pending => {
+                    if self.written > KEEP_BYTES {
+                        self.out.drain(..self.written);
+                        self.written = 0;
+                    }
+                    return Ok(());
+                }
             }
         }
         self.out.clear();

@@ -19,6 +19,7 @@ use super::{
     connect::{self, DEAD_PEER_AFTER, Stream},
     endpoint::Endpoint,
     order::{Event, Order, Outcome},
+    queue::{Queue, Waiting},
     wire::{self, Ask},
 };
 use crate::{
@@ -44,9 +45,7 @@ pub(crate) struct Node {
     endpoint: Arc<Endpoint>,
     link: Link,
     /// Not yet handed to a connection, oldest first.
-    waiting: VecDeque<Waiting>,
-    /// No later than the first moment at which something in `waiting` expires.
-    sweep_at: Moment,
+    waiting: Queue,
     /// Handed to the connection and not answered, oldest first.
     sent: VecDeque<Sent>,
     /// Until when it is known that the node had not answered.
@@ -84,12 +83,6 @@ enum Link {
 
 type Attempt = Pin<Box<dyn Future<Output = Result<Stream, NodeError>> + Send>>;
 
-struct Waiting {
-    order: Order,
-    offered_at: Moment,
-    command: Box<[u8]>,
-}
-
 struct Sent {
     order: Order,
     offered_at: Moment,
@@ -102,8 +95,7 @@ impl Node {
             id,
             endpoint,
             link: Link::Idle { retry_at: Moment::NEVER },
-            waiting: VecDeque::new(),
-            sweep_at: Moment::NEVER,
+            waiting: Queue::new(),
             sent: VecDeque::new(),
             silent_until: Moment::PAST,
             owing: false,
@@ -125,17 +117,14 @@ impl Node {
         now: Moment,
     ) -> Result<(), NodeError> {
         if !order.patient {
-            self.willing()?;
+            self.willing(order.timeout)?;
         }
         match &mut self.link {
             Link::Up { conn, .. } if self.waiting.is_empty() && self.sent.len() < MAX_IN_FLIGHT => {
                 Self::push(conn, &mut self.taught, &order, command);
                 self.sent.push_back(Sent { order, offered_at: now, sent_at: now });
             }
-            _ => {
-                self.sweep_at = self.sweep_at.min(order.keep_until);
-                self.waiting.push_back(Waiting { order, offered_at: now, command: command.into() });
-            }
+            _ => self.waiting.push(order, command, now),
         }
         if matches!(self.link, Link::Idle { .. }) {
             self.reconnect(None);
@@ -152,14 +141,10 @@ impl Node {
     /// Drops the acquire of `claim` if it has not been sent, and says whether
     /// it did: then there is nothing here to release.
     pub(crate) fn withdraw(&mut self, claim: u64, now: Moment, events: &mut Vec<Event>) -> bool {
-        let before = events.len();
-        if !self.waiting.is_empty() {
-            let cause = NodeError::new(NodeErrorKind::Unreachable);
-            self.drop_waiting(&cause, now, events, |order| {
-                order.ticket.ask == Ask::Set && order.ticket.claim == claim
-            });
-        }
-        events.len() > before
+        let Some(acquire) = self.waiting.take_acquire(claim) else { return false };
+        let cause = NodeError::new(NodeErrorKind::Unreachable);
+        self.drop_unsent([acquire], &cause, now, events);
+        true
     }
 
     fn push(conn: &mut Conn, taught: &mut Vec<Ask>, order: &Order, command: &[u8]) {
@@ -182,11 +167,10 @@ impl Node {
         events: &mut Vec<Event>,
     ) {
         self.poll_connect(cx, now, draw, events);
+        let was_up = matches!(self.link, Link::Up { .. });
         let mut alive = self.poll_answers(cx, now, events);
         self.silent_until = due;
-        if self.sweep_at <= due {
-            self.sweep(now, due, events);
-        }
+        self.sweep(now, due, events);
         if alive.is_ok() && self.abandon_at() <= due {
             alive = Err(NodeError::waited(NodeErrorKind::ConnectionLost, DEAD_PEER_AFTER));
         }
@@ -201,8 +185,12 @@ impl Node {
             Link::Idle { retry_at } if *retry_at <= due => self.reconnect(None),
             _ => {}
         }
-        // A new attempt must be polled once to be woken by it.
+        // A new attempt must be polled once to be woken by it, and a connection
+        // that is up at once must be read from.
         self.poll_connect(cx, now, draw, events);
+        if !was_up && matches!(self.link, Link::Up { .. }) {
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// When to poll although nothing happened.
@@ -211,10 +199,14 @@ impl Node {
             Link::Down { retry_at, .. } | Link::Idle { retry_at } => *retry_at,
             _ => Moment::NEVER,
         };
-        self.sweep_at.min(retry_at).min(self.abandon_at())
+        let connected = matches!(self.link, Link::Up { .. });
+        self.waiting.poll_timeout(connected).min(retry_at).min(self.abandon_at())
     }
 
-    fn willing(&mut self) -> Result<(), NodeError> {
+    /// A node owes when it is later than both, who waits for it and who asks
+    /// now, would have it: so a short lock's small timeout does not cost a
+    /// long lock its vote.
+    fn willing(&mut self, timeout: Duration) -> Result<(), NodeError> {
         match &self.link {
             Link::Down { cause, .. } | Link::Connecting { after: Some(cause), .. } => {
                 return Err(cause.clone());
@@ -223,7 +215,7 @@ impl Node {
         }
         if let Some(oldest) = self.sent.front() {
             let waited = self.silent_until.since(oldest.sent_at);
-            if waited >= oldest.order.timeout {
+            if waited >= oldest.order.timeout.max(timeout) {
                 if !std::mem::replace(&mut self.owing, true) {
                     let node = self.endpoint.label();
                     tracing::warn!(%node, ?waited, "node owes an answer: it is sent only releases until it answers");
@@ -300,13 +292,10 @@ impl Node {
     fn poll_commands(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<(), NodeError> {
         let Link::Up { conn, .. } = &mut self.link else { return Ok(()) };
         while self.sent.len() < MAX_IN_FLIGHT
-            && let Some(Waiting { order, offered_at, command }) = self.waiting.pop_front()
+            && let Some(Waiting { order, offered_at, command, .. }) = self.waiting.pop()
         {
             Self::push(conn, &mut self.taught, &order, &command);
             self.sent.push_back(Sent { order, offered_at, sent_at: now });
-        }
-        if self.waiting.is_empty() {
-            self.sweep_at = Moment::NEVER;
         }
         conn.poll_write(cx)
     }
@@ -350,41 +339,35 @@ impl Node {
         let pause = self.backoff.next_delay(draw());
         let pause = if cause.is_transient() { pause } else { MISCONFIGURED };
         let retry_at = now.after(pause);
-        self.drop_waiting(&cause, now, events, |order| !order.patient);
+        let doomed: Vec<_> = self.waiting.take_impatient().collect();
+        self.drop_unsent(doomed, &cause, now, events);
         self.link = Link::Down { cause, retry_at };
     }
 
     /// Drops what nobody waits for any more.
     fn sweep(&mut self, now: Moment, due: Moment, events: &mut Vec<Event>) {
-        let cause = NodeError::new(match self.link {
-            Link::Up { .. } => NodeErrorKind::Overloaded,
-            _ => NodeErrorKind::Unreachable,
-        });
-        self.drop_waiting(&cause, now, events, |order| order.keep_until <= due);
+        let connected = matches!(self.link, Link::Up { .. });
+        if self.waiting.poll_timeout(connected) <= due {
+            let overdue = self.waiting.take_overdue(due, connected);
+            let kind =
+                if connected { NodeErrorKind::Overloaded } else { NodeErrorKind::Unreachable };
+            self.drop_unsent(overdue, &NodeError::new(kind), now, events);
+        }
     }
 
-    fn drop_waiting(
-        &mut self,
+    fn drop_unsent(
+        &self,
+        doomed: impl IntoIterator<Item = Waiting>,
         cause: &NodeError,
         now: Moment,
         events: &mut Vec<Event>,
-        doomed: impl Fn(&Order) -> bool,
     ) {
-        let mut sweep_at = Moment::NEVER;
-        self.waiting.retain(|Waiting { order, offered_at, .. }| {
-            if !doomed(order) {
-                sweep_at = sweep_at.min(order.keep_until);
-                return true;
-            }
-            events.push(Event {
-                node: self.id,
-                ticket: order.ticket,
-                outcome: Outcome::NotSent(cause.clone()),
-                latency: now.since(*offered_at),
-            });
-            false
-        });
-        self.sweep_at = sweep_at;
+        events.extend(doomed.into_iter().map(|waiting| Event {
+            node: self.id,
+            ticket: waiting.order.ticket,
+            outcome: Outcome::NotSent(cause.clone()),
+            latency: now.since(waiting.offered_at),
+        }));
     }
 }
 

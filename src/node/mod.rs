@@ -10,6 +10,7 @@ mod connect;
 mod endpoint;
 mod link;
 mod order;
+mod queue;
 mod wire;
 
 #[cfg(test)]

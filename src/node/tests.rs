@@ -146,6 +146,19 @@ async fn a_node_that_owes_the_answer_to_a_release_owes() {
 }
 
 #[tokio::test]
+async fn a_short_locks_timeout_does_not_cost_a_long_lock_its_vote() {
+    let (peer, mut node) = Peer::listen().await;
+    node.offer(order(1, Ask::Set), b"1", START).unwrap();
+    let mut stream = connected(&mut node, &peer).await;
+    receive(&mut node, &mut stream, 1).await;
+    let late = START.after(TIMEOUT);
+    pass(&mut node, late).await;
+    let patience = |timeout| Order { timeout, ..order(2, Ask::Set) };
+    assert!(node.offer(patience(TIMEOUT), b"2", late).is_err());
+    assert!(node.offer(patience(2 * TIMEOUT), b"2", late).is_ok());
+}
+
+#[tokio::test]
 async fn a_release_that_waited_long_for_a_connection_gets_its_time_to_be_answered() {
     let (peer, mut node) = Peer::listen().await;
     node.offer(order(1, Ask::Release), b"1", START).unwrap();

@@ -24,6 +24,8 @@ pub(crate) enum ReleaseVerdict {
 pub(crate) struct Release {
     quorum: Quorum,
     asked: NodeSet,
+    /// Nodes that are known to have had the key.
+    had: NodeSet,
     deleted: NodeSet,
     absent: NodeSet,
     failed: NodeSet,
@@ -31,12 +33,21 @@ pub(crate) struct Release {
 }
 
 impl Release {
-    /// A release of a key that only the nodes in `asked` may hold; with nobody
-    /// to ask, it is decided already.
-    pub(crate) fn new(quorum: Quorum, asked: NodeSet) -> Self {
+    /// A release of a key that only the nodes in `asked` may hold, and those in
+    /// `had` are known to have held, or none where it was granted to another
+    /// client. With nobody to ask, it is decided already.
+    pub(crate) fn new(quorum: Quorum, asked: NodeSet, had: NodeSet) -> Self {
+        let had = if had.is_empty() { asked } else { had };
         let empty = NodeSet::EMPTY;
-        let mut release =
-            Self { quorum, asked, deleted: empty, absent: empty, failed: empty, verdict: None };
+        let mut release = Self {
+            quorum,
+            asked,
+            had,
+            deleted: empty,
+            absent: empty,
+            failed: empty,
+            verdict: None,
+        };
         if asked.is_empty() {
             release.decide();
         }
@@ -55,9 +66,8 @@ impl Release {
             Vote::Refused => self.absent.insert(node),
             Vote::Failed | Vote::Unknown => self.failed.insert(node),
         }
-        let still_had_it = self.deleted.union(self.owed()).len();
-        let certain =
-            self.deleted.len() >= self.quorum.votes() || still_had_it < self.quorum.votes();
+        let at_most = self.deleted.union(self.owed()).len();
+        let certain = self.deleted.len() >= self.quorum.votes() || at_most < self.quorum.votes();
         if certain || self.owed().minus(self.failed).is_empty() {
             self.decide();
         }
@@ -92,7 +102,8 @@ impl Release {
         if self.verdict.is_some() {
             return;
         }
-        let still_had_it = self.deleted.union(self.owed()).len();
+        // Those that do not answer still had it, if they ever did.
+        let still_had_it = self.deleted.union(self.owed().and(self.had)).len();
         let free = self.quorum.nodes().saturating_sub(self.owed().len());
         self.verdict = Some(if still_had_it < self.quorum.votes() {
             ReleaseVerdict::AlreadyExpired
@@ -110,7 +121,7 @@ mod tests {
 
     fn release(nodes: usize, asked: usize, votes: &[Vote]) -> Release {
         let quorum = Quorum::new(nodes, Quorum::majority(nodes)).unwrap();
-        let mut release = Release::new(quorum, NodeSet::first(asked));
+        let mut release = Release::new(quorum, NodeSet::first(asked), NodeSet::EMPTY);
         for (node, vote) in NodeId::all(nodes).zip(votes) {
             release.handle_vote(node, *vote);
         }
@@ -167,6 +178,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_node_that_never_granted_and_does_not_answer_did_not_have_it() {
+        let quorum = Quorum::new(5, 3).unwrap();
+        let ask = |had| {
+            let mut release = Release::new(quorum, NodeSet::first(5), NodeSet::first(had));
+            let votes = [Vote::Granted, Vote::Granted, Vote::Refused, Vote::Unknown, Vote::Refused];
+            for (node, vote) in NodeId::all(5).zip(votes) {
+                release.handle_vote(node, vote);
+            }
+            release.verdict()
+        };
+        assert_eq!(ask(3), Some(ReleaseVerdict::AlreadyExpired), "another may hold 3, 4 and 5");
+        assert_eq!(ask(4), Some(ReleaseVerdict::Released));
     }
 
     #[test]

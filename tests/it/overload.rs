@@ -1,9 +1,12 @@
 //! Floods: more than the client takes, or than a hung node is sent.
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::join_all};
 use redlock_quorum::ErrorKind;
 
-use crate::support::{LIMIT, builder, client, connect, finish, ms, run, start, take_elsewhere};
+use crate::support::{
+    LIMIT, WITHOUT_WAITING, builder, client, connect, finish, ms, run, start, take_elsewhere,
+    within,
+};
 
 /// The documented bound of requests that wait at once.
 const MAX_PENDING: usize = 65_536;
@@ -52,5 +55,62 @@ async fn a_flood_that_a_hung_node_misses_leaves_no_key() {
         }
     }
     cluster.nodes()[2].resume().await.unwrap();
+    finish(&redlock, &cluster).await;
+}
+
+/// Its commands no longer fit what may be on its way to it: releases wait
+/// behind acquires that hang in the connection, for longer than the ttl.
+#[tokio::test]
+async fn what_hangs_in_a_full_connection_is_released_after_the_ttl_too() {
+    let cluster = start(3).await;
+    let ttl = ms(1500);
+    let redlock = builder(&cluster).ttl(ttl).node_timeout(ms(1000)).build().unwrap();
+    connect(&redlock, 3).await;
+    let hung = &cluster.nodes()[2];
+    hung.pause().await.unwrap();
+    let mut locking: Vec<_> =
+        (0..8192).map(|n| redlock.try_lock(format!("job-{n}")).into_future()).collect();
+    for acquire in &mut locking {
+        assert!(acquire.now_or_never().is_none());
+    }
+    drop(join_all(locking).await);
+    let error = redlock.shutdown(3 * ttl).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "it knows of them: {error}");
+    hung.resume().await.unwrap();
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn many_releases_at_a_node_that_is_down_do_not_hold_up_a_lock() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    connect(&redlock, 3).await;
+    let mut guards = Vec::new();
+    for batch in 0..20 {
+        let locking = (0..1000).map(|n| redlock.lock(format!("job-{batch}-{n}")).into_future());
+        guards.extend(join_all(locking).await.into_iter().map(Result::unwrap));
+    }
+    cluster.nodes()[2].kill().await.unwrap();
+    drop(guards);
+    // Far above what 20,000 releases take, far below what 20,000 squared do.
+    let other = redlock.lock("other").into_future();
+    drop(within(WITHOUT_WAITING, "another lock", other).await.unwrap());
+    cluster.nodes()[2].restart().await.unwrap();
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn callers_that_are_gone_leave_their_places() {
+    let cluster = start(1).await;
+    let pause = ms(600_000);
+    let redlock = builder(&cluster).retry_delay(pause, pause).build().unwrap();
+    let held = redlock.lock("job").await.unwrap();
+    for _ in 0..2 {
+        let mut waiting: Vec<_> = (0..40_000).map(|_| redlock.lock("job").into_future()).collect();
+        for acquire in &mut waiting {
+            assert!(acquire.now_or_never().is_none(), "there is a place, and it is held");
+        }
+    }
+    held.release().await.unwrap();
     finish(&redlock, &cluster).await;
 }

@@ -195,3 +195,20 @@ async fn a_stalled_runtime_does_not_make_its_nodes_late() {
     assert_eq!(guard.release().await.unwrap(), Released::Released);
     finish(&redlock, &cluster).await;
 }
+
+/// A test's paused clock runs ahead of the one that deadlines are read from:
+/// things are due that are not over. It must not keep the driver busy for ever.
+#[tokio::test]
+async fn a_paused_clock_ends_calls_instead_of_hanging_them() {
+    let cluster = start(1).await;
+    let redlock = builder(&cluster).ttl(LIMIT).build().unwrap();
+    let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
+    cluster.nodes()[0].pause().await.unwrap();
+    tokio::time::pause();
+    let error = guard.release().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
+    tokio::time::sleep(10 * LIMIT).await; // of the paused clock: past the ttl
+    tokio::time::resume();
+    cluster.nodes()[0].resume().await.unwrap();
+    assert_no_keys(&cluster).await;
+}

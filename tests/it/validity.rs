@@ -1,9 +1,11 @@
 //! How long a lock is held, and how its holder learns that it is not.
 
-use redlock_quorum::{ErrorKind, LockGuard, Released, testing::Cluster};
+use redlock_quorum::{ErrorKind, LockGuard, Redlock, Released, testing::Cluster};
 
+use crate::proxy::Proxy;
 use crate::support::{
-    LIMIT, TTL, builder, bulk, client, eventually, finish, ms, run, run_on, set_up, start, within,
+    LIMIT, TTL, builder, bulk, client, connect, eventually, finish, ms, run, run_on, set_up, start,
+    within,
 };
 
 /// Waits until all nodes have the guard's key: what is done to the keys by
@@ -175,4 +177,26 @@ async fn an_extension_that_too_few_nodes_answer_leaves_the_lock_as_it_was() {
     assert!(guard.remaining() > 2 * TTL);
     guard.release().await.unwrap();
     finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn a_release_does_not_count_on_a_node_that_never_granted() {
+    let cluster = start(5).await;
+    let proxy = Proxy::before(cluster.nodes()[3].address()).await;
+    let mut urls = cluster.urls();
+    urls[3] = proxy.url.clone();
+    let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(500)).build().unwrap();
+    connect(&redlock, 5).await;
+    proxy.hold(); // the fourth node never hears of the lock
+    let guard = redlock.lock("job").await.unwrap();
+    eventually("the other four have granted", async || match guard.votes().granted() {
+        4 => Ok(()),
+        votes => Err(votes),
+    })
+    .await;
+    for forgetful in [2, 4] {
+        run(&cluster.nodes()[forgetful], "FLUSHALL").await;
+    }
+    let other = client(&cluster).try_lock("job").await.unwrap();
+    assert_eq!(guard.release().await.unwrap(), Released::AlreadyExpired, "{other:?} holds it");
 }

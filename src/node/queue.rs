@@ -1,0 +1,120 @@
+//! What waits for a connection, in the order in which it was offered.
+//!
+//! Two lists under one order: what is given up soon, and releases, which wait
+//! for as long as the key could live. There may be as many of those as locks
+//! were held when a node went away, so nothing here looks through them often.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{order::Order, wire::Ask};
+use crate::protocol::Moment;
+
+/// How often releases that have become pointless are looked for.
+const PATIENT_SWEEP: Duration = Duration::from_secs(1);
+
+/// A command that has not been handed to a connection.
+pub(super) struct Waiting {
+    pub(super) order: Order,
+    pub(super) offered_at: Moment,
+    pub(super) command: Box<[u8]>,
+    number: u64,
+}
+
+/// Commands that wait.
+pub(super) struct Queue {
+    impatient: VecDeque<Waiting>,
+    patient: VecDeque<Waiting>,
+    /// No later than the first moment at which an impatient one is given up.
+    sweep_at: Moment,
+    sweep_patient_at: Moment,
+    next: u64,
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self {
+            impatient: VecDeque::new(),
+            patient: VecDeque::new(),
+            sweep_at: Moment::NEVER,
+            sweep_patient_at: Moment::NEVER,
+            next: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.impatient.len().saturating_add(self.patient.len())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.impatient.is_empty() && self.patient.is_empty()
+    }
+
+    pub(super) fn push(&mut self, order: Order, command: &[u8], now: Moment) {
+        let waiting =
+            Waiting { order, offered_at: now, command: command.into(), number: self.next };
+        self.next = self.next.wrapping_add(1);
+        if order.patient {
+            self.sweep_patient_at = self.sweep_patient_at.min(now.after(PATIENT_SWEEP));
+            self.patient.push_back(waiting);
+        } else {
+            self.sweep_at = self.sweep_at.min(order.keep_until);
+            self.impatient.push_back(waiting);
+        }
+    }
+
+    /// Takes what was offered first.
+    pub(super) fn pop(&mut self) -> Option<Waiting> {
+        let number = |list: &VecDeque<Waiting>| list.front().map_or(u64::MAX, |first| first.number);
+        if number(&self.patient) <= number(&self.impatient) {
+            return self.patient.pop_front();
+        }
+        let first = self.impatient.pop_front();
+        if self.impatient.is_empty() {
+            self.sweep_at = Moment::NEVER;
+        }
+        first
+    }
+
+    /// Takes out the acquire of `claim`, if it is here.
+    pub(super) fn take_acquire(&mut self, claim: u64) -> Option<Waiting> {
+        let is_it = |w: &Waiting| w.order.ticket.ask == Ask::Set && w.order.ticket.claim == claim;
+        self.impatient.remove(self.impatient.iter().position(is_it)?)
+    }
+
+    /// Takes out all that is not patient.
+    pub(super) fn take_impatient(&mut self) -> impl Iterator<Item = Waiting> {
+        self.sweep_at = Moment::NEVER;
+        self.impatient.drain(..)
+    }
+
+    /// When there may be something for [`Self::take_overdue`]; releases count
+    /// only while there is no connection, on which they would go at once.
+    pub(super) fn poll_timeout(&self, connected: bool) -> Moment {
+        let patient = if connected { Moment::NEVER } else { self.sweep_patient_at };
+        self.sweep_at.min(patient)
+    }
+
+    /// Takes out what nobody waits for any more by `due`. A release is never
+    /// pointless while there is a connection: what it undoes may hang there.
+    pub(super) fn take_overdue(&mut self, due: Moment, connected: bool) -> Vec<Waiting> {
+        let mut overdue = Vec::new();
+        if self.sweep_at <= due {
+            let first = |list: &VecDeque<Waiting>| list.iter().map(|w| w.order.keep_until).min();
+            sweep(&mut self.impatient, due, &mut overdue);
+            self.sweep_at = first(&self.impatient).unwrap_or(Moment::NEVER);
+        }
+        if self.sweep_patient_at <= due && !connected {
+            sweep(&mut self.patient, due, &mut overdue);
+            let again = !self.patient.is_empty();
+            self.sweep_patient_at = if again { due.after(PATIENT_SWEEP) } else { Moment::NEVER };
+        }
+        overdue
+    }
+}
+
+fn sweep(list: &mut VecDeque<Waiting>, due: Moment, overdue: &mut Vec<Waiting>) {
+    let (gone, kept): (VecDeque<_>, VecDeque<_>) =
+        list.drain(..).partition(|waiting| waiting.order.keep_until <= due);
+    *list = kept;
+    overdue.extend(gone);
+}
