@@ -11,10 +11,12 @@ use tokio::sync::oneshot;
 
 use crate::{
     clock,
-    driver::{AcquireRequest, Patience, Request, Shared},
+    driver::{AcquireRequest, Patience, Renewal, Request, Shared},
     error::{Error, ErrorKind},
-    guard::LockGuard,
+    guard::{LockGuard, Released},
+    held::Held,
     key::Key,
+    protocol::{Moment, Ttl},
 };
 
 /// An acquire about to happen: set options, then await it.
@@ -59,11 +61,22 @@ pub struct Acquire {
     name: Vec<u8>,
     ttl: Option<Duration>,
     wait: Option<Duration>,
+    renew: bool,
+    every: Option<Duration>,
+    max_hold: Option<Duration>,
 }
 
 impl Acquire {
     pub(crate) fn new(shared: Arc<Shared>, name: &[u8]) -> Self {
-        Self { shared, name: name.to_vec(), ttl: None, wait: None }
+        Self {
+            shared,
+            name: name.to_vec(),
+            ttl: None,
+            wait: None,
+            renew: false,
+            every: None,
+            max_hold: None,
+        }
     }
 
     /// How long to hold it: whole milliseconds, from 10 ms to the client's
@@ -80,10 +93,97 @@ impl Acquire {
         self
     }
 
+    /// Renews the lock in the background for as long as it is held, every third
+    /// of its ttl: then work may take longer than the ttl, and the ttl is only
+    /// how long others wait if the holder dies.
+    pub fn renew(mut self) -> Self {
+        self.renew = true;
+        self
+    }
+
+    /// Renews at another interval: from 1 ms to half the ttl, so that one
+    /// renewal may fail.
+    pub fn renew_every(mut self, every: Duration) -> Self {
+        self.every = Some(every);
+        self.renew()
+    }
+
+    /// Renews no longer than until `limit` after the lock was had; then it runs
+    /// out within a ttl. Against work that hangs.
+    pub fn max_hold(mut self, limit: Duration) -> Self {
+        self.max_hold = Some(limit);
+        self
+    }
+
+    /// Acquires, runs `work` under the lock, releases, and gives what it gave.
+    /// If the lock is lost, `work` is stopped: its future is dropped where it
+    /// is. What it has spawned goes on; [`Held::lost_token`] is for that.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().nodes(3).backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let rows = redlock
+    ///     .lock("report")
+    ///     .renew()
+    ///     .run(|held| async move {
+    ///         assert!(held.is_held());
+    ///         42
+    ///     })
+    ///     .await?;
+    /// # assert_eq!(rows, 42); Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of the acquire, and then `work` has not run. And
+    /// [`ErrorKind::Lost`]: `work` was stopped, or it was done and the lock
+    /// turned out to have ended before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops `work` and releases in the background. So does
+    /// a panic in `work`.
+    pub async fn run<F, Fut>(self, work: F) -> Result<Fut::Output, Error>
+    where
+        F: FnOnce(Held) -> Fut,
+        Fut: Future,
+    {
+        let guard = self.await?;
+        let lost = guard.lost_token();
+        let key = String::from_utf8_lossy(guard.key()).into_owned();
+        let output = tokio::select! {
+            biased;
+            () = lost.cancelled() => None,
+            output = work(guard.held()) => Some(output),
+        };
+        let Some(output) = output else {
+            let message = format!("lock `{key}` was lost, its work was stopped");
+            let error = Error::new(ErrorKind::Lost, message);
+            return Err(match guard.warning() {
+                Some(cause) => error
+                    .with_nodes(cause.nodes().to_vec())
+                    .with_source(cause as Arc<dyn std::error::Error + Send + Sync>),
+                None => error,
+            });
+        };
+        match guard.release().await {
+            Ok(Released::AlreadyExpired) => {
+                let message = format!("lock `{key}` had been lost when its work was done");
+                Err(Error::new(ErrorKind::Lost, message))
+            }
+            // Held to the end; what is not confirmed goes on in the background.
+            Ok(Released::Released) | Err(_) => Ok(output),
+        }
+    }
+
     async fn acquire(self) -> Result<LockGuard, Error> {
         let config = &self.shared.config;
         let key = Key::new(&config.prefix, &self.name)?;
         let ttl = self.ttl.map_or(Ok(config.ttl), |ttl| config.ttl_from(ttl))?;
+        let renewal = self.renewal(ttl)?;
         let patience = match self.wait {
             None => Patience::Forever,
             Some(Duration::ZERO) => Patience::Once,
@@ -96,12 +196,32 @@ impl Acquire {
         self.shared.send(Request::Acquire(request))?;
         let guard = answer.await.unwrap_or_else(|_| Err(Error::closed()))?;
         // The verdict was in time; this task may not have been.
-        if guard.is_held() {
-            return Ok(guard);
+        if !guard.is_held() {
+            let message = "the lock expired before its caller was scheduled: the process stalled, \
+                           or the ttl is too short";
+            return Err(Error::new(ErrorKind::Expired, message));
         }
-        let message = "the lock expired before its caller was scheduled: the process stalled, or \
-                       the ttl is too short";
-        Err(Error::new(ErrorKind::Expired, message))
+        if let Some((every, limit)) = renewal {
+            let stop_at = limit.map_or(Moment::NEVER, |limit| clock::now().after(limit));
+            guard.tend(Some(Renewal { ttl, every, stop_at }));
+        }
+        Ok(guard)
+    }
+
+    /// How often to renew, and for how long at most.
+    fn renewal(&self, ttl: Ttl) -> Result<Option<(Duration, Option<Duration>)>, Error> {
+        if !self.renew {
+            return Ok(None);
+        }
+        let every = self.every.unwrap_or_else(|| ttl.third());
+        let (least, most) = (Duration::from_millis(1), ttl.as_duration() / 2);
+        if (least..=most).contains(&every) {
+            return Ok(Some((every, self.max_hold)));
+        }
+        let message = format!(
+            "renew_every is {every:?}: it must be from {least:?} to {most:?}, half the ttl"
+        );
+        Err(Error::new(ErrorKind::InvalidConfig, message))
     }
 }
 

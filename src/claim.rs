@@ -6,11 +6,18 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
+    clock,
+    error::{Error, ErrorKind},
     key::Key,
     protocol::{Lease, Moment, NodeId, NodeSet, Ttl},
     token::Token,
@@ -34,6 +41,17 @@ pub(crate) struct Claim {
     adrift: AtomicU64,
     /// Per node, microseconds to its grant.
     latency: Box<[AtomicU32]>,
+    watch: OnceLock<Box<Watch>>,
+}
+
+/// What the holder learns without asking. Made when it is first wanted: most
+/// locks are short.
+#[derive(Default)]
+struct Watch {
+    ended: CancellationToken,
+    is_watched: AtomicBool,
+    is_renewed: AtomicBool,
+    warning: Mutex<Option<Arc<Error>>>,
 }
 
 impl Claim {
@@ -60,6 +78,7 @@ impl Claim {
             suspects: AtomicU64::new(NodeSet::first(nodes).bits()),
             adrift: AtomicU64::new(0),
             latency: (0..nodes).map(|_| AtomicU32::new(0)).collect(),
+            watch: OnceLock::new(),
         }
     }
 
@@ -94,9 +113,61 @@ impl Claim {
         }
     }
 
-    /// Ends it, finally.
-    pub(crate) fn lose(&self) {
+    /// Whether at least `least` is left of the validity.
+    pub(crate) fn ensure(&self, least: Duration) -> Result<(), Error> {
+        let left = self.remaining(clock::now());
+        if left.is_zero() {
+            let message = format!("lock {} is not held any more", self.key);
+            Err(Error::new(ErrorKind::Lost, message))
+        } else if left < least {
+            let message = format!("lock {} is held for {left:?} more, not for {least:?}", self.key);
+            Err(Error::new(ErrorKind::Expired, message))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Ends it, finally, and tells whoever watches.
+    pub(crate) fn end(&self) {
         self.until.store(Moment::PAST.as_nanos(), Relaxed);
+        if let Some(watch) = self.watch.get() {
+            watch.ended.cancel();
+        }
+    }
+
+    /// Whether it was ended, or found expired.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.until() == Moment::PAST
+    }
+
+    /// Cancelled when it ends; by whoever finds that it has.
+    pub(crate) fn ended(&self) -> &CancellationToken {
+        &self.watch().ended
+    }
+
+    /// Notes that the driver is to watch it, and renew it if `renew`; says
+    /// whether that is news.
+    pub(crate) fn note_tended(&self, renew: bool) -> bool {
+        let watch = self.watch();
+        let was_watched = watch.is_watched.swap(true, Relaxed);
+        if renew { !watch.is_renewed.swap(true, Relaxed) } else { !was_watched }
+    }
+
+    /// What the last renewal failed of; `None` if it did not.
+    pub(crate) fn warning(&self) -> Option<Arc<Error>> {
+        let watch = self.watch.get()?;
+        watch.warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn warn(&self, error: Option<Error>) {
+        if error.is_some() || self.watch.get().is_some() {
+            let mut warning = self.watch().warning.lock().unwrap_or_else(PoisonError::into_inner);
+            *warning = error.map(Arc::new);
+        }
+    }
+
+    fn watch(&self) -> &Watch {
+        self.watch.get_or_init(Box::default)
     }
 
     /// Moves the deadline out to that of `lease`, unless it has passed; never

@@ -7,14 +7,17 @@ use std::{
 };
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     claim::Claim,
     clock,
-    driver::{ExtendRequest, Request, Shared},
+    driver::{ExtendRequest, Renewal, Request, Shared},
     error::Error,
-    protocol::NodeId,
+    held::Held,
+    protocol::Moment,
     token::Token,
+    votes::Votes,
 };
 
 /// A lock that is held, until [`Self::remaining`] runs out or it is released.
@@ -46,13 +49,6 @@ pub enum Released {
     /// The lock had ended before, by its deadline or because its key was gone:
     /// another may have held it since. Check what was done under it.
     AlreadyExpired,
-}
-
-/// Which nodes granted a lock.
-#[derive(Clone, Debug)]
-pub struct Votes {
-    needed: usize,
-    nodes: Vec<(Arc<str>, Option<Duration>)>,
 }
 
 /// A lock taken out of its guard, to be taken over elsewhere with
@@ -110,12 +106,7 @@ impl LockGuard {
     /// held are counted as they come.
     #[must_use]
     pub fn votes(&self) -> Votes {
-        let config = &self.shared.config;
-        let node = |(id, endpoint): (NodeId, &Arc<crate::node::Endpoint>)| {
-            (Arc::clone(endpoint.label()), self.claim.latency(id))
-        };
-        let nodes = NodeId::all(config.endpoints.len()).zip(&config.endpoints).map(node).collect();
-        Votes { needed: config.quorum.votes(), nodes }
+        Votes::of(&self.claim, &self.shared.config)
     }
 
     /// Holds the lock for `ttl` from now, if a quorum agrees before the present
@@ -172,10 +163,73 @@ impl LockGuard {
         answer.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 
+    /// Fails unless the lock is held for at least `least` more: the question to
+    /// ask right before a step that must not happen twice.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Lost`] if it is not held any more, [`ErrorKind::Expired`]
+    /// if it is, but not for that long.
+    pub fn ensure(&self, least: Duration) -> Result<(), Error> {
+        self.claim.ensure(least)
+    }
+
+    /// Renews the lock from now on, in the background, until it is released or
+    /// lost: every third of its ttl, for that ttl. Where that fails, it is
+    /// tried again ever sooner, and [`Self::warning`] tells of it. For other
+    /// times see [`Acquire::renew_every`](crate::Acquire::renew_every); a
+    /// lock that is renewed already is left as it is.
+    pub fn renew(&self) {
+        let ttl = self.claim.ttl;
+        self.tend(Some(Renewal { ttl, every: ttl.third(), stop_at: Moment::NEVER }));
+    }
+
+    /// What the last renewal failed of, with each node's answer, while the
+    /// lock is still held for [`Self::remaining`]: the time to finish, or to
+    /// bring the work to a point where it can stop. `None` if it succeeded.
+    #[must_use]
+    pub fn warning(&self) -> Option<Arc<Error>> {
+        self.claim.warning()
+    }
+
+    /// Waits until the lock is not held any more: lost, or past its deadline.
+    /// By this client's own clock, and never later because a node was slow.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is lost when the future is dropped.
+    pub async fn lost(&self) {
+        self.lost_token().cancelled().await;
+    }
+
+    /// The same as a token that work can be stopped by. It is cancelled also
+    /// when the lock is released, forgotten or handed over: whoever still has
+    /// it then works without the lock.
+    #[must_use]
+    pub fn lost_token(&self) -> CancellationToken {
+        self.tend(None);
+        self.claim.ended().clone()
+    }
+
+    pub(crate) fn tend(&self, renewal: Option<Renewal>) {
+        if !self.claim.note_tended(renewal.is_some()) {
+            return;
+        }
+        let claim = Arc::clone(&self.claim);
+        if self.shared.send(Request::Tend { claim, renewal }).is_err() {
+            self.claim.end(); // there is nobody to say so when it is time
+        }
+    }
+
+    pub(crate) fn held(&self) -> Held {
+        Held { claim: Arc::clone(&self.claim) }
+    }
+
     /// Lets go of the lock without releasing it: nobody can have it before its
     /// ttl has passed. For work whose effects must not be followed too soon.
     pub fn forget(mut self) {
         self.armed = false;
+        self.claim.end();
     }
 
     /// Takes the lock out of its guard without releasing it, so that another
@@ -183,11 +237,10 @@ impl LockGuard {
     #[must_use = "whoever has the parts must release the lock"]
     pub fn into_parts(mut self) -> LockParts {
         self.armed = false;
-        LockParts {
-            key: self.key().to_vec(),
-            token: self.claim.token.clone(),
-            valid_until: self.valid_until(),
-        }
+        let valid_until = self.valid_until();
+        // Whoever adopts it renews it.
+        self.claim.end();
+        LockParts { key: self.key().to_vec(), token: self.claim.token.clone(), valid_until }
     }
 }
 
@@ -207,31 +260,5 @@ impl fmt::Debug for LockGuard {
             .field("key", &self.claim.key)
             .field("remaining", &self.remaining())
             .finish_non_exhaustive()
-    }
-}
-
-impl Votes {
-    /// How many nodes granted.
-    #[must_use]
-    pub fn granted(&self) -> usize {
-        self.nodes.iter().filter(|(_, latency)| latency.is_some()).count()
-    }
-
-    /// How many are needed.
-    #[must_use]
-    pub fn needed(&self) -> usize {
-        self.needed
-    }
-
-    /// How many nodes may yet lose the key before a quorum is gone.
-    #[must_use]
-    pub fn margin(&self) -> usize {
-        self.granted().saturating_sub(self.needed)
-    }
-
-    /// Each node as `host:port`, with how long it took to grant, or `None` if
-    /// it has not; in the order of the configuration.
-    pub fn nodes(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
-        self.nodes.iter().map(|(address, latency)| (&**address, *latency))
     }
 }

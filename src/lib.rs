@@ -75,6 +75,7 @@ mod config;
 mod driver;
 mod error;
 mod guard;
+mod held;
 mod key;
 mod node;
 mod node_error;
@@ -83,14 +84,17 @@ mod protocol;
 #[cfg_attr(docsrs, doc(cfg(feature = "testing-local")))]
 pub mod testing;
 mod token;
+mod votes;
 
 pub use acquire::Acquire;
 pub use client::Redlock;
 pub use config::Builder;
 pub use error::{Error, ErrorKind, NodeAnswer, NodeReport};
-pub use guard::{LockGuard, LockParts, Released, Votes};
+pub use guard::{LockGuard, LockParts, Released};
+pub use held::Held;
 pub use node_error::{NodeError, NodeErrorKind};
 pub use token::Token;
+pub use votes::Votes;
 
 /// The long texts: guarantee, operation, design.
 #[cfg(doc)]

@@ -6,7 +6,7 @@
 //! its acquire, and a request costs one wake however many nodes there are.
 //!
 //! `run` is the loop, `dispatch` files operations and routes answers to them,
-//! and `acquire`, `extend` and `release` are the operations. What a vote count
+//! `acquire`, `extend` and `release` are the operations, and `tend` keeps what is held. What a vote count
 //! means is decided by `protocol`, never here.
 
 mod acquire;
@@ -17,6 +17,7 @@ mod release;
 mod request;
 mod run;
 mod schedule;
+mod tend;
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use crate::{
 };
 use run::Driver;
 
-pub(crate) use request::{AcquireRequest, ExtendRequest, Patience, Request, Shared};
+pub(crate) use request::{AcquireRequest, ExtendRequest, Patience, Renewal, Request, Shared};
 
 /// Starts a driver for `config`: as a task of the runtime this is called in,
 /// or, with `own_thread` or outside any runtime, on a thread of its own. It

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::request::{AcquireRequest, Reply};
+use super::request::{AcquireRequest, Renewal, Reply};
 use crate::{
     claim::Claim,
     config::Config,
@@ -44,7 +44,7 @@ pub(super) enum Job {
     Extend {
         round: Round,
         lease: Lease,
-        reply: Option<Reply<()>>,
+        asker: Option<Asker>,
     },
     Release(Releasing),
     /// After a lost round: how long do the keys that were in the way live?
@@ -53,6 +53,29 @@ pub(super) enum Job {
         lifetimes: Vec<Duration>,
         session: Option<Box<Session>>,
     },
+}
+
+/// Who wants an extension.
+pub(super) enum Asker {
+    /// A caller who waits for the answer.
+    Caller(Reply<()>),
+    /// The driver itself, for a lock that it keeps.
+    Keeper(Box<Tending>),
+}
+
+/// A claim that is watched for its end, and perhaps renewed. Where it is
+/// dropped, nobody would notice the end any more: so that is the end.
+pub(super) struct Tending {
+    pub(super) claim: Arc<Claim>,
+    pub(super) renewal: Option<Renewal>,
+    /// When to extend next.
+    pub(super) renew_at: Moment,
+}
+
+impl Drop for Tending {
+    fn drop(&mut self) {
+        self.claim.end();
+    }
 }
 
 /// A release: it goes on, without the caller, until every node that may hold
@@ -132,7 +155,7 @@ impl Op {
     pub(super) fn is_over(&self) -> bool {
         let told = match &self.job {
             Job::Acquire { session, .. } | Job::Inspect { session, .. } => session.is_none(),
-            Job::Extend { reply, .. } => reply.is_none(),
+            Job::Extend { asker, .. } => asker.is_none(),
             Job::Release(Releasing { reply, retrying, .. }) => {
                 reply.is_none() && retrying.is_empty()
             }

@@ -41,7 +41,7 @@ impl Driver {
         }
         // Once a release is on its way, the lock is not held, whatever comes.
         let expired = claim.remaining(now).is_zero();
-        claim.lose();
+        claim.end();
         // Also for a short lock, which may have been extended since.
         let patience = self.config.node_timeout(claim.ttl.max(self.config.ttl));
         let give_up_at = now.after(patience);

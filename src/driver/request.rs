@@ -1,8 +1,11 @@
 //! What callers hand to the driver, and the queue it goes through.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +22,16 @@ use crate::{
 /// The most acquires and extends that may await their verdict at once. More
 /// is a flood that only a refusal helps; each costs under a kilobyte.
 const MAX_PENDING: usize = 65_536;
+
+/// How a lock is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Renewal {
+    /// What each extension asks for.
+    pub(crate) ttl: Ttl,
+    pub(crate) every: Duration,
+    /// From when on it is left to run out.
+    pub(crate) stop_at: Moment,
+}
 
 /// How long an acquire goes on trying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +65,11 @@ pub(crate) struct ExtendRequest {
 pub(crate) enum Request {
     Acquire(AcquireRequest),
     Extend(ExtendRequest),
+    /// Say when it ends by its deadline; with a plan, renew it.
+    Tend {
+        claim: Arc<Claim>,
+        renewal: Option<Renewal>,
+    },
     /// Without a reply, nobody waits.
     Release {
         claim: Arc<Claim>,

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    op::{Closing, Job, Op, Session},
+    op::{Closing, Job, Op, Session, Tending},
     request::Request,
     schedule::Schedule,
 };
@@ -74,6 +74,8 @@ pub(super) enum Timer {
     Op { id: usize, number: u64 },
     /// Ask this node again to release.
     Release { id: usize, number: u64, node: NodeId },
+    /// Look after a lock that is held.
+    Tend(Box<Tending>),
     /// Someone's patience with a shutdown.
     Closing,
 }
@@ -167,6 +169,7 @@ impl Driver {
         match request {
             Request::Acquire(request) => self.begin_acquire(request, now),
             Request::Extend(request) => self.begin_extend(request, now),
+            Request::Tend { claim, renewal } => self.begin_tending(claim, renewal, now),
             Request::Release { claim, reply } => self.begin_release(claim, reply, now),
             Request::Shutdown { deadline, reply } => {
                 self.closed = true;
@@ -193,6 +196,10 @@ impl Driver {
                 }
                 Timer::Release { id, number, node } if self.is_current(id, number) => {
                     self.release_again(id, node, now);
+                    happened = true;
+                }
+                Timer::Tend(tending) => {
+                    self.tend(tending, now);
                     happened = true;
                 }
                 _ => {}

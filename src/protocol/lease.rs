@@ -59,6 +59,12 @@ impl Ttl {
         self.0
     }
 
+    /// The usual time between renewals: one may fail, and there is time for
+    /// another before the deadline.
+    pub(crate) fn third(self) -> Duration {
+        self.as_duration() / 3
+    }
+
     pub(crate) const fn as_duration(self) -> Duration {
         Duration::from_millis(self.0)
     }

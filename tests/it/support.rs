@@ -4,7 +4,7 @@
 use std::{fmt::Debug, future::Future, time::Duration};
 
 use redlock_quorum::{
-    Builder, Error, NodeErrorKind, Redlock,
+    Builder, Error, LockGuard, NodeErrorKind, Redlock,
     testing::{Cluster, Reply, TestNode},
 };
 use tokio::time::{sleep, timeout};
@@ -106,6 +106,16 @@ pub async fn connect(redlock: &Redlock, nodes: usize) {
         let votes = guard.votes().granted();
         guard.release().await.unwrap();
         if votes == nodes { Ok(()) } else { Err(votes) }
+    })
+    .await;
+}
+
+/// Waits until all nodes have the guard's key: what is done to the keys by
+/// hand after that is not undone by a vote that comes late.
+pub async fn everywhere(guard: &LockGuard, cluster: &Cluster) {
+    eventually("all nodes granted", async || {
+        let granted = guard.votes().granted();
+        if granted == cluster.len() { Ok(()) } else { Err(granted) }
     })
     .await;
 }

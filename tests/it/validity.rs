@@ -1,22 +1,12 @@
 //! How long a lock is held, and how its holder learns that it is not.
 
-use redlock_quorum::{ErrorKind, LockGuard, Redlock, Released, testing::Cluster};
+use redlock_quorum::{ErrorKind, LockGuard, Redlock, Released};
 
 use crate::proxy::Proxy;
 use crate::support::{
-    LIMIT, TTL, builder, bulk, client, connect, eventually, finish, ms, run, run_on, set_up, start,
-    within,
+    LIMIT, TTL, builder, bulk, client, connect, eventually, everywhere, finish, ms, run, run_on,
+    set_up, start, within,
 };
-
-/// Waits until all nodes have the guard's key: what is done to the keys by
-/// hand after that is not undone by a vote that comes late.
-async fn everywhere(guard: &LockGuard, cluster: &Cluster) {
-    eventually("all nodes granted", async || {
-        let granted = guard.votes().granted();
-        if granted == cluster.len() { Ok(()) } else { Err(granted) }
-    })
-    .await;
-}
 
 async fn until_it_ends(guard: &LockGuard) {
     eventually("the lock ends by its deadline", async || {

@@ -1,0 +1,44 @@
+//! Who granted a lock, and how quickly.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{claim::Claim, config::Config, protocol::NodeId};
+
+/// Which nodes granted a lock.
+#[derive(Clone, Debug)]
+pub struct Votes {
+    needed: usize,
+    nodes: Vec<(Arc<str>, Option<Duration>)>,
+}
+
+impl Votes {
+    pub(crate) fn of(claim: &Claim, config: &Config) -> Self {
+        let addresses = config.endpoints.iter().map(|endpoint| Arc::clone(endpoint.label()));
+        let latencies = NodeId::all(config.endpoints.len()).map(|id| claim.latency(id));
+        Self { needed: config.quorum.votes(), nodes: addresses.zip(latencies).collect() }
+    }
+
+    /// How many nodes granted.
+    #[must_use]
+    pub fn granted(&self) -> usize {
+        self.nodes.iter().filter(|(_, latency)| latency.is_some()).count()
+    }
+
+    /// How many are needed.
+    #[must_use]
+    pub fn needed(&self) -> usize {
+        self.needed
+    }
+
+    /// How many nodes may yet lose the key before a quorum is gone.
+    #[must_use]
+    pub fn margin(&self) -> usize {
+        self.granted().saturating_sub(self.needed)
+    }
+
+    /// Each node as `host:port`, with how long it took to grant, or `None` if
+    /// it has not; in the order of the configuration.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
+        self.nodes.iter().map(|(address, latency)| (&**address, *latency))
+    }
+}

@@ -1,0 +1,193 @@
+//! Renewal: a lock outlives its ttl while it is wanted, and not longer.
+
+use std::{thread, time::Duration};
+
+use redlock_quorum::{LockGuard, Released, testing::TestNode};
+
+use crate::support::{
+    LIMIT, assert_no_keys, builder, client, eventually, everywhere, finish, info, ms, run, set_up,
+    start,
+};
+
+/// Short, so that a test sees several of them pass; long enough for a loaded
+/// machine to renew in time.
+const TTL: Duration = ms(3000);
+
+/// How many extensions and releases `node` has executed.
+async fn scripts(node: &TestNode) -> u64 {
+    info(node, "commandstats", "cmdstat_eval:calls=").await
+        + info(node, "commandstats", "cmdstat_evalsha:calls=").await
+}
+
+async fn renewed(node: &TestNode, times: u64) {
+    eventually("it is renewed", async || match scripts(node).await {
+        seen if seen >= times => Ok(()),
+        seen => Err(seen),
+    })
+    .await;
+}
+
+async fn lost(guard: &LockGuard) {
+    tokio::time::timeout(LIMIT, guard.lost()).await.expect("the loss is noticed");
+    assert!(!guard.is_held());
+}
+
+#[tokio::test]
+async fn a_renewed_lock_outlives_its_ttl() {
+    for nodes in [1, 3] {
+        let cluster = start(nodes).await;
+        let redlock = client(&cluster);
+        let guard = redlock.lock("job").ttl(TTL).renew_every(TTL / 12).await.unwrap();
+        renewed(&cluster.nodes()[0], 14).await; // more than a ttl
+        assert!(guard.is_held());
+        assert!(guard.warning().is_none(), "{:?}", guard.warning());
+        assert_eq!(guard.release().await.unwrap(), Released::Released);
+        finish(&redlock, &cluster).await;
+    }
+}
+
+#[tokio::test]
+async fn a_guard_can_be_renewed_later_and_asking_twice_is_asking_once() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    let guard = redlock.lock("job").ttl(TTL).await.unwrap();
+    guard.renew();
+    guard.renew();
+    renewed(&cluster.nodes()[0], 4).await; // more than a ttl
+    assert!(guard.is_held());
+    drop(guard);
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn a_renewal_goes_on_while_its_runtime_is_blocked_if_the_driver_has_a_thread() {
+    let cluster = start(3).await;
+    let redlock = builder(&cluster).driver_thread().build().unwrap();
+    let guard = redlock.lock("job").ttl(TTL).renew().await.unwrap();
+    thread::park_timeout(TTL + TTL / 4); // this test's runtime has one thread: this one
+    assert!(guard.is_held(), "{:?}", guard.warning());
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn what_is_released_is_not_renewed() {
+    let cluster = start(1).await;
+    let redlock = client(&cluster);
+    let node = &cluster.nodes()[0];
+    let guard = redlock.lock("job").ttl(TTL).renew_every(ms(50)).await.unwrap();
+    renewed(node, 2).await;
+    guard.release().await.unwrap();
+    let after_release = scripts(node).await;
+    // Another lock that is renewed at the same pace is the clock here.
+    let other = redlock.lock("other").ttl(TTL).renew_every(ms(50)).await.unwrap();
+    let before = scripts(node).await;
+    assert_eq!(before, after_release);
+    renewed(node, before + 5).await;
+    assert!(scripts(node).await <= before + 8, "two locks are renewed");
+    drop(other);
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn what_is_forgotten_or_handed_over_is_not_renewed() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    let forgotten = redlock.lock("job").ttl(TTL).renew().await.unwrap();
+    let token = forgotten.lost_token();
+    forgotten.forget();
+    assert!(token.is_cancelled());
+    assert_no_keys(&cluster).await; // it runs out
+
+    let parts = redlock.lock("job").ttl(TTL).renew().await.unwrap().into_parts();
+    drop(parts);
+    assert_no_keys(&cluster).await;
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn a_hold_ends_within_a_ttl_of_its_limit() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    let guard = redlock.lock("job").ttl(TTL).renew().max_hold(ms(100)).await.unwrap();
+    lost(&guard).await;
+    assert_eq!(guard.release().await.unwrap(), Released::AlreadyExpired);
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn a_failed_renewal_warns_and_the_next_one_takes_it_back() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    let guard = redlock.lock("job").ttl(LIMIT).renew_every(ms(50)).await.unwrap();
+    for node in &cluster.nodes()[1..] {
+        node.pause().await.unwrap();
+    }
+    let warning = eventually("a warning", async || guard.warning().ok_or(())).await;
+    assert!(guard.is_held(), "a warning is not the end");
+    for node in &cluster.nodes()[1..] {
+        assert!(warning.to_string().contains(&node.address()), "{warning}");
+        node.resume().await.unwrap();
+    }
+    eventually("it is renewed again", async || guard.warning().map_or(Ok(()), Err)).await;
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn a_loss_is_noticed_whatever_the_cause() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    let (one, majority) = cluster.nodes().split_at(1);
+
+    let guard = redlock.lock("deleted").ttl(LIMIT).renew_every(ms(50)).await.unwrap();
+    everywhere(&guard, &cluster).await;
+    set_up(majority, "DEL deleted").await;
+    lost(&guard).await;
+    drop(guard);
+
+    let guard = redlock.lock("taken").ttl(LIMIT).renew_every(ms(50)).await.unwrap();
+    everywhere(&guard, &cluster).await;
+    set_up(majority, "SET taken another").await;
+    lost(&guard).await;
+    assert_eq!(guard.release().await.unwrap(), Released::AlreadyExpired);
+    assert_eq!(run(&majority[0], "DEL taken").await.as_int(), Some(1), "it is another's");
+    set_up(cluster.nodes(), "DEL taken").await;
+
+    let hung = redlock.lock("hung").ttl(TTL).renew().await.unwrap();
+    for node in majority {
+        node.pause().await.unwrap();
+    }
+    lost(&hung).await;
+    drop(hung);
+    for node in majority {
+        node.resume().await.unwrap();
+    }
+
+    let killed = redlock.lock("killed").wait(LIMIT).ttl(TTL).renew().await.unwrap();
+    for node in majority {
+        node.kill().await.unwrap();
+    }
+    lost(&killed).await;
+    drop(killed);
+    for node in majority {
+        node.restart().await.unwrap();
+    }
+    assert_no_keys(&cluster).await;
+    assert_eq!(one.len(), 1);
+}
+
+#[tokio::test]
+async fn without_renewal_a_loss_is_the_deadline() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    let guard = redlock.lock("job").ttl(ms(300)).await.unwrap();
+    guard.ensure(ms(1)).unwrap();
+    let kind = |least| guard.ensure(least).unwrap_err().kind();
+    assert_eq!(kind(LIMIT), redlock_quorum::ErrorKind::Expired);
+    lost(&guard).await;
+    assert!(guard.lost_token().is_cancelled());
+    assert_eq!(kind(Duration::ZERO), redlock_quorum::ErrorKind::Lost);
+    drop(guard);
+    finish(&redlock, &cluster).await;
+}
