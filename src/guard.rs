@@ -168,7 +168,8 @@ impl LockGuard {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Lost`] if it is not held any more, [`ErrorKind::Expired`]
+    /// [`Lost`](crate::ErrorKind::Lost) if it is not held any more,
+    /// [`Expired`](crate::ErrorKind::Expired)
     /// if it is, but not for that long.
     pub fn ensure(&self, least: Duration) -> Result<(), Error> {
         self.claim.ensure(least)

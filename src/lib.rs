@@ -51,6 +51,8 @@
 //!
 //! # Where to look
 //!
+//! - [`Acquire::run`] holds a lock around some work, renews it, and stops the work
+//!   if the lock is lost.
 //! - [`Redlock`] is the client, [`Builder`] its settings, [`Acquire`] one
 //!   acquire's options, [`LockGuard`] the held lock.
 //! - [`Error`] has a [`kind`](Error::kind) that says what to do next, and
