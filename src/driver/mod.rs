@@ -6,8 +6,8 @@
 //! its acquire, and a request costs one wake however many nodes there are.
 //!
 //! `run` is the loop, `dispatch` files operations and routes answers to them,
-//! `acquire`, `extend` and `release` are the operations, and `tend` keeps what is held. What a vote count
-//! means is decided by `protocol`, never here.
+//! `acquire`, `extend` and `release` are the operations, and `tend` keeps what
+//! is held. What a vote count means is decided by `protocol`, never here.
 
 mod acquire;
 mod dispatch;

@@ -5,7 +5,6 @@
 //! reply belongs to the oldest command that has none.
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::Future,
     pin::Pin,
@@ -19,6 +18,7 @@ use super::{
     connect::{self, DEAD_PEER_AFTER, Stream},
     endpoint::Endpoint,
     order::{Event, Order, Outcome},
+    owed::{Owed, Sent},
     queue::{Queue, Waiting},
     wire::{self, Ask},
 };
@@ -46,12 +46,7 @@ pub(crate) struct Node {
     link: Link,
     /// Not yet handed to a connection, oldest first.
     waiting: Queue,
-    /// Handed to the connection and not answered, oldest first.
-    sent: VecDeque<Sent>,
-    /// Until when it is known that the node had not answered.
-    silent_until: Moment,
-    /// Whether anything was refused since, because it owed an answer.
-    owing: bool,
+    owed: Owed,
     /// The scripts whose text this connection has carried.
     taught: Vec<Ask>,
     backoff: Backoff,
@@ -83,12 +78,6 @@ enum Link {
 
 type Attempt = Pin<Box<dyn Future<Output = Result<Stream, NodeError>> + Send>>;
 
-struct Sent {
-    order: Order,
-    offered_at: Moment,
-    sent_at: Moment,
-}
-
 impl Node {
     pub(crate) fn new(id: NodeId, endpoint: Arc<Endpoint>) -> Self {
         Self {
@@ -96,9 +85,7 @@ impl Node {
             endpoint,
             link: Link::Idle { retry_at: Moment::NEVER },
             waiting: Queue::new(),
-            sent: VecDeque::new(),
-            silent_until: Moment::PAST,
-            owing: false,
+            owed: Owed::new(),
             taught: Vec::new(),
             backoff: RECONNECT,
         }
@@ -120,9 +107,9 @@ impl Node {
             self.willing(order.timeout)?;
         }
         match &mut self.link {
-            Link::Up { conn, .. } if self.waiting.is_empty() && self.sent.len() < MAX_IN_FLIGHT => {
+            Link::Up { conn, .. } if self.waiting.is_empty() && self.owed.len() < MAX_IN_FLIGHT => {
                 Self::push(conn, &mut self.taught, &order, command);
-                self.sent.push_back(Sent { order, offered_at: now, sent_at: now });
+                self.owed.push(order, now, now);
             }
             _ => self.waiting.push(order, command, now),
         }
@@ -169,9 +156,9 @@ impl Node {
         self.poll_connect(cx, now, draw, events);
         let was_up = matches!(self.link, Link::Up { .. });
         let mut alive = self.poll_answers(cx, now, events);
-        self.silent_until = due;
+        self.owed.note_silence(due);
         self.sweep(now, due, events);
-        if alive.is_ok() && self.abandon_at() <= due {
+        if alive.is_ok() && self.owed.abandon_at() <= due {
             alive = Err(NodeError::waited(NodeErrorKind::ConnectionLost, DEAD_PEER_AFTER));
         }
         if let Err(error) = alive.and_then(|()| self.poll_commands(cx, now)) {
@@ -200,12 +187,9 @@ impl Node {
             _ => Moment::NEVER,
         };
         let connected = matches!(self.link, Link::Up { .. });
-        self.waiting.poll_timeout(connected).min(retry_at).min(self.abandon_at())
+        self.waiting.poll_timeout(connected).min(retry_at).min(self.owed.abandon_at())
     }
 
-    /// A node owes when it is later than both, who waits for it and who asks
-    /// now, would have it: so a short lock's small timeout does not cost a
-    /// long lock its vote.
     fn willing(&mut self, timeout: Duration) -> Result<(), NodeError> {
         match &self.link {
             Link::Down { cause, .. } | Link::Connecting { after: Some(cause), .. } => {
@@ -213,26 +197,17 @@ impl Node {
             }
             _ => {}
         }
-        if let Some(oldest) = self.sent.front() {
-            let waited = self.silent_until.since(oldest.sent_at);
-            if waited >= oldest.order.timeout.max(timeout) {
-                if !std::mem::replace(&mut self.owing, true) {
-                    let node = self.endpoint.label();
-                    tracing::warn!(%node, ?waited, "node owes an answer: it is sent only releases until it answers");
-                }
-                return Err(NodeError::waited(NodeErrorKind::Owing, waited));
+        if let Some(waited) = self.owed.late_by(timeout) {
+            if self.owed.is_news() {
+                let node = self.endpoint.label();
+                tracing::warn!(%node, ?waited, "node owes an answer: it is sent only releases until it answers");
             }
+            return Err(NodeError::waited(NodeErrorKind::Owing, waited));
         }
-        if self.sent.len().saturating_add(self.waiting.len()) >= MAX_IN_FLIGHT {
+        if self.owed.len().saturating_add(self.waiting.len()) >= MAX_IN_FLIGHT {
             return Err(NodeError::new(NodeErrorKind::Overloaded));
         }
         Ok(())
-    }
-
-    /// When a connection that owes an answer is given up. Not sooner: while it
-    /// lives, releases stay behind the acquires that hang in it.
-    fn abandon_at(&self) -> Moment {
-        self.sent.front().map_or(Moment::NEVER, |oldest| oldest.sent_at.after(DEAD_PEER_AFTER))
     }
 
     fn reconnect(&mut self, after: Option<NodeError>) {
@@ -273,11 +248,10 @@ impl Node {
     ) -> Result<(), NodeError> {
         let Link::Up { conn, proven } = &mut self.link else { return Ok(()) };
         conn.poll_read(cx, |reply| {
-            let Some(Sent { order, offered_at, .. }) = self.sent.pop_front() else {
+            let Some(Sent { order, offered_at, .. }) = self.owed.pop() else {
                 return Err(NodeError::new(NodeErrorKind::Protocol));
             };
             *proven = true;
-            self.owing = false;
             self.backoff = RECONNECT;
             events.push(Event {
                 node: self.id,
@@ -291,11 +265,11 @@ impl Node {
 
     fn poll_commands(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<(), NodeError> {
         let Link::Up { conn, .. } = &mut self.link else { return Ok(()) };
-        while self.sent.len() < MAX_IN_FLIGHT
+        while self.owed.len() < MAX_IN_FLIGHT
             && let Some(Waiting { order, offered_at, command, .. }) = self.waiting.pop()
         {
             Self::push(conn, &mut self.taught, &order, &command);
-            self.sent.push_back(Sent { order, offered_at, sent_at: now });
+            self.owed.push(order, offered_at, now);
         }
         conn.poll_write(cx)
     }
@@ -308,11 +282,11 @@ impl Node {
         draw: &mut dyn FnMut() -> u64,
         events: &mut Vec<Event>,
     ) {
-        let in_use = !self.sent.is_empty();
+        let in_use = !self.owed.is_empty();
         if in_use {
             tracing::warn!(node = %self.endpoint.label(), %error, "connection lost");
         }
-        for Sent { order, offered_at, .. } in self.sent.drain(..) {
+        for Sent { order, offered_at, .. } in self.owed.drain() {
             events.push(Event {
                 node: self.id,
                 ticket: order.ticket,
@@ -376,7 +350,7 @@ impl fmt::Debug for Node {
         f.debug_struct("Node")
             .field("endpoint", &self.endpoint)
             .field("waiting", &self.waiting.len())
-            .field("sent", &self.sent.len())
+            .field("owed", &self.owed.len())
             .finish_non_exhaustive()
     }
 }

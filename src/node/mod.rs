@@ -10,6 +10,7 @@ mod connect;
 mod endpoint;
 mod link;
 mod order;
+mod owed;
 mod queue;
 mod wire;
 

@@ -1,0 +1,82 @@
+//! What a node owes: the commands it was sent and has not answered.
+//!
+//! Answers come in the order of the commands, so each belongs to the oldest.
+
+use std::{
+    collections::{VecDeque, vec_deque::Drain},
+    time::Duration,
+};
+
+use super::{connect::DEAD_PEER_AFTER, order::Order};
+use crate::protocol::Moment;
+
+/// A command that was handed to the connection.
+pub(super) struct Sent {
+    pub(super) order: Order,
+    pub(super) offered_at: Moment,
+    sent_at: Moment,
+}
+
+/// Unanswered commands, oldest first.
+pub(super) struct Owed {
+    sent: VecDeque<Sent>,
+    /// Until when it is known that the node had not answered.
+    silent_until: Moment,
+    /// Whether it has been said that the node is late.
+    told: bool,
+}
+
+impl Owed {
+    pub(super) fn new() -> Self {
+        Self { sent: VecDeque::new(), silent_until: Moment::PAST, told: false }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sent.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
+    pub(super) fn push(&mut self, order: Order, offered_at: Moment, now: Moment) {
+        self.sent.push_back(Sent { order, offered_at, sent_at: now });
+    }
+
+    /// Takes the command that an answer belongs to.
+    pub(super) fn pop(&mut self) -> Option<Sent> {
+        self.told = false;
+        self.sent.pop_front()
+    }
+
+    /// Takes all of them: they will not be answered.
+    pub(super) fn drain(&mut self) -> Drain<'_, Sent> {
+        self.told = false;
+        self.sent.drain(..)
+    }
+
+    /// Notes that by `due` nothing had come that is not taken here.
+    pub(super) fn note_silence(&mut self, due: Moment) {
+        self.silent_until = due;
+    }
+
+    /// For how long the node is late, if it is by what both, who waits for it
+    /// and who asks now with `timeout`, would have: so a short lock's small
+    /// timeout does not cost a long lock its vote.
+    pub(super) fn late_by(&self, timeout: Duration) -> Option<Duration> {
+        let oldest = self.sent.front()?;
+        let waited = self.silent_until.since(oldest.sent_at);
+        (waited >= oldest.order.timeout.max(timeout)).then_some(waited)
+    }
+
+    /// Whether this is the first time since its last answer that it is late.
+    pub(super) fn is_news(&mut self) -> bool {
+        !std::mem::replace(&mut self.told, true)
+    }
+
+    /// When a connection that owes an answer is given up. Not sooner: while it
+    /// lives, releases stay behind the acquires that hang in it.
+    pub(super) fn abandon_at(&self) -> Moment {
+        self.sent.front().map_or(Moment::NEVER, |oldest| oldest.sent_at.after(DEAD_PEER_AFTER))
+    }
+}
