@@ -157,10 +157,10 @@ impl Acquire {
         let output = tokio::select! {
             biased;
             () = lost.cancelled() => None,
-            output = work(guard.held()) => Some(output),
+            output = work(guard.held()) => Some(output).filter(|_| guard.is_held()),
         };
         let Some(output) = output else {
-            let message = format!("lock `{key}` was lost, its work was stopped");
+            let message = format!("lock `{key}` was lost before its work was done");
             let error = Error::new(ErrorKind::Lost, message);
             return Err(match guard.warning() {
                 Some(cause) => error
@@ -205,13 +205,19 @@ impl Acquire {
             let stop_at = limit.map_or(Moment::NEVER, |limit| clock::now().after(limit));
             guard.tend(Some(Renewal { ttl, every, stop_at }));
         }
-        Ok(guard)
+        if guard.is_held() { Ok(guard) } else { Err(Error::closed()) }
     }
 
     /// How often to renew, and for how long at most.
     fn renewal(&self, ttl: Ttl) -> Result<Option<(Duration, Option<Duration>)>, Error> {
         if !self.renew {
-            return Ok(None);
+            return match self.max_hold {
+                None => Ok(None),
+                Some(_) => {
+                    let message = "max_hold limits the renewal of a lock: ask for `renew` too";
+                    Err(Error::new(ErrorKind::InvalidConfig, message))
+                }
+            };
         }
         let every = self.every.unwrap_or_else(|| ttl.third());
         let (least, most) = (Duration::from_millis(1), ttl.as_duration() / 2);

@@ -108,6 +108,7 @@ impl Claim {
                 return until.since(now);
             }
             if self.swap_until(until, Moment::PAST) {
+                self.tell();
                 return Duration::ZERO;
             }
         }
@@ -130,6 +131,10 @@ impl Claim {
     /// Ends it, finally, and tells whoever watches.
     pub(crate) fn end(&self) {
         self.until.store(Moment::PAST.as_nanos(), Relaxed);
+        self.tell();
+    }
+
+    fn tell(&self) {
         if let Some(watch) = self.watch.get() {
             watch.ended.cancel();
         }
@@ -140,9 +145,10 @@ impl Claim {
         self.until() == Moment::PAST
     }
 
-    /// Cancelled when it ends; by whoever finds that it has.
-    pub(crate) fn ended(&self) -> &CancellationToken {
-        &self.watch().ended
+    /// A token that is cancelled when it ends, by whoever finds that it has.
+    /// Cancelling it ends nothing.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.watch().ended.child_token()
     }
 
     /// Notes that the driver is to watch it, and renew it if `renew`; says

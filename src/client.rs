@@ -84,6 +84,8 @@ impl Redlock {
         if lease.until <= now {
             return Err(Error::new(ErrorKind::Expired, format!("lock {key} has expired")));
         }
+        // What is left is no ttl to renew by.
+        let ttl = ttl.max(config.ttl);
         let claim = Claim::adopted(key, token, ttl, lease, config.quorum.nodes());
         Ok(LockGuard::new(Arc::clone(&self.shared), Arc::new(claim)))
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     claim::Claim,
     clock,
-    driver::{ExtendRequest, Renewal, Request, Shared},
+    driver::{ExtendRequest, Renewal, Request, Shared, Tending},
     error::Error,
     held::Held,
     protocol::Moment,
@@ -209,7 +209,7 @@ impl LockGuard {
     #[must_use]
     pub fn lost_token(&self) -> CancellationToken {
         self.tend(None);
-        self.claim.ended().clone()
+        self.claim.ended()
     }
 
     pub(crate) fn tend(&self, renewal: Option<Renewal>) {
@@ -217,9 +217,8 @@ impl LockGuard {
             return;
         }
         let claim = Arc::clone(&self.claim);
-        if self.shared.send(Request::Tend { claim, renewal }).is_err() {
-            self.claim.end(); // there is nobody to say so when it is time
-        }
+        // With nobody there to say when it ends, dropping this ends it.
+        let _ = self.shared.send(Request::Tend(Tending::new(claim, renewal)));
     }
 
     pub(crate) fn held(&self) -> Held {
@@ -250,7 +249,9 @@ impl Drop for LockGuard {
         if self.armed {
             let claim = Arc::clone(&self.claim);
             // With the driver gone, the key ends with its ttl.
-            let _ = self.shared.send(Request::Release { claim, reply: None });
+            if self.shared.send(Request::Release { claim, reply: None }).is_err() {
+                self.claim.end();
+            }
         }
     }
 }

@@ -45,6 +45,6 @@ impl Held {
     /// are not stopped with it.
     #[must_use]
     pub fn lost_token(&self) -> CancellationToken {
-        self.claim.ended().clone()
+        self.claim.ended()
     }
 }

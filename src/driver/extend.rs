@@ -92,6 +92,9 @@ impl Driver {
         match asker {
             Asker::Caller(reply) => {
                 self.undecided = self.undecided.saturating_sub(1);
+                if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Lost) {
+                    op.claim.end();
+                }
                 let _ = reply.send(outcome);
             }
             Asker::Keeper(tending) => self.renewed(tending, outcome, now),
@@ -100,7 +103,7 @@ impl Driver {
 }
 
 impl Op {
-    /// Why a lock was not extended; ends it if that shows that it is lost.
+    /// Why a lock was not extended, and whether that shows that it is lost.
     fn explain_extension(&self, config: &Config, now: Moment) -> Error {
         let (claim, quorum) = (&self.claim, config.quorum);
         let (granted, refused) = match &self.job {
@@ -109,12 +112,11 @@ impl Op {
         };
         let key = &claim.key;
         let (kind, message) = if refused > quorum.spare() {
-            claim.end();
             (ErrorKind::Lost, format!("lock {key} is lost: its key is gone from too many nodes"))
-        } else if claim.remaining(now).is_zero() {
+        } else if now >= claim.until() {
             (ErrorKind::Lost, format!("lock {key} is lost: it expired before it was extended"))
         } else {
-            let left = claim.remaining(now);
+            let left = claim.until().since(now);
             let message = format!(
                 "lock {key} was not extended: {granted} of {} nodes did, {} are needed; it stays \
                  held for {left:?}",

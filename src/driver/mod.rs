@@ -29,7 +29,8 @@ use crate::{
 };
 use run::Driver;
 
-pub(crate) use request::{AcquireRequest, ExtendRequest, Patience, Renewal, Request, Shared};
+pub(crate) use request::{AcquireRequest, ExtendRequest, Patience, Request, Shared};
+pub(crate) use tend::{Renewal, Tending};
 
 /// Starts a driver for `config`: as a task of the runtime this is called in,
 /// or, with `own_thread` or outside any runtime, on a thread of its own. It

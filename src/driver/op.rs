@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::request::{AcquireRequest, Renewal, Reply};
+use super::{
+    request::{AcquireRequest, Reply},
+    tend::Tending,
+};
 use crate::{
     claim::Claim,
     config::Config,
@@ -61,21 +64,6 @@ pub(super) enum Asker {
     Caller(Reply<()>),
     /// The driver itself, for a lock that it keeps.
     Keeper(Box<Tending>),
-}
-
-/// A claim that is watched for its end, and perhaps renewed. Where it is
-/// dropped, nobody would notice the end any more: so that is the end.
-pub(super) struct Tending {
-    pub(super) claim: Arc<Claim>,
-    pub(super) renewal: Option<Renewal>,
-    /// When to extend next.
-    pub(super) renew_at: Moment,
-}
-
-impl Drop for Tending {
-    fn drop(&mut self) {
-        self.claim.end();
-    }
 }
 
 /// A release: it goes on, without the caller, until every node that may hold

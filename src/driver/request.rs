@@ -1,15 +1,13 @@
 //! What callers hand to the driver, and the queue it goes through.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::tend::Tending;
 use crate::{
     claim::Claim,
     config::Config,
@@ -22,16 +20,6 @@ use crate::{
 /// The most acquires and extends that may await their verdict at once. More
 /// is a flood that only a refusal helps; each costs under a kilobyte.
 const MAX_PENDING: usize = 65_536;
-
-/// How a lock is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Renewal {
-    /// What each extension asks for.
-    pub(crate) ttl: Ttl,
-    pub(crate) every: Duration,
-    /// From when on it is left to run out.
-    pub(crate) stop_at: Moment,
-}
 
 /// How long an acquire goes on trying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +54,7 @@ pub(crate) enum Request {
     Acquire(AcquireRequest),
     Extend(ExtendRequest),
     /// Say when it ends by its deadline; with a plan, renew it.
-    Tend {
-        claim: Arc<Claim>,
-        renewal: Option<Renewal>,
-    },
+    Tend(Box<Tending>),
     /// Without a reply, nobody waits.
     Release {
         claim: Arc<Claim>,

@@ -15,9 +15,10 @@ use tokio::{
 };
 
 use super::{
-    op::{Closing, Job, Op, Session, Tending},
+    op::{Closing, Job, Op, Session},
     request::Request,
     schedule::Schedule,
+    tend::Tending,
 };
 use crate::{
     clock,
@@ -169,7 +170,7 @@ impl Driver {
         match request {
             Request::Acquire(request) => self.begin_acquire(request, now),
             Request::Extend(request) => self.begin_extend(request, now),
-            Request::Tend { claim, renewal } => self.begin_tending(claim, renewal, now),
+            Request::Tend(tending) => self.begin_tending(tending, now),
             Request::Release { claim, reply } => self.begin_release(claim, reply, now),
             Request::Shutdown { deadline, reply } => {
                 self.closed = true;

@@ -7,14 +7,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    op::{Asker, Tending},
-    request::Renewal,
+    op::Asker,
     run::{Driver, Timer},
 };
 use crate::{
     claim::Claim,
     error::{Error, ErrorKind},
-    protocol::Moment,
+    protocol::{Moment, Ttl},
 };
 
 /// After a failed renewal the pause is this share of what is left: often
@@ -22,15 +21,49 @@ use crate::{
 const SHARE: u32 = 4;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 
+/// How a lock is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Renewal {
+    /// What each extension asks for.
+    pub(crate) ttl: Ttl,
+    pub(crate) every: Duration,
+    /// From when on it is left to run out.
+    pub(crate) stop_at: Moment,
+}
+
+/// A claim that is watched for its end, and perhaps renewed. Where it is
+/// dropped, nobody would notice the end any more: so that is the end.
+pub(crate) struct Tending {
+    claim: Arc<Claim>,
+    renewal: Option<Renewal>,
+    /// When to extend next.
+    renew_at: Moment,
+}
+
+impl Tending {
+    pub(crate) fn new(claim: Arc<Claim>, renewal: Option<Renewal>) -> Box<Self> {
+        Box::new(Self { claim, renewal, renew_at: Moment::NEVER })
+    }
+
+    /// When to extend next, if all is well: at its interval, or sooner where
+    /// less than two of them are left.
+    fn plan(&mut self, now: Moment) {
+        let every = self.renewal.map_or(Duration::ZERO, |renewal| renewal.every);
+        let half = self.claim.until().since(now) / 2;
+        self.renew_at = now.after(every.min(half).max(SHORTEST_PAUSE));
+    }
+}
+
+impl Drop for Tending {
+    fn drop(&mut self) {
+        self.claim.end();
+    }
+}
+
 impl Driver {
-    pub(super) fn begin_tending(
-        &mut self,
-        claim: Arc<Claim>,
-        renewal: Option<Renewal>,
-        now: Moment,
-    ) {
-        let every = renewal.map_or(Duration::ZERO, |renewal| renewal.every);
-        self.tend(Box::new(Tending { claim, renewal, renew_at: now.after(every) }), now);
+    pub(super) fn begin_tending(&mut self, mut tending: Box<Tending>, now: Moment) {
+        tending.plan(now);
+        self.tend(tending, now);
     }
 
     /// Does what is due for a lock, and files when to look again.
@@ -58,19 +91,20 @@ impl Driver {
         outcome: Result<(), Error>,
         now: Moment,
     ) {
-        let claim = &tending.claim;
-        let every = tending.renewal.map_or(Duration::ZERO, |renewal| renewal.every);
-        let pause = match &outcome {
-            Ok(()) => every,
-            Err(error) => {
-                let lost = error.kind() == ErrorKind::Lost;
-                tracing::warn!(key = %claim.key, lost, %error, "renewal failed");
-                let soon = claim.remaining(now).checked_div(SHARE).unwrap_or_default();
-                soon.min(every).max(SHORTEST_PAUSE)
-            }
+        let Err(error) = outcome else {
+            tending.claim.warn(None);
+            tending.plan(now);
+            return self.tend(tending, now);
         };
-        claim.warn(outcome.err());
-        tending.renew_at = now.after(pause);
-        self.tend(tending, now);
+        let lost = error.kind() == ErrorKind::Lost;
+        tracing::warn!(key = %tending.claim.key, lost, %error, "renewal failed");
+        // First what happened, then that it is over: who hears of the end asks.
+        tending.claim.warn(Some(error));
+        if !lost {
+            let soon = tending.claim.until().since(now) / SHARE;
+            tending.plan(now);
+            tending.renew_at = tending.renew_at.min(now.after(soon.max(SHORTEST_PAUSE)));
+            self.tend(tending, now);
+        }
     }
 }

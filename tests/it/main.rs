@@ -10,6 +10,7 @@ mod fixture;
 mod handover;
 mod hung;
 mod late;
+mod loss;
 mod overload;
 mod permissions;
 mod proxy;
