@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The most acquires and extends that may await their verdict at once. More
-/// is a flood that only a refusal helps; each costs under a kilobyte.
+/// is a flood that only a refusal helps.
 const MAX_PENDING: usize = 65_536;
 
 /// How long an acquire goes on trying.
