@@ -10,7 +10,6 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
-    clock,
     driver::{AcquireRequest, Patience, Renewal, Request, Shared},
     error::{Error, ErrorKind},
     guard::{LockGuard, Released},
@@ -187,7 +186,7 @@ impl Acquire {
         let patience = match self.wait {
             None => Patience::Forever,
             Some(Duration::ZERO) => Patience::Once,
-            Some(wait) => Patience::Until(clock::now().after(wait)),
+            Some(wait) => Patience::Until(config.world.now().after(wait)),
         };
         let (reply, answer) = oneshot::channel();
         let _place = self.shared.place()?;
@@ -202,7 +201,7 @@ impl Acquire {
             return Err(Error::new(ErrorKind::Expired, message));
         }
         if let Some((every, limit)) = renewal {
-            let stop_at = limit.map_or(Moment::NEVER, |limit| clock::now().after(limit));
+            let stop_at = limit.map_or(Moment::NEVER, |limit| config.world.now().after(limit));
             guard.tend(Some(Renewal { ttl, every, stop_at }));
         }
         if guard.is_held() { Ok(guard) } else { Err(Error::closed()) }

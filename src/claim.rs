@@ -16,9 +16,9 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock,
     error::{Error, ErrorKind},
     key::Key,
+    mutant::{self, Mutant},
     protocol::{Lease, Moment, NodeId, NodeSet, Ttl},
     token::Token,
 };
@@ -115,8 +115,8 @@ impl Claim {
     }
 
     /// Whether at least `least` is left of the validity.
-    pub(crate) fn ensure(&self, least: Duration) -> Result<(), Error> {
-        let left = self.remaining(clock::now());
+    pub(crate) fn ensure(&self, least: Duration, now: Moment) -> Result<(), Error> {
+        let left = self.remaining(now);
         if left.is_zero() {
             let message = format!("lock {} is not held any more", self.key);
             Err(Error::new(ErrorKind::Lost, message))
@@ -130,6 +130,9 @@ impl Claim {
 
     /// Ends it, finally, and tells whoever watches.
     pub(crate) fn end(&self) {
+        if mutant::is(Mutant::LostIsHeld) {
+            return;
+        }
         self.until.store(Moment::PAST.as_nanos(), Relaxed);
         self.tell();
     }
@@ -181,7 +184,8 @@ impl Claim {
     pub(crate) fn prolong(&self, lease: Lease, now: Moment) -> bool {
         loop {
             let until = self.until();
-            if now >= until {
+            let past = now >= until && !mutant::is(Mutant::ExtendPastTheDeadline);
+            if past || until == Moment::PAST {
                 return false;
             }
             if self.swap_until(until, lease.until.max(until)) {
@@ -226,6 +230,9 @@ impl Claim {
     }
 
     pub(crate) fn note_adrift(&self, node: NodeId) {
+        if mutant::is(Mutant::LateAcquireForgotten) {
+            return;
+        }
         self.adrift.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
     }
 

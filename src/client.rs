@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 use crate::{
     acquire::Acquire,
     claim::Claim,
-    clock,
     config::{Builder, Config},
     driver::{self, Request, Shared},
     error::{Error, ErrorKind},
@@ -36,6 +35,11 @@ impl Redlock {
     /// library's own.
     pub fn from_clients(clients: impl IntoIterator<Item = redis::Client>) -> Builder {
         Builder::new().clients(clients)
+    }
+
+    #[cfg(redlock_sim)]
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared }
     }
 
     pub(crate) fn start(config: Config, driver_thread: bool) -> Result<Self, Error> {
@@ -76,9 +80,9 @@ impl Redlock {
         let LockParts { key, token, valid_until } = parts;
         let config = &self.shared.config;
         let key = Key::new(&config.prefix, &key)?;
-        let left = valid_until.duration_since(clock::wall()).unwrap_or_default();
+        let left = valid_until.duration_since(config.world.wall()).unwrap_or_default();
         let ttl = Ttl::from_duration(left).min(config.max_ttl());
-        let now = clock::now();
+        let now = config.world.now();
         let gone_by = config.gone_by(now, ttl.as_duration());
         let lease = Lease { gone_by, ..config.lease(now, ttl) };
         if lease.until <= now {
@@ -110,7 +114,7 @@ impl Redlock {
     ///
     /// Dropping the future does not reopen the client.
     pub async fn shutdown(&self, limit: Duration) -> Result<(), Error> {
-        let deadline = clock::now().after(limit);
+        let deadline = self.shared.config.world.now().after(limit);
         let (reply, answer) = oneshot::channel();
         self.shared.send(Request::Shutdown { deadline, reply })?;
         match answer.await {

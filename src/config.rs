@@ -9,6 +9,7 @@ use crate::{
     key::MAX_KEY_BYTES,
     node::Endpoint,
     protocol::{Backoff, Drift, Lease, MAX_NODES, Moment, Quorum, Ttl},
+    world::{System, World},
 };
 
 /// The ttl that is used where none is asked for, as in the Redlock page's
@@ -43,6 +44,7 @@ pub(crate) struct Config {
     max_ttl: Ttl,
     drift: Drift,
     node_timeout: Option<Duration>,
+    pub(crate) world: Arc<dyn World>,
 }
 
 impl Config {
@@ -220,10 +222,10 @@ impl Builder {
     /// change; [`ErrorKind::Closed`] if the driver's thread can't be started.
     pub fn build(self) -> Result<Redlock, Error> {
         let driver_thread = self.driver_thread;
-        Redlock::start(self.check()?, driver_thread)
+        Redlock::start(self.check_in(Arc::new(System))?, driver_thread)
     }
 
-    fn check(self) -> Result<Config, Error> {
+    pub(crate) fn check_in(self, world: Arc<dyn World>) -> Result<Config, Error> {
         let endpoints: Vec<_> =
             self.endpoints.into_iter().map(|e| e.map(Arc::new)).collect::<Result<_, _>>()?;
         let quorum = check_nodes(&endpoints, self.quorum)?;
@@ -264,6 +266,7 @@ impl Builder {
             max_ttl,
             drift,
             node_timeout: self.node_timeout,
+            world,
         })
     }
 }
@@ -307,7 +310,7 @@ mod tests {
     use super::*;
 
     fn config(builder: Builder) -> Result<Config, Error> {
-        builder.check()
+        builder.check_in(Arc::new(System))
     }
 
     #[test]

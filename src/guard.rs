@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     claim::Claim,
-    clock,
     driver::{ExtendRequest, Renewal, Request, Shared, Tending},
     error::Error,
     held::Held,
+    mutant::{self, Mutant},
     protocol::Moment,
     token::Token,
     votes::Votes,
@@ -83,7 +83,7 @@ impl LockGuard {
     /// clock that counts the time the machine was suspended.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.claim.remaining(clock::now())
+        self.claim.remaining(self.shared.config.world.now())
     }
 
     /// Whether the lock is held now. Once `false`, always `false`.
@@ -97,7 +97,7 @@ impl LockGuard {
     /// be set.
     #[must_use]
     pub fn valid_until(&self) -> SystemTime {
-        let now = clock::wall();
+        let now = self.shared.config.world.wall();
         now.checked_add(self.remaining()).unwrap_or(now)
     }
 
@@ -172,7 +172,7 @@ impl LockGuard {
     /// [`Expired`](crate::ErrorKind::Expired)
     /// if it is, but not for that long.
     pub fn ensure(&self, least: Duration) -> Result<(), Error> {
-        self.claim.ensure(least)
+        self.claim.ensure(least, self.shared.config.world.now())
     }
 
     /// Renews the lock from now on, in the background, until it is released or
@@ -221,8 +221,13 @@ impl LockGuard {
         let _ = self.shared.send(Request::Tend(Tending::new(claim, renewal)));
     }
 
+    #[cfg(redlock_sim)]
+    pub(crate) fn claim(&self) -> Arc<Claim> {
+        Arc::clone(&self.claim)
+    }
+
     pub(crate) fn held(&self) -> Held {
-        Held { claim: Arc::clone(&self.claim) }
+        Held { claim: Arc::clone(&self.claim), config: Arc::clone(&self.shared.config) }
     }
 
     /// Lets go of the lock without releasing it: nobody can have it before its
@@ -246,7 +251,7 @@ impl LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        if self.armed {
+        if self.armed && !mutant::is(Mutant::DropWithoutRelease) {
             let claim = Arc::clone(&self.claim);
             // With the driver gone, the key ends with its ttl.
             if self.shared.send(Request::Release { claim, reply: None }).is_err() {

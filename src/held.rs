@@ -4,20 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{claim::Claim, clock, error::Error};
+use crate::{claim::Claim, config::Config, error::Error};
 
 /// What the work under [`Acquire::run`](crate::Acquire::run) sees of its lock.
 /// It can look and not let go: that is `run`'s, when the work is done.
 #[derive(Clone, Debug)]
 pub struct Held {
     pub(crate) claim: Arc<Claim>,
+    pub(crate) config: Arc<Config>,
 }
 
 impl Held {
     /// As [`LockGuard::remaining`](crate::LockGuard::remaining).
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.claim.remaining(clock::now())
+        self.claim.remaining(self.config.world.now())
     }
 
     /// As [`LockGuard::is_held`](crate::LockGuard::is_held).
@@ -32,7 +33,7 @@ impl Held {
     ///
     /// As there.
     pub fn ensure(&self, least: Duration) -> Result<(), Error> {
-        self.claim.ensure(least)
+        self.claim.ensure(least, self.config.world.now())
     }
 
     /// As [`LockGuard::warning`](crate::LockGuard::warning).

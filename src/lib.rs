@@ -79,14 +79,19 @@ mod error;
 mod guard;
 mod held;
 mod key;
+mod mutant;
 mod node;
 mod node_error;
 mod protocol;
+#[cfg(redlock_sim)]
+#[doc(hidden)]
+pub mod sim;
 #[cfg(feature = "testing-local")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing-local")))]
 pub mod testing;
 mod token;
 mod votes;
+mod world;
 
 pub use acquire::Acquire;
 pub use client::Redlock;

@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     claim::Claim,
-    clock,
     config::Config,
     error::{Error, ErrorKind},
     guard::LockGuard,
+    mutant::{self, Mutant},
     node::{Answer, Outcome},
     node_error::NodeErrorKind,
     protocol::{Loss, Moment, NodeId, NodeSet, Round, Verdict, Vote},
@@ -47,10 +47,14 @@ impl Driver {
             return;
         }
         let (config, ttl) = (Arc::clone(&self.config), session.request.ttl);
-        let lease = config.lease(clock::now(), ttl);
+        let lease = config.lease(config.world.now(), ttl);
         let whole = now.after(config.node_timeout(ttl));
         let give_up_at = session.give_up_at(whole, now);
-        let token = Token::random(&mut self.rng);
+        let token = if mutant::is(Mutant::TokenReused) {
+            Token::random(&mut config.world.rng())
+        } else {
+            Token::random(&mut self.rng)
+        };
         let nodes = config.quorum.nodes();
         let key = session.request.key.clone();
         // The operation that is about to be filed: so no two are the same.
@@ -100,7 +104,11 @@ impl Driver {
             Verdict::Held => {
                 let key = &claim.key;
                 tracing::debug!(%key, votes = round.granted().len(), "lock acquired");
-                claim.grant(lease.until);
+                let mut until = lease.until;
+                if mutant::is(Mutant::ValidityFromTheEnd) {
+                    until = self.config.lease(now, claim.ttl).until;
+                }
+                claim.grant(until);
                 session.hand_over(claim);
             }
             Verdict::Lost(loss) => {
@@ -197,7 +205,11 @@ impl Session {
     /// Gives the caller its guard. If nobody takes it, its drop releases.
     fn hand_over(self, claim: Arc<Claim>) {
         let guard = LockGuard::new(Arc::clone(&self.request.shared), claim);
-        let _ = self.request.reply.send(Ok(guard));
+        if let Err(Ok(guard)) = self.request.reply.send(Ok(guard))
+            && mutant::is(Mutant::RollbackByTheCaller)
+        {
+            guard.forget();
+        }
     }
 
     /// The first round always gets the whole node timeout, as a lone attempt
@@ -222,6 +234,7 @@ impl Session {
         }
         let limit = match self.request.patience {
             Patience::Once => return None,
+            _ if mutant::is(Mutant::WaitWithoutEnd) => Moment::NEVER,
             Patience::Until(limit) => limit,
             Patience::Forever if loss == Loss::Contended => Moment::NEVER,
             // Waiting for a holder can be meant to last; waiting for servers

@@ -8,6 +8,7 @@ use super::{
     run::{Driver, Timer},
 };
 use crate::{
+    mutant::{self, Mutant},
     node::{self, Answer, Ask, Event, Order, Outcome, Ticket},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Moment, NodeId, NodeSet, Vote},
@@ -127,6 +128,7 @@ pub(super) fn vote(outcome: Outcome) -> (Vote, Option<NodeError>) {
         Outcome::Answered(Answer::Failed(error)) if error.surely_had_no_effect() => {
             (Vote::Failed, Some(error))
         }
+        Outcome::Lost(error) if mutant::is(Mutant::LostIsNo) => (Vote::Failed, Some(error)),
         Outcome::Answered(Answer::Failed(error)) | Outcome::Lost(error) => {
             (Vote::Unknown, Some(error))
         }

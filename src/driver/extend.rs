@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     claim::Claim,
-    clock,
     config::Config,
     error::{Error, ErrorKind},
     node::Outcome,
@@ -35,7 +34,7 @@ impl Driver {
     /// deadline: after it, nothing could be extended.
     pub(super) fn extend(&mut self, claim: Arc<Claim>, ttl: Ttl, asker: Asker, now: Moment) {
         let until = claim.until();
-        let lease = self.config.lease(clock::now(), ttl);
+        let lease = self.config.lease(self.config.world.now(), ttl);
         let give_up_at = now.after(self.config.node_timeout(ttl)).min(until);
         let mut round = Round::new(self.config.quorum, until.min(lease.until), give_up_at);
         let suspects = claim.suspects();

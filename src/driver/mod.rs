@@ -27,6 +27,9 @@ use crate::{
     config::Config,
     error::{Error, ErrorKind},
 };
+#[cfg(redlock_sim)]
+pub(crate) use run::Driver;
+#[cfg(not(redlock_sim))]
 use run::Driver;
 
 pub(crate) use request::{AcquireRequest, ExtendRequest, Patience, Request, Shared};
@@ -50,6 +53,15 @@ pub(crate) fn start(config: Config, own_thread: bool) -> Result<Arc<Shared>, Err
         })?,
     }
     Ok(shared)
+}
+
+/// The same, but for whoever polls the driver.
+#[cfg(redlock_sim)]
+pub(crate) fn detached(config: Config) -> (Arc<Shared>, Driver) {
+    let config = Arc::new(config);
+    let (sender, queue) = mpsc::unbounded_channel();
+    let shared = Arc::new(Shared::new(Arc::clone(&config), sender));
+    (shared, Driver::new(config, queue))
 }
 
 type Cause = Arc<dyn std::error::Error + Send + Sync>;

@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     error::{Error, ErrorKind},
     guard::Released,
+    mutant::{self, Mutant},
     node::Outcome,
     node_error::NodeError,
     protocol::{Backoff, Moment, NodeId, NodeSet, Release, ReleaseVerdict, Vote},
@@ -33,6 +34,9 @@ impl Driver {
         now: Moment,
     ) {
         let mut asked = claim.suspects();
+        if mutant::is(Mutant::RollbackOfGrantsOnly) {
+            asked = claim.granted();
+        }
         for node in asked.iter() {
             let Some(unsent) = self.nodes.get_mut(node.index()) else { continue };
             if unsent.withdraw(claim.number, now, &mut self.events) {
@@ -73,6 +77,7 @@ impl Driver {
             (Vote::Refused, _) => op.claim.is_adrift(node),
             (Vote::Granted, _) => false,
         };
+        let again = again && !mutant::is(Mutant::ReleaseOnce);
         if let Some(error) = error {
             op.notes.fail(node, error);
         }

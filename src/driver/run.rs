@@ -9,10 +9,7 @@ use std::{
 
 use rand::{Rng as _, rngs::StdRng};
 use slab::Slab;
-use tokio::{
-    sync::mpsc,
-    time::{Sleep, sleep},
-};
+use tokio::sync::mpsc;
 
 use super::{
     op::{Closing, Job, Op, Session},
@@ -21,11 +18,11 @@ use super::{
     tend::Tending,
 };
 use crate::{
-    clock,
     config::Config,
     error::Error,
     node::{Event, Node},
     protocol::{Moment, NodeId},
+    world::Pending,
 };
 
 /// How many requests are taken off the queue before the nodes are looked at
@@ -36,7 +33,7 @@ const REQUESTS_PER_TURN: usize = 256;
 const TURNS_PER_POLL: usize = 64;
 
 /// Everything the driver owns.
-pub(super) struct Driver {
+pub(crate) struct Driver {
     pub(super) config: Arc<Config>,
     pub(super) nodes: Vec<Node>,
     queue: mpsc::UnboundedReceiver<Request>,
@@ -56,7 +53,7 @@ pub(super) struct Driver {
     pub(super) sleepers: Schedule<Box<Session>>,
     /// Set when it is first needed: a runtime without timers ends the driver,
     /// not the caller.
-    alarm: Option<Pin<Box<Sleep>>>,
+    alarm: Option<Pending<()>>,
     alarm_at: Moment,
     /// Up to when things are due: the time of the last alarm. The runtime
     /// looks at its sockets before it rings one, so an answer that was there
@@ -85,8 +82,10 @@ impl Driver {
     pub(super) fn new(config: Arc<Config>, queue: mpsc::UnboundedReceiver<Request>) -> Self {
         let endpoints = config.endpoints.iter().map(Arc::clone);
         let nodes = NodeId::all(config.endpoints.len()).zip(endpoints);
+        let world = &config.world;
         Self {
-            nodes: nodes.map(|(id, endpoint)| Node::new(id, endpoint)).collect(),
+            nodes: nodes.map(|(id, endpoint)| Node::new(id, endpoint, Arc::clone(world))).collect(),
+            rng: world.rng(),
             config,
             queue,
             inbox: Vec::new(),
@@ -105,15 +104,22 @@ impl Driver {
             events: Vec::new(),
             touched: Vec::new(),
             scratch: Vec::new(),
-            rng: rand::make_rng(),
         }
+    }
+
+    /// How many operations are not over, and the most that is on its way to
+    /// one node.
+    #[cfg(redlock_sim)]
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let most = self.nodes.iter().map(Node::in_flight).max();
+        (self.ops.len(), most.unwrap_or(0))
     }
 
     /// The time by which the driver judges. The runtime's clock may run ahead
     /// of ours, or be a test's: what was due by it stays due. A lease never
     /// starts by this time, but by the clock's own.
     fn now(&self) -> Moment {
-        clock::now().max(self.due)
+        self.config.world.now().max(self.due)
     }
 
     /// One look at everything. Says whether anything happened, in which case
@@ -243,10 +249,10 @@ impl Driver {
         if self.alarm.is_some() && self.alarm_at <= next {
             return false;
         }
-        let now = clock::now();
+        let now = self.config.world.now();
         if self.alarm.is_none() || now < self.alarm_at {
             self.alarm_at = next.max(now);
-            self.alarm = Some(Box::pin(sleep(next.since(now))));
+            self.alarm = Some(self.config.world.sleep(next.since(now)));
         }
         self.alarm_rings(cx)
     }

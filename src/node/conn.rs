@@ -11,11 +11,11 @@ use std::{
 
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::{
-    connect::Stream,
-    wire::{self, Reply},
+use super::wire::{self, Reply};
+use crate::{
+    node_error::{NodeError, NodeErrorKind},
+    world::Stream,
 };
-use crate::node_error::{NodeError, NodeErrorKind};
 
 /// The most a reply may take: all of ours fit a line, error texts included.
 const MAX_REPLY_BYTES: usize = 16 * 1024;

@@ -1,64 +1,42 @@
-//! Makes one connection to one node: dial, tune the socket, log in.
+//! Makes one connection to one node: dial, log in.
 //!
 //! It never retries and keeps no state: when and how often to try is the
 //! node's business.
 
 use std::{io, sync::Arc, time::Duration};
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
-    endpoint::{Address, Endpoint},
+    endpoint::Endpoint,
     wire::{self, Reply},
 };
-use crate::node_error::{NodeError, NodeErrorKind};
+use crate::{
+    node_error::{NodeError, NodeErrorKind},
+    world::{Stream, World},
+};
 
 /// How long one attempt to connect and log in may take. A lost first packet is
 /// sent again after 1 s, so waiting longer is a second attempt in disguise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// After how long the kernel gives up a peer that acknowledges nothing: a host
-/// that is gone, as opposed to a server that hangs.
-pub(super) const DEAD_PEER_AFTER: Duration = Duration::from_secs(10);
-
-/// Anything that carries bytes both ways; the one place a transport enters.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
-pub(super) type Stream = Box<dyn Io>;
-
 /// Connects and logs in, within [`CONNECT_TIMEOUT`].
-pub(super) async fn connect(endpoint: Arc<Endpoint>) -> Result<Stream, NodeError> {
+pub(super) async fn connect(
+    endpoint: Arc<Endpoint>,
+    world: Arc<dyn World>,
+) -> Result<Stream, NodeError> {
     let attempt = async {
         let unreachable = |error| NodeError::io(NodeErrorKind::Unreachable, error);
-        let mut stream = dial(&endpoint.address).await.map_err(unreachable)?;
+        let mut stream = world.dial(&endpoint.address).await.map_err(unreachable)?;
         log_in(&mut stream, &endpoint).await?;
         Ok(stream)
     };
-    match tokio::time::timeout(CONNECT_TIMEOUT, attempt).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(NodeError::waited(NodeErrorKind::Unreachable, CONNECT_TIMEOUT)),
-    }
-}
-
-async fn dial(address: &Address) -> io::Result<Stream> {
-    match address {
-        Address::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            let socket = SockRef::from(&stream);
-            let keepalive = TcpKeepalive::new().with_time(DEAD_PEER_AFTER);
-            socket.set_tcp_keepalive(&keepalive)?;
-            #[cfg(target_os = "linux")]
-            socket.set_tcp_user_timeout(Some(DEAD_PEER_AFTER))?;
-            Ok(Box::new(stream))
+    tokio::select! {
+        biased;
+        outcome = attempt => outcome,
+        () = world.sleep(CONNECT_TIMEOUT) => {
+            Err(NodeError::waited(NodeErrorKind::Unreachable, CONNECT_TIMEOUT))
         }
-        #[cfg(unix)]
-        Address::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
     }
 }
 

@@ -1,10 +1,13 @@
 //! Where a node is and how to log in: parsed once, never printed whole.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    world::Address,
+};
 
 /// One node's address and credentials.
 pub(crate) struct Endpoint {
@@ -13,15 +16,6 @@ pub(crate) struct Endpoint {
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
     pub(super) db: i64,
-}
-
-pub(super) enum Address {
-    Tcp {
-        host: String,
-        port: u16,
-    },
-    #[cfg(unix)]
-    Unix(PathBuf),
 }
 
 impl Endpoint {

@@ -6,8 +6,6 @@
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -15,7 +13,7 @@ use std::{
 
 use super::{
     conn::Conn,
-    connect::{self, DEAD_PEER_AFTER, Stream},
+    connect,
     endpoint::Endpoint,
     order::{Event, Order, Outcome},
     owed::{Owed, Sent},
@@ -23,13 +21,15 @@ use super::{
     wire::{self, Ask},
 };
 use crate::{
+    mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Backoff, Moment, NodeId},
+    world::{DEAD_PEER_AFTER, Pending, Stream, World},
 };
 
 /// The most commands on their way to one node. Far above what a round trip
 /// holds at the rate one connection reaches; it bounds memory, not speed.
-pub(super) const MAX_IN_FLIGHT: usize = 8192;
+pub(crate) const MAX_IN_FLIGHT: usize = if cfg!(redlock_sim) { 32 } else { 8192 };
 
 /// Delays between attempts to reconnect: from quick, since a restart takes
 /// moments, to rare enough to be nothing to a host that stays away.
@@ -43,6 +43,7 @@ const MISCONFIGURED: Duration = Duration::from_secs(5);
 pub(crate) struct Node {
     id: NodeId,
     endpoint: Arc<Endpoint>,
+    world: Arc<dyn World>,
     link: Link,
     /// Not yet handed to a connection, oldest first.
     waiting: Queue,
@@ -76,13 +77,14 @@ enum Link {
     },
 }
 
-type Attempt = Pin<Box<dyn Future<Output = Result<Stream, NodeError>> + Send>>;
+type Attempt = Pending<Result<Stream, NodeError>>;
 
 impl Node {
-    pub(crate) fn new(id: NodeId, endpoint: Arc<Endpoint>) -> Self {
+    pub(crate) fn new(id: NodeId, endpoint: Arc<Endpoint>, world: Arc<dyn World>) -> Self {
         Self {
             id,
             endpoint,
+            world,
             link: Link::Idle { retry_at: Moment::NEVER },
             waiting: Queue::new(),
             owed: Owed::new(),
@@ -190,6 +192,12 @@ impl Node {
         self.waiting.poll_timeout(connected).min(retry_at).min(self.owed.abandon_at())
     }
 
+    /// How much is on its way here that is no release that waits.
+    #[cfg(redlock_sim)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.owed.len() + self.waiting.impatient()
+    }
+
     fn willing(&mut self, timeout: Duration) -> Result<(), NodeError> {
         match &self.link {
             Link::Down { cause, .. } | Link::Connecting { after: Some(cause), .. } => {
@@ -204,14 +212,16 @@ impl Node {
             }
             return Err(NodeError::waited(NodeErrorKind::Owing, waited));
         }
-        if self.owed.len().saturating_add(self.waiting.len()) >= MAX_IN_FLIGHT {
+        let full = self.owed.len().saturating_add(self.waiting.len()) >= MAX_IN_FLIGHT;
+        if full && !mutant::is(Mutant::UnboundedInFlight) {
             return Err(NodeError::new(NodeErrorKind::Overloaded));
         }
         Ok(())
     }
 
     fn reconnect(&mut self, after: Option<NodeError>) {
-        let attempt = Box::pin(connect::connect(Arc::clone(&self.endpoint)));
+        let attempt =
+            Box::pin(connect::connect(Arc::clone(&self.endpoint), Arc::clone(&self.world)));
         self.link = Link::Connecting { attempt, after };
     }
 

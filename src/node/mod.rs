@@ -18,6 +18,8 @@ mod wire;
 mod tests;
 
 pub(crate) use endpoint::Endpoint;
+#[cfg(redlock_sim)]
+pub(crate) use link::MAX_IN_FLIGHT;
 pub(crate) use link::Node;
 pub(crate) use order::{Event, Order, Outcome, Ticket};
 pub(crate) use wire::{Answer, Ask, encode};

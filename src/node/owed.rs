@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use super::{connect::DEAD_PEER_AFTER, order::Order};
-use crate::protocol::Moment;
+use super::order::Order;
+use crate::{protocol::Moment, world::DEAD_PEER_AFTER};
 
 /// A command that was handed to the connection.
 pub(super) struct Sent {

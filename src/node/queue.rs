@@ -45,6 +45,11 @@ impl Queue {
         self.impatient.len().saturating_add(self.patient.len())
     }
 
+    #[cfg(redlock_sim)]
+    pub(super) fn impatient(&self) -> usize {
+        self.impatient.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.impatient.is_empty() && self.patient.is_empty()
     }

@@ -13,6 +13,7 @@ use super::{Answer, Ask, Endpoint, Event, Node, Order, Outcome, Ticket};
 use crate::{
     node_error::NodeErrorKind,
     protocol::{Moment, NodeId},
+    world::System,
 };
 
 const START: Moment = Moment::from_nanos(1_000_000_000);
@@ -27,7 +28,7 @@ impl Peer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
         let endpoint = Arc::new(Endpoint::from_url(&url, 1).unwrap());
-        (Self { listener }, Node::new(NodeId::all(1).next().unwrap(), endpoint))
+        (Self { listener }, Node::new(NodeId::all(1).next().unwrap(), endpoint, Arc::new(System)))
     }
 
     /// Accepts a connection and answers what it says first.

@@ -9,6 +9,7 @@ use std::{sync::LazyLock, time::Duration};
 use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
 
 use crate::{
+    mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
     protocol::Ttl,
 };
@@ -72,6 +73,12 @@ pub(crate) fn encode(
     };
     let ttl = ttl.as_millis();
     match ask {
+        Ask::Release if mutant::is(Mutant::ReleaseWithoutCompare) => {
+            redis::cmd("DEL").arg(key).take()
+        }
+        Ask::Extend if mutant::is(Mutant::ExtendWithoutCompare) => {
+            redis::cmd("SET").arg(key).arg(token).arg("PX").arg(ttl).take()
+        }
         Ask::Set => redis::cmd("SET").arg(key).arg(token).arg("NX").arg("PX").arg(ttl).take(),
         Ask::Extend => script(EXTEND, &EXTEND_SHA1).arg(key).arg(token).arg(ttl).take(),
         Ask::Release => script(RELEASE, &RELEASE_SHA1).arg(key).arg(token).take(),
@@ -119,6 +126,8 @@ pub(super) fn interpret(ask: Ask, reply: &Reply<'_>) -> Answer {
         (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
         (_, Reply::Error(text)) => Answer::Failed(NodeError::from_reply(text)),
         (Ask::Set, Reply::Ok) | (Ask::Extend | Ask::Release, Reply::Int(1)) => Answer::Granted,
+        (Ask::Extend, Reply::Ok) if mutant::is(Mutant::ExtendWithoutCompare) => Answer::Granted,
+        (Ask::Extend, Reply::Int(0)) if mutant::is(Mutant::MissingKeyIsAVote) => Answer::Granted,
         (Ask::Set, Reply::Nil) | (Ask::Extend | Ask::Release, Reply::Int(0 | -1)) => {
             Answer::Refused
         }

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::mutant::{self, Mutant};
+
 /// A point on the client's clock: nanoseconds since an epoch of the clock's
 /// own. A `u64` reaches 584 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,6 +93,9 @@ impl Drift {
 
     /// What to take off a lease of `span`, rounded up to the nanosecond.
     pub(crate) fn of(self, span: Duration) -> Duration {
+        if mutant::is(Mutant::DriftIgnored) {
+            return Duration::ZERO;
+        }
         let nanos = span.as_nanos().saturating_mul(u128::from(self.per_mille)).div_ceil(1000);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
             .saturating_add(Self::GRANULARITY)

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::mutant::{self, Mutant};
+
 /// The most nodes a client may have: [`NodeSet`] is one machine word. Real
 /// deployments have 3, 5 or 7.
 pub(crate) const MAX_NODES: usize = 64;
@@ -132,13 +134,16 @@ impl Quorum {
         self.nodes
     }
 
-    pub(crate) const fn votes(self) -> usize {
+    pub(crate) fn votes(self) -> usize {
+        if mutant::is(Mutant::QuorumMinusOne) {
+            return self.votes.saturating_sub(1).max(1);
+        }
         self.votes
     }
 
     /// How many nodes may fail to grant and the quorum still stands.
-    pub(crate) const fn spare(self) -> usize {
-        self.nodes.saturating_sub(self.votes)
+    pub(crate) fn spare(self) -> usize {
+        self.nodes.saturating_sub(self.votes())
     }
 }
 

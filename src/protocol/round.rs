@@ -7,6 +7,7 @@
 //! [`Round::suspects`] may hold the key after a loss and must be released.
 
 use super::{Moment, NodeId, NodeSet, Quorum};
+use crate::mutant::{self, Mutant};
 
 /// What one node said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +132,7 @@ impl Round {
     }
 
     /// How many of the nodes that refused would have to grant for a quorum.
-    pub(crate) const fn missing(&self) -> usize {
+    pub(crate) fn missing(&self) -> usize {
         self.quorum.votes().saturating_sub(self.granted.len())
     }
 
@@ -140,19 +141,25 @@ impl Round {
             return;
         }
         let can_grant = self.granted.len().saturating_add(self.outstanding().len());
-        if self.granted.len() >= self.quorum.votes() {
+        let failures = self.failed.union(self.unknown).len();
+        let mut votes = self.quorum.votes();
+        if mutant::is(Mutant::QuorumOfTheReachable) {
+            votes = Quorum::majority(self.quorum.nodes().saturating_sub(failures));
+        }
+        if self.granted.len() >= votes {
             self.verdict = Some(if now < self.valid_until {
                 Verdict::Held
             } else {
                 Verdict::Lost(Loss::Expired)
             });
-        } else if can_grant < self.quorum.votes() {
-            let failures = self.failed.union(self.unknown).len();
-            self.verdict = Some(Verdict::Lost(if failures > self.quorum.spare() {
-                Loss::NoQuorum
-            } else {
-                Loss::Contended
-            }));
+        } else if can_grant < votes {
+            let silent = failures > self.quorum.spare();
+            self.verdict =
+                Some(Verdict::Lost(if silent && !mutant::is(Mutant::SilenceIsContention) {
+                    Loss::NoQuorum
+                } else {
+                    Loss::Contended
+                }));
         }
     }
 }

@@ -63,7 +63,7 @@ mod node;
 mod port;
 mod process;
 mod reply;
-mod resp;
+pub(crate) mod resp;
 mod wait;
 
 pub use choice::Backend;

@@ -39,6 +39,19 @@ pub(super) fn read_command(
         .map(Some)
 }
 
+/// Takes one command off the front of `buffer`: the command and its length,
+/// `None` if it has not all arrived.
+#[cfg(redlock_sim)]
+pub(crate) fn take_command(buffer: &[u8]) -> io::Result<Option<(Vec<Vec<u8>>, usize)>> {
+    let mut rest = buffer;
+    match read_command(&mut rest, usize::MAX >> 1) {
+        Ok(Some(command)) => Ok(Some((command, buffer.len() - rest.len()))),
+        Ok(None) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Writes a command. Does not flush.
 pub(super) fn write_command<S: AsRef<[u8]>>(out: &mut impl Write, args: &[S]) -> io::Result<()> {
     write!(out, "*{}\r\n", args.len())?;
@@ -46,7 +59,7 @@ pub(super) fn write_command<S: AsRef<[u8]>>(out: &mut impl Write, args: &[S]) ->
 }
 
 /// Writes a reply. Does not flush.
-pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
+pub(crate) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
     match reply {
         Reply::Nil => out.write_all(b"$-1\r\n"),
         Reply::Int(number) => write!(out, ":{number}\r\n"),

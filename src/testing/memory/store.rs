@@ -12,7 +12,7 @@ const MAX_KEYS: usize = 100_000;
 
 /// One node's data. Times are distances from any one moment, the same for all
 /// calls; they must not go back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Store {
     run_id: String,
     started: Duration,
@@ -20,7 +20,7 @@ pub(crate) struct Store {
     scripts: HashSet<Script>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     value: Vec<u8>,
     expires: Option<Duration>,
@@ -38,6 +38,19 @@ impl Store {
         command::parse(&args)
             .and_then(|command| self.apply(now, command))
             .unwrap_or_else(|Refusal(text)| Reply::Error(text))
+    }
+
+    /// The value at `key`, if it lives.
+    #[cfg(redlock_sim)]
+    pub(crate) fn value(&self, now: Duration, key: &[u8]) -> Option<&[u8]> {
+        self.entries.get(key).filter(|entry| !entry.is_over(now)).map(|entry| &*entry.value)
+    }
+
+    /// Keys and values that live.
+    #[cfg(redlock_sim)]
+    pub(crate) fn living(&self, now: Duration) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let living = self.entries.iter().filter(move |(_, entry)| !entry.is_over(now));
+        living.map(|(key, entry)| (&**key, &*entry.value))
     }
 
     fn apply(&mut self, now: Duration, command: Command<'_>) -> Result<Reply, Refusal> {

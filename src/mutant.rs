@@ -1,0 +1,107 @@
+//! Wrong turns, one line each, that the simulator must notice: a check that
+//! cannot fail is no check.
+//!
+//! In every build but the simulator's (`--cfg redlock_sim`), [`is`] is the
+//! constant `false` and nothing of this is compiled in. How each one dies is
+//! in `docs/testing.md`.
+
+/// One wrong turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(redlock_sim), expect(unreachable_pub, reason = "the simulator's to name"))]
+#[repr(u8)]
+pub enum Mutant {
+    /// One vote fewer than a majority is enough.
+    QuorumMinusOne = 1,
+    /// Nodes that could not answer are left out of the count.
+    QuorumOfTheReachable,
+    /// Held from the verdict on, and not from before the first byte.
+    ValidityFromTheEnd,
+    /// Nothing is taken off for clocks that disagree.
+    DriftIgnored,
+    /// A rollback goes only where the grant was heard of.
+    RollbackOfGrantsOnly,
+    /// A lock that was won for a caller who is gone is left to him.
+    RollbackByTheCaller,
+    /// A guard's drop does nothing.
+    DropWithoutRelease,
+    /// A broken connection is taken for a "no".
+    LostIsNo,
+    /// An acquire that broke off is not expected to arrive any more.
+    LateAcquireForgotten,
+    /// A node that did not confirm a release is not asked again.
+    ReleaseOnce,
+    /// A release deletes the key, whoever's it is.
+    ReleaseWithoutCompare,
+    /// A release that too few nodes confirmed is said to be one.
+    UnconfirmedIsReleased,
+    /// An extension sets the key, whoever's it is.
+    ExtendWithoutCompare,
+    /// An extension counts nodes where the key is gone.
+    MissingKeyIsAVote,
+    /// An extension that came after the deadline counts.
+    ExtendPastTheDeadline,
+    /// A lock that was said to be lost is held again.
+    LostIsHeld,
+    /// All attempts of a client use one token.
+    TokenReused,
+    /// Silence is taken for another holder.
+    SilenceIsContention,
+    /// A wait does not end.
+    WaitWithoutEnd,
+    /// What is on its way to a node is not bounded.
+    UnboundedInFlight,
+}
+
+/// Whether `mutant` is what is being tried.
+#[cfg(not(redlock_sim))]
+pub(crate) const fn is(_mutant: Mutant) -> bool {
+    false
+}
+
+#[cfg(redlock_sim)]
+pub(crate) use chosen::is;
+
+#[cfg(redlock_sim)]
+pub(crate) mod chosen {
+    //! Which one is being tried, in this process.
+    use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+    use super::Mutant;
+
+    static CHOSEN: AtomicU8 = AtomicU8::new(0);
+
+    pub(crate) fn is(mutant: Mutant) -> bool {
+        CHOSEN.load(Relaxed) == mutant as u8
+    }
+
+    /// Takes this wrong turn from now on, or none.
+    pub fn choose(mutant: Option<Mutant>) {
+        CHOSEN.store(mutant.map_or(0, |mutant| mutant as u8), Relaxed);
+    }
+
+    impl Mutant {
+        /// All of them.
+        pub const ALL: [Self; 20] = [
+            Self::QuorumMinusOne,
+            Self::QuorumOfTheReachable,
+            Self::ValidityFromTheEnd,
+            Self::DriftIgnored,
+            Self::RollbackOfGrantsOnly,
+            Self::RollbackByTheCaller,
+            Self::DropWithoutRelease,
+            Self::LostIsNo,
+            Self::LateAcquireForgotten,
+            Self::ReleaseOnce,
+            Self::ReleaseWithoutCompare,
+            Self::UnconfirmedIsReleased,
+            Self::ExtendWithoutCompare,
+            Self::MissingKeyIsAVote,
+            Self::ExtendPastTheDeadline,
+            Self::LostIsHeld,
+            Self::TokenReused,
+            Self::SilenceIsContention,
+            Self::WaitWithoutEnd,
+            Self::UnboundedInFlight,
+        ];
+    }
+}

@@ -1,0 +1,203 @@
+//! What the simulator needs to see and to bring: its own world, a look at a
+//! lock's deadline that does not touch it, the in-memory node, and the mutants.
+//!
+//! Only with `--cfg redlock_sim`, never for users, and no promise to anyone.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
+};
+
+use rand::{SeedableRng as _, rngs::StdRng};
+
+pub use crate::mutant::{Mutant, chosen::choose};
+use crate::{
+    claim::Claim,
+    client::Redlock,
+    config::Builder,
+    driver,
+    error::Error,
+    guard::LockGuard,
+    protocol::Moment,
+    testing::{Reply, memory},
+    world::{self, Address, Pending},
+};
+
+/// A connection's two directions.
+pub trait Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Io for T {}
+
+/// The world as one simulated client sees it.
+pub trait World: Send + Sync {
+    /// Nanoseconds on this client's clock.
+    fn now(&self) -> u64;
+    /// Nanoseconds on the wall clock.
+    fn wall(&self) -> u64;
+    /// Is over when `span` has passed on this client's clock.
+    fn sleep(&self, span: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    /// Connects to a node, by its host name.
+    fn dial(&self, host: &str) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send>>;
+    /// The seed of the client's randomness.
+    fn seed(&self) -> u64;
+}
+
+struct Bridge(Arc<dyn World>);
+
+impl fmt::Debug for Bridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("simulated")
+    }
+}
+
+impl world::World for Bridge {
+    fn now(&self) -> Moment {
+        Moment::from_nanos(self.0.now())
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.0.wall())
+    }
+
+    fn sleep(&self, span: Duration) -> Pending<()> {
+        self.0.sleep(span)
+    }
+
+    fn dial(&self, address: &Address) -> Pending<io::Result<world::Stream>> {
+        let Address::Tcp { host, .. } = address else {
+            return Box::pin(async { Err(io::ErrorKind::Unsupported.into()) });
+        };
+        let dialling = self.0.dial(host);
+        Box::pin(async { Ok(Box::new(dialling.await?) as world::Stream) })
+    }
+
+    fn rng(&self) -> StdRng {
+        StdRng::seed_from_u64(self.0.seed())
+    }
+}
+
+/// A client in `world`, and its driver, which lives by being polled there.
+///
+/// # Errors
+///
+/// As [`Builder::build`].
+pub fn build(builder: Builder, world: Arc<dyn World>) -> Result<(Redlock, Driver), Error> {
+    let config = builder.check_in(Arc::new(Bridge(world)))?;
+    let (shared, driver) = driver::detached(config);
+    Ok((Redlock::of(shared), Driver(driver)))
+}
+
+/// A driver.
+pub struct Driver(driver::Driver);
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Driver").field(&self.load()).finish()
+    }
+}
+
+/// How much a driver has on its hands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Operations that are not over.
+    pub operations: usize,
+    /// The most commands that one node owes an answer to, or that wait for it
+    /// and are not releases.
+    pub in_flight: usize,
+}
+
+impl Driver {
+    /// What is on its hands now.
+    pub fn load(&self) -> Load {
+        let (operations, in_flight) = self.0.load();
+        Load { operations, in_flight }
+    }
+
+    /// The most that may ever be in flight to one node.
+    pub const MOST_IN_FLIGHT: usize = crate::node::MAX_IN_FLIGHT;
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+/// A look at a lock that changes nothing about it.
+#[derive(Clone, Debug)]
+pub struct Peek(Arc<Claim>);
+
+impl Peek {
+    /// Of the lock that `guard` holds.
+    pub fn at(guard: &LockGuard) -> Self {
+        Self(guard.claim())
+    }
+
+    /// Its deadline, in nanoseconds on its client's clock; zero once it is lost.
+    pub fn until(&self) -> u64 {
+        self.0.until().as_nanos()
+    }
+
+    /// What proves that it is ours.
+    pub fn token(&self) -> &[u8] {
+        self.0.token.as_bytes()
+    }
+}
+
+/// An in-memory node's data.
+#[derive(Clone, Debug)]
+pub struct Store(memory::Store);
+
+impl Store {
+    /// Empty.
+    pub fn new() -> Self {
+        Self(memory::Store::new(Duration::ZERO, "0".repeat(40)))
+    }
+
+    /// Carries out one command at the time `now` of the node's clock.
+    pub fn execute<S: AsRef<[u8]>>(&mut self, now: Duration, args: &[S]) -> Reply {
+        self.0.execute(now, args)
+    }
+
+    /// The value at `key`, if it lives.
+    pub fn value(&self, now: Duration, key: &[u8]) -> Option<&[u8]> {
+        self.0.value(now, key)
+    }
+
+    /// Forgets the scripts, as a restart does.
+    pub fn forget_scripts(&mut self) {
+        self.0.execute(Duration::ZERO, &["SCRIPT", "FLUSH"]);
+    }
+
+    /// Keys and values that live.
+    pub fn living(&self, now: Duration) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.living(now)
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Takes one command off the front of `buffer`: the command and its length.
+///
+/// # Errors
+///
+/// Says that it is none.
+pub fn decode_command(buffer: &[u8]) -> io::Result<Option<(Vec<Vec<u8>>, usize)>> {
+    crate::testing::resp::take_command(buffer)
+}
+
+/// Appends `reply` as it goes over the wire.
+pub fn encode_reply(out: &mut Vec<u8>, reply: &Reply) {
+    // Writing to a Vec cannot fail.
+    let _ = crate::testing::resp::write(out, reply);
+}
