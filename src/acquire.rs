@@ -189,10 +189,10 @@ impl Acquire {
             Some(wait) => Patience::Until(config.world.now().after(wait)),
         };
         let (reply, answer) = oneshot::channel();
-        let _place = self.shared.place()?;
+        let (_awaited, queued) = self.shared.places()?;
         let shared = Arc::clone(&self.shared);
         let request = AcquireRequest { shared, key, ttl, patience, reply };
-        self.shared.send(Request::Acquire(request))?;
+        self.shared.send(Request::Acquire(request, queued))?;
         let guard = answer.await.unwrap_or_else(|_| Err(Error::closed()))?;
         // The verdict was in time; this task may not have been.
         if !guard.is_held() {

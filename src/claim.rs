@@ -90,6 +90,10 @@ impl Claim {
         claim
     }
 
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.number == Self::ADOPTED
+    }
+
     /// Makes it held until `until`: once, when its round is won.
     pub(crate) fn grant(&self, until: Moment) {
         self.until.store(until.as_nanos(), Relaxed);
@@ -138,7 +142,9 @@ impl Claim {
     }
 
     fn tell(&self) {
-        if let Some(watch) = self.watch.get() {
+        if let Some(watch) = self.watch.get()
+            && !mutant::is(Mutant::LostIsNotTold)
+        {
             watch.ended.cancel();
         }
     }
@@ -206,6 +212,9 @@ impl Claim {
 
     /// Notes that an extension was sent: it may take effect though it fails.
     pub(crate) fn may_live_until(&self, moment: Moment) {
+        if mutant::is(Mutant::ExtensionForgotten) {
+            return;
+        }
         self.gone_by.fetch_max(moment.as_nanos(), Relaxed);
     }
 

@@ -130,9 +130,9 @@ impl LockGuard {
     pub async fn extend(&self, ttl: Duration) -> Result<(), Error> {
         let ttl = self.shared.config.ttl_from(ttl)?;
         let (reply, answer) = oneshot::channel();
-        let _place = self.shared.place()?;
+        let (_awaited, queued) = self.shared.places()?;
         let claim = Arc::clone(&self.claim);
-        self.shared.send(Request::Extend(ExtendRequest { claim, ttl, reply }))?;
+        self.shared.send(Request::Extend(ExtendRequest { claim, ttl, reply }, queued))?;
         answer.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 

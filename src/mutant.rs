@@ -8,10 +8,9 @@
 /// One wrong turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(redlock_sim), expect(unreachable_pub, reason = "the simulator's to name"))]
-#[repr(u8)]
 pub enum Mutant {
     /// One vote fewer than a majority is enough.
-    QuorumMinusOne = 1,
+    QuorumMinusOne,
     /// Nodes that could not answer are left out of the count.
     QuorumOfTheReachable,
     /// Held from the verdict on, and not from before the first byte.
@@ -50,6 +49,29 @@ pub enum Mutant {
     WaitWithoutEnd,
     /// What is on its way to a node is not bounded.
     UnboundedInFlight,
+    /// What waits for a connection is sent in another order, and nothing is
+    /// taken out of it.
+    ReconnectReorders,
+    /// A socket that took a part is taken to have taken all.
+    PartialWrite,
+    /// A release does not look whether the lock was still ours.
+    ExpiredIsReleased,
+    /// An extension is not remembered as lengthening what may be left behind.
+    ExtensionForgotten,
+    /// Whoever watches a lock is not told of its end.
+    LostIsNotTold,
+    /// A client that was shut down goes on acquiring.
+    ClosedStillAcquires,
+    /// A shutdown waits for nothing.
+    ShutdownAtOnce,
+    /// An acquire without a limit waits for nodes that are gone.
+    ForeverWithoutEnd,
+    /// What is over is not removed.
+    OperationsPileUp,
+    /// A wait whose last attempt was cut short does not say what came before.
+    CutShortForgetsWhy,
+    /// A node that refused after the verdict is said to be silent.
+    LateRefusalIsSilence,
 }
 
 /// Whether `mutant` is what is being tried.
@@ -63,25 +85,27 @@ pub(crate) use chosen::is;
 
 #[cfg(redlock_sim)]
 pub(crate) mod chosen {
-    //! Which one is being tried, in this process.
-    use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+    //! Which one is being tried, on this thread.
+    use std::cell::Cell;
 
     use super::Mutant;
 
-    static CHOSEN: AtomicU8 = AtomicU8::new(0);
+    thread_local! {
+        static CHOSEN: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
 
     pub(crate) fn is(mutant: Mutant) -> bool {
-        CHOSEN.load(Relaxed) == mutant as u8
+        CHOSEN.get() == Some(mutant)
     }
 
     /// Takes this wrong turn from now on, or none.
     pub fn choose(mutant: Option<Mutant>) {
-        CHOSEN.store(mutant.map_or(0, |mutant| mutant as u8), Relaxed);
+        CHOSEN.set(mutant);
     }
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 20] = [
+        pub const ALL: [Self; 31] = [
             Self::QuorumMinusOne,
             Self::QuorumOfTheReachable,
             Self::ValidityFromTheEnd,
@@ -102,6 +126,17 @@ pub(crate) mod chosen {
             Self::SilenceIsContention,
             Self::WaitWithoutEnd,
             Self::UnboundedInFlight,
+            Self::ReconnectReorders,
+            Self::PartialWrite,
+            Self::ExpiredIsReleased,
+            Self::ExtensionForgotten,
+            Self::LostIsNotTold,
+            Self::ClosedStillAcquires,
+            Self::ShutdownAtOnce,
+            Self::ForeverWithoutEnd,
+            Self::OperationsPileUp,
+            Self::CutShortForgetsWhy,
+            Self::LateRefusalIsSilence,
         ];
     }
 }

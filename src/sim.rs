@@ -32,6 +32,9 @@ use crate::{
 pub trait Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Io for T {}
 
+/// A future whose type is its maker's business.
+pub type Promise<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// The world as one simulated client sees it.
 pub trait World: Send + Sync {
     /// Nanoseconds on this client's clock.
@@ -39,9 +42,9 @@ pub trait World: Send + Sync {
     /// Nanoseconds on the wall clock.
     fn wall(&self) -> u64;
     /// Is over when `span` has passed on this client's clock.
-    fn sleep(&self, span: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    fn sleep(&self, span: Duration) -> Promise<()>;
     /// Connects to a node, by its host name.
-    fn dial(&self, host: &str) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send>>;
+    fn dial(&self, host: &str) -> Promise<io::Result<Box<dyn Io>>>;
     /// The seed of the client's randomness.
     fn seed(&self) -> u64;
 }
@@ -137,6 +140,11 @@ impl Peek {
     /// Of the lock that `guard` holds.
     pub fn at(guard: &LockGuard) -> Self {
         Self(guard.claim())
+    }
+
+    /// Of the lock that work runs under.
+    pub fn under(held: &crate::Held) -> Self {
+        Self(Arc::clone(&held.claim))
     }
 
     /// Its deadline, in nanoseconds on its client's clock; zero once it is lost.

@@ -33,14 +33,14 @@ impl Driver {
     pub(super) fn begin_acquire(&mut self, request: AcquireRequest, now: Moment) {
         let backoff = self.config.retry;
         let session =
-            Session { request, backoff, begun_at: now, contended: false, failing_since: None };
+            Session { request, backoff, begun_at: now, before: None, failing_since: None };
         self.begin_attempt(Box::new(session), now);
     }
 
     /// One attempt, with a token of its own: the release of an earlier attempt
     /// may still be on its way and must not delete this one's key.
     pub(super) fn begin_attempt(&mut self, session: Box<Session>, now: Moment) {
-        if self.closed {
+        if self.closed && !mutant::is(Mutant::ClosedStillAcquires) {
             return session.refuse(Error::closed());
         }
         if session.request.reply.is_closed() {
@@ -176,21 +176,24 @@ impl Driver {
         let Some(op) = self.ops.get(id) else { return };
         // A foreign key is no holder who will be done: it is a failure.
         let hopeless = op.notes.permanent() > self.config.quorum.spare();
-        let loss = match loss {
-            _ if hopeless => Loss::NoQuorum,
-            // It was contended a moment ago, and nobody had time to answer now.
-            Loss::NoQuorum if op.cut_short && session.contended => Loss::Contended,
-            loss => loss,
+        let (loss, reports) = match session.before.take() {
+            _ if mutant::is(Mutant::CutShortForgetsWhy) => (loss, op.reports(&self.config, now)),
+            _ if hopeless => (Loss::NoQuorum, op.reports(&self.config, now)),
+            // Nobody had time to answer now: what was said before stands.
+            Some(before) if loss == Loss::NoQuorum && op.cut_short => before,
+            _ => (loss, op.reports(&self.config, now)),
         };
-        session.contended = loss == Loss::Contended;
         if self.closed && session.request.patience != Patience::Once {
             return session.refuse(Error::closed());
         }
         let draw = self.rng.next_u64();
         if !hopeless && let Some(at) = session.next_attempt(loss, free_in, draw, now) {
+            session.before = Some((loss, reports));
             return self.sleepers.push(at, session);
         }
-        let error = session.explain(&self.config, op, loss, free_in, now);
+        let granted = op.claim.granted().len();
+        let error = session.explain(&self.config, granted, loss, free_in, now);
+        let error = error.with_nodes(reports);
         session.refuse(error);
     }
 }
@@ -237,6 +240,7 @@ impl Session {
             _ if mutant::is(Mutant::WaitWithoutEnd) => Moment::NEVER,
             Patience::Until(limit) => limit,
             Patience::Forever if loss == Loss::Contended => Moment::NEVER,
+            Patience::Forever if mutant::is(Mutant::ForeverWithoutEnd) => Moment::NEVER,
             // Waiting for a holder can be meant to last; waiting for servers
             // that are gone is a hang. A ttl rides out a failover.
             Patience::Forever => {
@@ -257,14 +261,13 @@ impl Session {
     fn explain(
         &self,
         config: &Config,
-        op: &Op,
+        granted: usize,
         loss: Loss,
         free_in: Option<Duration>,
         now: Moment,
     ) -> Error {
         let key = &self.request.key;
         let (votes, nodes) = (config.quorum.votes(), config.quorum.nodes());
-        let granted = op.claim.granted().len();
         let waited = now.since(self.begun_at);
         let (kind, message) = match (loss, self.request.patience) {
             (Loss::Contended, Patience::Once) => {
@@ -298,6 +301,6 @@ impl Session {
                 (ErrorKind::Expired, message)
             }
         };
-        Error::new(kind, message).with_nodes(op.reports(config, now)).with_retry_after(free_in)
+        Error::new(kind, message).with_retry_after(free_in)
     }
 }

@@ -101,7 +101,9 @@ impl Driver {
         }
         if self.ops.get(id).is_some_and(Op::is_over) {
             self.close_release(id);
-            self.ops.remove(id);
+            if !mutant::is(Mutant::OperationsPileUp) {
+                self.ops.remove(id);
+            }
         }
     }
 

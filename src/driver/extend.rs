@@ -35,7 +35,8 @@ impl Driver {
     pub(super) fn extend(&mut self, claim: Arc<Claim>, ttl: Ttl, asker: Asker, now: Moment) {
         let until = claim.until();
         let lease = self.config.lease(self.config.world.now(), ttl);
-        let give_up_at = now.after(self.config.node_timeout(ttl)).min(until);
+        let whole = now.after(self.config.node_timeout(ttl));
+        let give_up_at = whole.min(until);
         let mut round = Round::new(self.config.quorum, until.min(lease.until), give_up_at);
         let suspects = claim.suspects();
         for node in NodeId::all(self.config.quorum.nodes()) {
@@ -45,7 +46,9 @@ impl Driver {
         }
         claim.may_live_until(lease.gone_by);
         let job = Job::Extend { round, lease, asker: Some(asker) };
-        self.start(Op::new(claim, ttl, job, now, give_up_at), suspects, now);
+        let mut op = Op::new(claim, ttl, job, now, give_up_at);
+        op.cut_short = give_up_at < whole;
+        self.start(op, suspects, now);
     }
 
     pub(super) fn count_extend(

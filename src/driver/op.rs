@@ -13,9 +13,10 @@ use crate::{
     config::Config,
     error::{NodeAnswer, NodeReport},
     guard::Released,
+    mutant::{self, Mutant},
     node::Ask,
     node_error::{NodeError, NodeErrorKind},
-    protocol::{Backoff, Lease, Moment, NodeId, NodeSet, Release, Round, Ttl},
+    protocol::{Backoff, Lease, Loss, Moment, NodeId, NodeSet, Release, Round, Ttl},
 };
 /// An operation on one claim. It stays until every node that was asked has
 /// answered or can't any more, also when its caller has long been told.
@@ -25,8 +26,8 @@ pub(super) struct Op {
     pub(super) claim: Arc<Claim>,
     pub(super) started_at: Moment,
     pub(super) give_up_at: Moment,
-    /// The caller's wait ends before the nodes' time does: that a node has not
-    /// answered by then says nothing.
+    /// The caller's wait, or the lock, ends before the nodes' time does: that a
+    /// node has not answered by then says nothing.
     pub(super) cut_short: bool,
     /// What an acquire or extend asks for.
     pub(super) ttl: Ttl,
@@ -83,8 +84,8 @@ pub(super) struct Session {
     pub(super) request: AcquireRequest,
     pub(super) backoff: Backoff,
     pub(super) begun_at: Moment,
-    /// Whether the last attempt found the lock held or asked for by another.
-    pub(super) contended: bool,
+    /// Why the last attempt was lost, and what the nodes said.
+    pub(super) before: Option<(Loss, Vec<NodeReport>)>,
     /// Since when no attempt has found a quorum of nodes able to answer.
     pub(super) failing_since: Option<Moment>,
 }
@@ -153,20 +154,30 @@ impl Op {
 
     /// What every node said, for an error.
     pub(super) fn reports(&self, config: &Config, now: Moment) -> Vec<NodeReport> {
-        let (granted, refused, timed_out) = match &self.job {
+        let (granted, refused, late) = match &self.job {
             Job::Acquire { round, .. } | Job::Extend { round, .. } | Job::Inspect { round, .. } => {
-                (round.granted(), round.refused(), now >= self.give_up_at && !self.cut_short)
+                let timed_out = now >= self.give_up_at && !self.cut_short;
+                let late = if timed_out { round.suspects() } else { NodeSet::EMPTY };
+                (round.granted(), round.refused(), late)
             }
-            Job::Release(Releasing { count, .. }) => (count.deleted(), count.absent(), true),
+            // A node that never had the key was not asked.
+            Job::Release(Releasing { count, .. }) => {
+                (count.deleted(), count.absent(), count.owed())
+            }
         };
         let report = |(id, endpoint): (NodeId, &Arc<crate::node::Endpoint>)| {
+            let remaining = self.notes.lifetime(id);
+            let remaining = remaining.filter(|_| !mutant::is(Mutant::LateRefusalIsSilence));
+            // Who tells how long another's key lives has refused, though the
+            // refusal itself may have come after the verdict.
+            let refused = refused.contains(id) || remaining.is_some_and(|left| !left.is_zero());
             let answer = if let Some(error) = self.notes.error(id) {
                 NodeAnswer::Failed(error.clone())
             } else if granted.contains(id) {
                 NodeAnswer::Granted
-            } else if refused.contains(id) {
-                NodeAnswer::Refused { remaining: self.notes.lifetime(id) }
-            } else if timed_out {
+            } else if refused {
+                NodeAnswer::Refused { remaining }
+            } else if late.contains(id) && remaining.is_none() {
                 let waited = now.since(self.started_at);
                 NodeAnswer::Failed(NodeError::waited(NodeErrorKind::Timeout, waited))
             } else {

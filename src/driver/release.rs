@@ -49,7 +49,9 @@ impl Driver {
         // Also for a short lock, which may have been extended since.
         let patience = self.config.node_timeout(claim.ttl.max(self.config.ttl));
         let give_up_at = now.after(patience);
-        let count = Release::new(self.config.quorum, asked, claim.granted());
+        // Of a lock that was taken elsewhere, any of them may have it.
+        let had = if claim.is_adopted() { NodeSet::EMPTY } else { claim.granted() };
+        let count = Release::new(self.config.quorum, asked, had);
         let releasing =
             Releasing { count, reply, retrying: NodeSet::EMPTY, pause: PAUSE, open: true };
         self.releasing = self.releasing.saturating_add(1);

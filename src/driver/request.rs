@@ -17,8 +17,9 @@ use crate::{
     protocol::{Moment, Ttl},
 };
 
-/// The most acquires and extends that may await their verdict at once. More
-/// is a flood that only a refusal helps.
+/// The most acquires and extends that may await their verdict at once, and the
+/// most that the driver may not have seen yet, whether or not anyone still
+/// awaits them. More is a flood that only a refusal helps.
 const MAX_PENDING: usize = 65_536;
 
 /// How long an acquire goes on trying.
@@ -51,8 +52,8 @@ pub(crate) struct ExtendRequest {
 }
 
 pub(crate) enum Request {
-    Acquire(AcquireRequest),
-    Extend(ExtendRequest),
+    Acquire(AcquireRequest, Place),
+    Extend(ExtendRequest, Place),
     /// Say when it ends by its deadline; with a plan, renew it.
     Tend(Box<Tending>),
     /// Without a reply, nobody waits.
@@ -73,12 +74,13 @@ pub(crate) enum Request {
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     queue: mpsc::UnboundedSender<Request>,
-    pending: AtomicUsize,
+    awaited: Arc<AtomicUsize>,
+    queued: Arc<AtomicUsize>,
 }
 
 impl Shared {
     pub(crate) fn new(config: Arc<Config>, queue: mpsc::UnboundedSender<Request>) -> Self {
-        Self { config, queue, pending: AtomicUsize::new(0) }
+        Self { config, queue, awaited: Arc::default(), queued: Arc::default() }
     }
 
     /// Hands `request` to the driver. Never blocks; from anywhere.
@@ -86,11 +88,22 @@ impl Shared {
         self.queue.send(request).map_err(|_| Error::closed())
     }
 
-    /// A place among those who await a verdict: this, and not the queue, is
-    /// what is bounded, since a release must always find room.
-    pub(crate) fn place(self: &Arc<Self>) -> Result<Place, Error> {
-        let place = Place(Arc::clone(self));
-        if self.pending.fetch_add(1, Relaxed) < MAX_PENDING {
+    /// A place among those who await a verdict, the caller's to keep while it
+    /// does, and one in the queue, that goes with the request. These, and not
+    /// the queue, are what is bounded, since a release must always find room.
+    pub(crate) fn places(&self) -> Result<(Place, Place), Error> {
+        Ok((Place::among(&self.awaited)?, Place::among(&self.queued)?))
+    }
+}
+
+/// A place among so many; it is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn among(taken: &Arc<AtomicUsize>) -> Result<Self, Error> {
+        let place = Self(Arc::clone(taken));
+        if taken.fetch_add(1, Relaxed) < MAX_PENDING {
             return Ok(place);
         }
         let message = format!("{MAX_PENDING} requests of this client are waiting already");
@@ -98,12 +111,8 @@ impl Shared {
     }
 }
 
-/// The caller's to keep while it waits: gives the place back when dropped.
-#[derive(Debug)]
-pub(crate) struct Place(Arc<Shared>);
-
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Relaxed);
+        self.0.fetch_sub(1, Relaxed);
     }
 }

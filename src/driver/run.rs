@@ -20,6 +20,7 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
+    mutant::{self, Mutant},
     node::{Event, Node},
     protocol::{Moment, NodeId},
     world::Pending,
@@ -174,8 +175,8 @@ impl Driver {
 
     fn handle_request(&mut self, request: Request, now: Moment) {
         match request {
-            Request::Acquire(request) => self.begin_acquire(request, now),
-            Request::Extend(request) => self.begin_extend(request, now),
+            Request::Acquire(request, _queued) => self.begin_acquire(request, now),
+            Request::Extend(request, _queued) => self.begin_extend(request, now),
             Request::Tend(tending) => self.begin_tending(tending, now),
             Request::Release { claim, reply } => self.begin_release(claim, reply, now),
             Request::Shutdown { deadline, reply } => {
@@ -222,7 +223,10 @@ impl Driver {
     /// Answers those who wait for a shutdown, if all is done or their patience
     /// is at its end.
     fn answer_closings(&mut self, now: Moment) {
-        let left = self.releasing.saturating_add(self.undecided);
+        let mut left = self.releasing.saturating_add(self.undecided);
+        if mutant::is(Mutant::ShutdownAtOnce) {
+            left = 0;
+        }
         for closing in std::mem::take(&mut self.closings) {
             if left == 0 || closing.deadline <= now {
                 // Nobody may listen any more: then nobody needs to know.
@@ -277,6 +281,9 @@ impl Future for Driver {
             while this.turn(cx) {
                 turns += 1;
                 if turns == TURNS_PER_POLL {
+                    // Nor may a flood keep what is due from being done.
+                    this.answer_closings(this.now());
+                    this.poll_alarm(cx);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::wire::{self, Reply};
 use crate::{
+    mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
     world::Stream,
 };
@@ -49,6 +50,9 @@ impl Conn {
         while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
             match Pin::new(&mut self.stream).poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => return Err(lost(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(_)) if mutant::is(Mutant::PartialWrite) => {
+                    self.written = self.out.len();
+                }
                 Poll::Ready(Ok(len)) => self.written = self.written.saturating_add(len),
                 Poll::Ready(Err(error)) => return Err(lost(error)),
                 Poll::Pending => {

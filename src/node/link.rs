@@ -18,13 +18,14 @@ use super::{
     order::{Event, Order, Outcome},
     owed::{Owed, Sent},
     queue::{Queue, Waiting},
+    state::Link,
     wire::{self, Ask},
 };
 use crate::{
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Backoff, Moment, NodeId},
-    world::{DEAD_PEER_AFTER, Pending, Stream, World},
+    world::{DEAD_PEER_AFTER, World},
 };
 
 /// The most commands on their way to one node. Far above what a round trip
@@ -52,32 +53,6 @@ pub(crate) struct Node {
     taught: Vec<Ask>,
     backoff: Backoff,
 }
-
-enum Link {
-    /// No connection, and no failure: nothing was ever asked, or the server
-    /// has closed one that was not in use. Made when asked, or at `retry_at`.
-    Idle {
-        retry_at: Moment,
-    },
-    /// `after` is why the last attempt failed: until this one succeeds, the
-    /// node counts as down.
-    Connecting {
-        attempt: Attempt,
-        after: Option<NodeError>,
-    },
-    /// `proven` by a first answer: a server that logs us in and then hangs up
-    /// must not be redialled at once for ever.
-    Up {
-        conn: Conn,
-        proven: bool,
-    },
-    Down {
-        cause: NodeError,
-        retry_at: Moment,
-    },
-}
-
-type Attempt = Pending<Result<Stream, NodeError>>;
 
 impl Node {
     pub(crate) fn new(id: NodeId, endpoint: Arc<Endpoint>, world: Arc<dyn World>) -> Self {

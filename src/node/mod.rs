@@ -12,6 +12,7 @@ mod link;
 mod order;
 mod owed;
 mod queue;
+mod state;
 mod wire;
 
 #[cfg(test)]

@@ -7,7 +7,10 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{order::Order, wire::Ask};
-use crate::protocol::Moment;
+use crate::{
+    mutant::{self, Mutant},
+    protocol::Moment,
+};
 
 /// How often releases that have become pointless are looked for.
 const PATIENT_SWEEP: Duration = Duration::from_secs(1);
@@ -70,7 +73,8 @@ impl Queue {
     /// Takes what was offered first.
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         let number = |list: &VecDeque<Waiting>| list.front().map_or(u64::MAX, |first| first.number);
-        if number(&self.patient) <= number(&self.impatient) {
+        let first = number(&self.patient) <= number(&self.impatient);
+        if first || mutant::is(Mutant::ReconnectReorders) && !self.patient.is_empty() {
             return self.patient.pop_front();
         }
         let first = self.impatient.pop_front();
@@ -82,6 +86,9 @@ impl Queue {
 
     /// Takes out the acquire of `claim`, if it is here.
     pub(super) fn take_acquire(&mut self, claim: u64) -> Option<Waiting> {
+        if mutant::is(Mutant::ReconnectReorders) {
+            return None;
+        }
         let is_it = |w: &Waiting| w.order.ticket.ask == Ask::Set && w.order.ticket.claim == claim;
         self.impatient.remove(self.impatient.iter().position(is_it)?)
     }

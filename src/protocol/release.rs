@@ -30,6 +30,8 @@ pub(crate) struct Release {
     deleted: NodeSet,
     absent: NodeSet,
     failed: NodeSet,
+    /// Nodes that may have deleted it without our hearing of it.
+    unheard: NodeSet,
     verdict: Option<ReleaseVerdict>,
 }
 
@@ -47,6 +49,7 @@ impl Release {
             deleted: empty,
             absent: empty,
             failed: empty,
+            unheard: empty,
             verdict: None,
         };
         if asked.is_empty() {
@@ -64,8 +67,14 @@ impl Release {
         }
         match vote {
             Vote::Granted => self.deleted.insert(node),
+            // It is gone, and an earlier request of ours may be why.
+            Vote::Refused if self.unheard.and(self.had).contains(node) => self.deleted.insert(node),
             Vote::Refused => self.absent.insert(node),
-            Vote::Failed | Vote::Unknown => self.failed.insert(node),
+            Vote::Failed => self.failed.insert(node),
+            Vote::Unknown => {
+                self.failed.insert(node);
+                self.unheard.insert(node);
+            }
         }
         let at_most = self.deleted.union(self.owed()).len();
         let certain = self.deleted.len() >= self.quorum.votes() || at_most < self.quorum.votes();
@@ -106,7 +115,8 @@ impl Release {
         // Those that do not answer still had it, if they ever did.
         let still_had_it = self.deleted.union(self.owed().and(self.had)).len();
         let free = self.quorum.nodes().saturating_sub(self.owed().len());
-        self.verdict = Some(if still_had_it < self.quorum.votes() {
+        let had_it = still_had_it >= self.quorum.votes() || mutant::is(Mutant::ExpiredIsReleased);
+        self.verdict = Some(if !had_it {
             ReleaseVerdict::AlreadyExpired
         } else if free >= self.quorum.votes() || mutant::is(Mutant::UnconfirmedIsReleased) {
             ReleaseVerdict::Released
@@ -205,6 +215,18 @@ mod tests {
         }
         assert!(release.owed().is_empty());
         assert_eq!(release.verdict(), Some(ReleaseVerdict::Unconfirmed), "and it stays so");
+    }
+
+    #[test]
+    fn what_is_gone_after_a_request_without_an_answer_may_have_been_deleted_by_it() {
+        let votes = |first| {
+            let mut release = release(3, 3, &[first, Vote::Granted]);
+            release.handle_vote(NodeId::all(3).next().unwrap(), Vote::Refused);
+            release.handle_vote(NodeId::all(3).last().unwrap(), Vote::Refused);
+            release.verdict()
+        };
+        assert_eq!(votes(Vote::Unknown), Some(ReleaseVerdict::Released));
+        assert_eq!(votes(Vote::Failed), Some(ReleaseVerdict::AlreadyExpired));
     }
 
     #[test]

@@ -11,7 +11,8 @@ use redlock_quorum::{
 };
 
 use crate::support::{
-    LIMIT, TTL, builder, client, eventually, finish, kinds, ms, run, run_on, set_up, start, within,
+    LIMIT, TTL, builder, client, connect, eventually, finish, kinds, ms, run, run_on, set_up,
+    start, take_elsewhere, within,
 };
 
 /// One try, which must fail on a quorum of nodes because of `kind`, and say
@@ -33,6 +34,49 @@ async fn a_replica_is_named_as_such() {
     set_up(cluster.nodes(), "REPLICAOF 127.0.0.1 1").await;
     refused(&redlock, NodeErrorKind::ReadOnly, "replica").await;
     set_up(cluster.nodes(), "REPLICAOF NO ONE").await;
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_asked_to_release_is_not_said_to_be_silent() {
+    let cluster = start(3).await;
+    let redlock = builder(&cluster).node_timeout(ms(200)).build().unwrap();
+    take_elsewhere(&cluster.nodes()[2..], "job").await;
+    connect(&redlock, 3).await;
+    let guard = redlock.lock("job").await.unwrap();
+    // What comes after the refusal on the same connection has come, too.
+    connect(&redlock, 3).await;
+    for node in &cluster.nodes()[..2] {
+        node.pause().await.unwrap();
+    }
+    let error = guard.release().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
+    let failed: Vec<_> = error.nodes().iter().map(|node| node.error().is_some()).collect();
+    assert_eq!(failed, [true, true, false], "{error}");
+    for node in &cluster.nodes()[..2] {
+        node.resume().await.unwrap();
+    }
+    run(&cluster.nodes()[2], "DEL job").await;
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn an_extension_that_the_deadline_cuts_short_blames_no_node() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    connect(&redlock, 3).await;
+    let guard = redlock.lock("job").ttl(ms(1000)).await.unwrap();
+    for node in &cluster.nodes()[..2] {
+        node.pause().await.unwrap();
+    }
+    // They would have 5 s, and the lock has not.
+    let error = guard.extend(TTL).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+    assert!(error.nodes().iter().all(|node| node.error().is_none()), "{error}");
+    for node in &cluster.nodes()[..2] {
+        node.resume().await.unwrap();
+    }
+    drop(guard);
     finish(&redlock, &cluster).await;
 }
 

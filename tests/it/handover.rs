@@ -9,8 +9,8 @@ use redlock_quorum::{
 use crate::{
     proxy::Proxy,
     support::{
-        TTL, assert_no_keys, bulk, client, connect, eventually, finish, info, run, run_on, set_up,
-        start,
+        TTL, assert_no_keys, builder, bulk, client, connect, eventually, finish, info, ms, run,
+        run_on, set_up, start,
     },
 };
 
@@ -75,6 +75,25 @@ async fn a_token_is_any_bytes() {
     guard.extend(2 * TTL).await.unwrap();
     assert_eq!(guard.release().await.unwrap(), Released::Released);
     finish(&redlock, &cluster).await;
+}
+
+/// Whoever takes a lock over has not been told which nodes voted for it: so one
+/// that does not answer may have it, though another has confirmed it since.
+#[tokio::test]
+async fn a_silent_node_may_still_have_a_lock_that_was_taken_over() {
+    let cluster = start(2).await;
+    let first = client(&cluster);
+    let second = builder(&cluster).node_timeout(ms(200)).build().unwrap();
+    connect(&second, 2).await;
+    let parts = first.lock("job").await.unwrap().into_parts();
+    let guard = second.adopt(parts).unwrap();
+    cluster.nodes()[0].pause().await.unwrap();
+    let error = guard.extend(2 * TTL).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
+    let error = guard.release().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
+    cluster.nodes()[0].resume().await.unwrap();
+    finish(&second, &cluster).await;
 }
 
 /// The deadline of a lock that was taken a moment ago.
