@@ -1,6 +1,11 @@
 # What each target needs it installs or finds itself. `make help` lists them.
 
-.PHONY: help quickstart test test-containers check bench
+.PHONY: help quickstart test test-containers test-sim sim mutants check bench
+
+# The simulator opens the library's inside, which no other build does; so it is
+# built apart from everything else.
+SIM = RUSTFLAGS='--cfg redlock_sim' cargo
+SIM_FLAGS = --quiet --release -p redlock-quorum-sim --target-dir target/sim
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -11,11 +16,21 @@ quickstart: ## five nodes, a lock, a refusal, a node killed: the library in a mi
 test: ## all tests, on whatever servers there are: containers, or local processes
 	sh tests/setup.sh
 	cargo test --workspace
+	$(MAKE) test-sim
 
 test-containers: ## the same tests against real servers, on containers only
 	sh tests/redis-image.sh
 	REDLOCK_TEST_BACKEND=docker REDLOCK_TEST_IMAGE=$${REDLOCK_TEST_IMAGE:-redlock-test/redis:local} \
 		cargo test -p redlock-quorum-tests --test it
+
+test-sim: ## a fixed set of simulated runs, and that every mutant dies
+	$(SIM) test $(SIM_FLAGS)
+
+sim: ## simulated runs: SEEDS= how many, SEED= one again, LEVEL= a or b, PROFILE=, FIRST=, THREADS=
+	@$(SIM) run $(SIM_FLAGS) -- campaign
+
+mutants: ## every wrong turn in turn, until the simulator notices: SEEDS=, LEVEL=, PROFILE=
+	@$(SIM) run $(SIM_FLAGS) -- mutants
 
 check: ## format, lints on all feature combinations, docs, dependency tree
 	sh tests/check.sh

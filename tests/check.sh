@@ -11,6 +11,10 @@ done
 echo 'clippy: the whole workspace, all targets'
 cargo clippy --quiet --workspace --all-targets -- -D warnings
 
+echo 'clippy: the simulator'
+RUSTFLAGS='--cfg redlock_sim' cargo clippy --quiet -p redlock-quorum -p redlock-quorum-sim \
+  --features redlock-quorum/testing-local --all-targets --target-dir target/sim -- -D warnings
+
 echo 'docs'
 RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps -p redlock-quorum --all-features --document-private-items
 RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps -p redlock-quorum --all-features

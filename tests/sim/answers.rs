@@ -1,0 +1,231 @@
+//! What calls may say: in time, and nothing but the truth.
+
+use std::time::Duration;
+
+use redlock_quorum::{Error, ErrorKind, NodeAnswer, NodeErrorKind, Released, sim::Peek};
+
+use crate::{
+    plan::Profile,
+    stage::{Told, Truth},
+    trace::{Kind, Lane},
+};
+
+/// With less left of its wait, an acquire gives up.
+const LAST_ATTEMPT: Duration = Duration::from_millis(2);
+
+/// A call under way.
+pub struct Call {
+    client: usize,
+    what: &'static str,
+    key: Vec<u8>,
+    since: u64,
+    clock: u64,
+    stalled: u64,
+    told: Vec<Told>,
+    closed: bool,
+}
+
+impl Truth {
+    pub fn begin_call(&mut self, client: usize, what: &'static str, key: &[u8]) -> Call {
+        *self.counts.calls.entry(what).or_default() += 1;
+        self.trace.note(self.now, Lane::Client(client), Kind::Call, || {
+            format!("{what} {}", String::from_utf8_lossy(key))
+        });
+        Call {
+            client,
+            what,
+            key: key.to_vec(),
+            since: self.now,
+            clock: self.clock(client),
+            stalled: self.stalled(client),
+            closed: self.clients[client].closed,
+            told: (0..self.nodes.len()).map(|node| self.told(client, node, key)).collect(),
+        }
+    }
+
+    /// A call has ended by itself: was it in time, and is what it says true?
+    pub fn end_call(&mut self, call: &Call, limit: Duration, error: Option<&Error>) {
+        let elapsed = self.elapsed(call);
+        self.trace.note(self.now, Lane::Client(call.client), Kind::Answer, || {
+            let outcome = error.map_or("done".into(), |error| format!("{error:?}"));
+            format!("{} -> {outcome}", call.what)
+        });
+        if elapsed > limit.saturating_add(self.oracle.tick) {
+            self.violate(format!("{} took {elapsed:?}, and has {limit:?}", call.what));
+        }
+        let acquires = matches!(call.what, "try" | "wait" | "lock");
+        match error {
+            Some(error) => self.check_error(call, elapsed, error),
+            None if acquires && call.closed => {
+                self.violate(format!("{} of a closed client got its lock", call.what));
+            }
+            None => {}
+        }
+    }
+
+    /// On the client's clock, while its process ran.
+    fn elapsed(&self, call: &Call) -> Duration {
+        let passed = self.clock(call.client) - call.clock;
+        let stalled = self.stalled(call.client) - call.stalled;
+        Duration::from_nanos(passed.saturating_sub(stalled))
+    }
+
+    fn check_error(&mut self, call: &Call, elapsed: Duration, error: &Error) {
+        let told = |truth: &Self, node| {
+            let (before, after) = (call.told[node], truth.told(call.client, node, &call.key));
+            let (refused, alive) = (after.refused > before.refused, after.alive > before.alive);
+            (after.granted > before.granted, refused, alive)
+        };
+        let acquires = matches!(call.what, "try" | "wait" | "lock" | "run");
+        let refused = (0..self.nodes.len()).any(|node| told(self, node).1);
+        let what = match error.kind() {
+            ErrorKind::Contended if call.what == "try" => {
+                (!refused).then(|| "no node had refused".to_owned())
+            }
+            ErrorKind::Timeout if call.what == "wait" => {
+                (!refused).then(|| "no node had refused".to_owned())
+            }
+            ErrorKind::Expired if acquires => {
+                let drift = self.plan.habits.ttl / 100 + Duration::from_millis(2);
+                let passed =
+                    elapsed + Duration::from_nanos(self.stalled(call.client) - call.stalled);
+                let valid = self.plan.habits.ttl.saturating_sub(drift);
+                (passed < valid).then(|| format!("only {passed:?} had passed"))
+            }
+            ErrorKind::NoQuorum => self.check_failures(call, error),
+            ErrorKind::Lost => None, // whoever asked checks it: it is about one lock
+            ErrorKind::Closed => {
+                let closed = self.clients[call.client].closed;
+                (!closed).then(|| "the client is not closed".to_owned())
+            }
+            ErrorKind::Timeout if call.what == "shutdown" => None,
+            kind => Some(format!("{kind:?} is no answer to it")),
+        };
+        if let Some(what) = what {
+            return self.violate(format!("{} said {error:?}, but {what}", call.what));
+        }
+        for (node, report) in error.nodes().iter().enumerate() {
+            let (granted, refused, alive) = told(self, node);
+            let lie = match report.answer() {
+                NodeAnswer::Granted => acquires && !granted,
+                NodeAnswer::Refused { .. } => acquires && !refused && !alive,
+                NodeAnswer::Failed(error) => !self.may_fail(call, node, error.kind()),
+                _ => false,
+            };
+            if lie {
+                return self
+                    .violate(format!("{}: node {node} did not do this: {report}", call.what));
+            }
+        }
+    }
+
+    fn may_fail(&self, call: &Call, node: usize, kind: NodeErrorKind) -> bool {
+        match kind {
+            // What waits for a node that fails fills its queue.
+            NodeErrorKind::Overloaded if self.plan.profile == Profile::Burst => true,
+            _ => self.plan.slow_anyway || self.had_trouble(call.client, node, call.since),
+        }
+    }
+
+    /// A quorum may be out of reach only where enough nodes had trouble; or,
+    /// for an extension, never had the lock.
+    fn check_failures(&self, call: &Call, error: &Error) -> Option<String> {
+        let spare = self.plan.nodes.len() - self.plan.quorum();
+        let failed = error.nodes().iter().filter(|report| report.error().is_some()).count();
+        let refused = |node: usize| {
+            let answer = error.nodes().get(node).map(|report| report.answer());
+            call.what == "extend" && matches!(answer, Some(NodeAnswer::Refused { .. }))
+        };
+        let troubled = (0..self.plan.nodes.len())
+            .filter(|node| refused(*node) || self.had_trouble(call.client, *node, call.since))
+            .count();
+        if self.plan.slow_anyway || troubled > spare {
+            // An extension may have had no time, up to the lock's own deadline.
+            (failed == 0 && call.what != "extend")
+                .then(|| "it names no node that failed".to_owned())
+        } else {
+            Some(format!("only {troubled} nodes had trouble"))
+        }
+    }
+
+    /// An acquire that gave up waiting must have waited.
+    pub fn check_patience(&mut self, call: &Call, wait: Duration) {
+        let elapsed =
+            self.elapsed(call) + Duration::from_nanos(self.stalled(call.client) - call.stalled);
+        if elapsed + LAST_ATTEMPT + self.oracle.tick < wait {
+            self.violate(format!("{} gave up after {elapsed:?} of {wait:?}", call.what));
+        }
+    }
+
+    /// Renewed work has lost its lock: something must have been wrong.
+    pub fn check_innocent_loss(&mut self, error: &Error) {
+        if self.plan.faults.is_empty() && !self.plan.slow_anyway {
+            self.violate(format!("run lost its lock, and nothing was wrong: {error}"));
+        }
+    }
+
+    /// A lock was extended: by a majority, and it is held.
+    pub fn check_extended(&mut self, client: usize, key: &[u8], peek: &Peek) {
+        if !self.plan.profile.within_assumptions() {
+            return;
+        }
+        let votes = self.votes(key, peek.token());
+        if votes < self.plan.quorum() {
+            self.violate(format!("client {client} extended a lock that {votes} nodes have"));
+        }
+    }
+
+    /// A caller would have waited for ever, and there were no nodes to wait for.
+    pub fn check_gave_up(&mut self, call: &Call, ttl: Duration) {
+        let spare = self.plan.nodes.len() - self.plan.quorum();
+        let gone = |node: &&crate::node::Node| node.gone_since().is_some_and(|at| at < call.since);
+        // A second more: while it tries to connect anew, it does not know yet.
+        let longest = ttl + 2 * self.plan.node_timeout(call.client, ttl) + Duration::from_secs(2);
+        if self.nodes.iter().filter(gone).count() > spare && self.elapsed(call) > longest {
+            self.violate(format!("{} waits for nodes that are gone for {longest:?}", call.what));
+        }
+    }
+
+    /// A lock was said to be lost: it had ended, or its key is gone.
+    pub fn check_lost(&mut self, client: usize, key: &[u8], peek: &Peek, was_until: u64) {
+        let clock = self.clock(client);
+        if clock < peek.until() {
+            self.violate(format!("client {client} was told its lock is lost, and it is held"));
+        }
+        let gone = self.votes(key, peek.token()) < self.plan.quorum();
+        if clock < was_until && !gone && self.plan.profile.within_assumptions() {
+            self.violate(format!("client {client} was told its lock is lost, and it was not"));
+        }
+    }
+
+    /// A release was answered.
+    pub fn check_released(
+        &mut self,
+        call: &Call,
+        peek: &Peek,
+        released: Released,
+        (was_held, was_over): (bool, bool),
+        had: usize,
+    ) {
+        let kept = self.plan.profile.within_assumptions();
+        // Of a node that is down nobody knows what it has forgotten, and a clock
+        // that is set may take back what was over.
+        let known = self.plan.profile != Profile::Amnesia
+            && self.oracle.clock_set_at.is_none_or(|at| at + self.tick_nanos() < call.since);
+        let votes = self.votes(&call.key, peek.token());
+        let spare = self.plan.nodes.len() - self.plan.quorum();
+        match released {
+            Released::Released if votes > spare && kept => {
+                self.violate(format!("released, said a client, and {votes} nodes have the key"));
+            }
+            Released::Released if was_over || had < self.plan.quorum() && known => {
+                self.violate(format!("released, said a client, and only {had} nodes had it"));
+            }
+            // (Else what had it a moment ago may have forgotten it since.)
+            Released::AlreadyExpired if kept && was_held && had >= self.plan.quorum() => {
+                self.violate(format!("already expired, said a client, and {had} nodes had it"));
+            }
+            _ => {}
+        }
+    }
+}

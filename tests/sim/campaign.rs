@@ -1,0 +1,223 @@
+//! Many seeds, on all cores: what was covered, and the first that failed.
+
+use std::{
+    fmt::Write as _,
+    path::PathBuf,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
+    time::{Duration, Instant},
+};
+
+use redlock_quorum::sim::{Mutant, choose};
+
+use crate::{
+    Level,
+    plan::{Plan, Profile},
+    stage::{Counts, Shared},
+    timeline,
+};
+
+/// Every so many seeds, one is played twice: its traces must be the same.
+const TWICE: u64 = 100;
+
+/// What to play.
+#[derive(Clone, Copy, Debug)]
+pub struct Campaign {
+    pub level: Level,
+    /// Only this one; else each seed's own.
+    pub profile: Option<Profile>,
+    pub first: u64,
+    pub seeds: u64,
+    pub threads: usize,
+    /// A wrong turn that the client takes.
+    pub mutant: Option<Mutant>,
+    /// Whether to say how it goes.
+    pub loud: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub counts: Counts,
+    pub took: Duration,
+    /// The lowest seed that failed, of those that were played, and how.
+    pub failure: Option<(u64, String)>,
+}
+
+impl Campaign {
+    fn plan(&self, seed: u64) -> Plan {
+        Plan::draw(seed, self.profile.unwrap_or_else(|| Profile::of(seed)))
+    }
+
+    /// Plays one seed.
+    pub fn play(&self, seed: u64, record: bool) -> Shared {
+        choose(self.mutant);
+        self.level.play(self.plan(seed), record)
+    }
+
+    /// Plays all seeds, or up to the first that fails.
+    #[expect(clippy::disallowed_methods, reason = "a campaign takes real time")]
+    pub fn run(&self) -> Outcome {
+        let begun = Instant::now();
+        let next = AtomicU64::new(self.first);
+        let failed = AtomicBool::new(false);
+        let outcome = Mutex::new(Outcome::default());
+        let (alive, watched) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| watch(watched));
+            for _ in 0..self.threads {
+                let alive = alive.clone();
+                let (next, failed, outcome) = (&next, &failed, &outcome);
+                scope.spawn(move || self.work(next, failed, outcome, begun, &alive));
+            }
+            drop(alive);
+        });
+        let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcome.took = begun.elapsed();
+        outcome
+    }
+
+    fn work(
+        &self,
+        next: &AtomicU64,
+        failed: &AtomicBool,
+        outcome: &Mutex<Outcome>,
+        begun: Instant,
+        alive: &mpsc::Sender<u64>,
+    ) {
+        let mut counts = Counts::default();
+        let mut failure = None;
+        while !failed.load(Relaxed) {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed - self.first >= self.seeds {
+                break;
+            }
+            if self.loud && seed > self.first && seed.is_multiple_of(50_000) {
+                let (played, took) = (seed - self.first, begun.elapsed());
+                eprintln!("{} seeds in {took:.0?}: {} an hour", played, hourly(played, took));
+            }
+            // Whoever watches is there for as long as we are.
+            let _ = alive.send(seed);
+            match self.judge(seed) {
+                Ok(more) => counts.add(&more),
+                Err(what) => {
+                    failed.store(true, Relaxed);
+                    failure = Some((seed, what));
+                }
+            }
+        }
+        let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.counts.add(&counts);
+        if let Some(found) = failure
+            && outcome.failure.as_ref().is_none_or(|(seed, _)| found.0 < *seed)
+        {
+            outcome.failure = Some(found);
+        }
+    }
+
+    fn judge(&self, seed: u64) -> Result<Counts, String> {
+        let stage = self.play(seed, false);
+        let truth = stage.truth();
+        if let Some(violation) = &truth.oracle.violation {
+            return Err(violation.clone());
+        }
+        if seed.is_multiple_of(TWICE) {
+            let again = self.play(seed, false).truth().trace.hash();
+            if again != truth.trace.hash() {
+                return Err("played twice, it was not the same".into());
+            }
+        }
+        Ok(truth.counts.clone())
+    }
+
+    /// Plays a seed once more and writes down what happened: as text and as a
+    /// page. Says where, and how to see it again.
+    pub fn report(&self, seed: u64) -> std::io::Result<String> {
+        let stage = self.play(seed, true);
+        let truth = stage.truth();
+        let level = self.level.name();
+        let folder = folder()?;
+        let profile = truth.plan.profile;
+        let (text, page) = (
+            folder.join(format!("{level}-{profile}-{seed}.txt")),
+            folder.join(format!("{level}-{profile}-{seed}.html")),
+        );
+        let verdict = truth.oracle.violation.as_deref().unwrap_or("nothing is wrong");
+        let plan = &truth.plan;
+        let head = format!(
+            "seed {seed}, level {level}, profile {}: {verdict}\n\n{plan:#?}\n\n",
+            plan.profile
+        );
+        std::fs::write(&text, head + &truth.trace.text())?;
+        std::fs::write(&page, timeline::page(&truth, seed, level))?;
+        let mut report = format!("seed {seed}, profile {}: {verdict}\n", plan.profile);
+        let profile = self.profile.map(|p| format!(" PROFILE={p}")).unwrap_or_default();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            report,
+            "  what happened: {}\n                 {}",
+            text.display(),
+            page.display()
+        );
+        let mutant = self.mutant.map(|m| format!(" MUTANT={m:?}")).unwrap_or_default();
+        let _ = write!(report, "  again: make sim LEVEL={level}{profile} SEED={seed}{mutant}");
+        Ok(report)
+    }
+}
+
+/// Says which seeds were begun last if none is begun for long: a loop inside
+/// one poll ends no run.
+fn watch(begun: mpsc::Receiver<u64>) {
+    let mut last = [0; 4];
+    loop {
+        match begun.recv_timeout(Duration::from_secs(60)) {
+            Ok(seed) => {
+                last.rotate_right(1);
+                last[0] = seed;
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => eprintln!("still at one of seeds {last:?}"),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Where reports go: beside what is built.
+fn folder() -> std::io::Result<PathBuf> {
+    let built = std::env::current_exe()?;
+    let folder = built.parent().map(PathBuf::from).unwrap_or_default().join("timelines");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+pub fn hourly(seeds: u64, took: Duration) -> u64 {
+    (seeds as f64 * 3600.0 / took.as_secs_f64().max(0.001)) as u64
+}
+
+impl Outcome {
+    /// What was covered, for people.
+    pub fn summary(&self) -> String {
+        let counts = &self.counts;
+        let list = |names: &std::collections::BTreeMap<&str, u64>| {
+            let list: Vec<_> =
+                names.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            if list.is_empty() { "none".to_owned() } else { list.join(", ") }
+        };
+        format!(
+            "{} seeds in {:.1?}: {} a second, {} an hour\n  {:.1} virtual hours, {} commands, {} locks acquired\n  \
+             calls: {}\n  faults: {}\n  beyond the assumptions: {}",
+            counts.seeds,
+            self.took,
+            hourly(counts.seeds, self.took) / 3600,
+            hourly(counts.seeds, self.took),
+            counts.virtual_nanos as f64 / 3.6e12,
+            counts.commands,
+            counts.acquired,
+            list(&counts.calls),
+            list(&counts.faults),
+            list(&counts.counted),
+        )
+    }
+}

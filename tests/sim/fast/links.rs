@@ -1,0 +1,96 @@
+//! What goes wrong with the fast level's network.
+
+use std::io;
+
+use rand::RngExt as _;
+
+use super::net::{Event, Item, State};
+use crate::{plan::MS, stage::Truth};
+
+impl State {
+    pub fn cut(&mut self, client: usize, node: usize, up: bool, down: bool) {
+        let link = &mut self.links[client][node];
+        link.up_cuts += u32::from(up);
+        link.down_cuts += u32::from(down);
+    }
+
+    /// What was held back is sent again, a little later.
+    pub fn heal(&mut self, now: u64, client: usize, node: usize, up: bool, down: bool) {
+        let link = &mut self.links[client][node];
+        link.up_cuts -= u32::from(up);
+        link.down_cuts -= u32::from(down);
+        for id in 0..self.conns.len() {
+            if (self.conns[id].client, self.conns[id].node) == (client, node) {
+                let again = now + self.rng.random_range(0..200 * MS);
+                self.push(again, Event::Up(id));
+                self.push(again, Event::Down(id));
+            }
+        }
+    }
+
+    /// The client hears that its connection broke, and what it had sent comes
+    /// late or in time.
+    pub fn break_off(&mut self, now: u64, client: usize, node: usize, late: u64) {
+        for id in 0..self.conns.len() {
+            let conn = &mut self.conns[id];
+            if (conn.client, conn.node) != (client, node) || conn.end.is_some() {
+                continue;
+            }
+            conn.deaf = true;
+            conn.end = Some(io::ErrorKind::ConnectionReset);
+            if let Some(reader) = conn.reader.take() {
+                reader.wake();
+            }
+            let more = self.rng.random_range(0..=late);
+            let pipe = &mut self.conns[id].up;
+            pipe.queue.iter_mut().for_each(|(at, _)| *at += more);
+            let times: Vec<_> = pipe.queue.iter().map(|(at, _)| (*at).max(now)).collect();
+            times.into_iter().for_each(|at| self.push(at, Event::Up(id)));
+        }
+    }
+
+    pub fn slow(&mut self, node: usize, by: u64, begins: bool) {
+        let slow_by = &mut self.nodes[node].slow_by;
+        *slow_by = if begins { *slow_by + by } else { *slow_by - by };
+    }
+
+    pub fn lose(&mut self, node: usize, per_mille: u32, begins: bool) {
+        let loss = &mut self.nodes[node].loss;
+        *loss = if begins { *loss + per_mille } else { *loss - per_mille };
+    }
+
+    /// The process at a node ends: what it had not read is lost.
+    pub fn crash(&mut self, now: u64, node: usize, silent: bool) {
+        for id in 0..self.conns.len() {
+            let conn = &mut self.conns[id];
+            if conn.node != node || conn.gone {
+                continue;
+            }
+            conn.gone = true;
+            conn.received.clear();
+            conn.up.queue.clear();
+            if !silent && !conn.deaf {
+                self.send(now, id, false, Item::Close);
+            }
+        }
+    }
+
+    /// A host that is back says that it does not know its old connections.
+    pub fn restart(&mut self, now: u64, node: usize) {
+        for id in 0..self.conns.len() {
+            let conn = &self.conns[id];
+            if conn.node == node && conn.gone && conn.end.is_none() && !conn.deaf {
+                self.send(now, id, false, Item::Close);
+            }
+        }
+    }
+
+    /// A node that hung reads what has come meanwhile.
+    pub fn wake_up(&mut self, truth: &mut Truth, node: usize) {
+        for id in 0..self.conns.len() {
+            if self.conns[id].node == node {
+                self.serve(truth, id);
+            }
+        }
+    }
+}

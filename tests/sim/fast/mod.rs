@@ -1,0 +1,332 @@
+//! The fast level: the whole client, its own connections included, over a
+//! network and nodes that are nothing but a list of events. No runtime, no
+//! threads; time passes when nothing is left to do.
+
+mod links;
+mod net;
+mod world;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
+
+use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
+use redlock_quorum::{
+    Redlock,
+    sim::{Driver, Load, World, build},
+};
+
+use self::{
+    net::{Event, Net},
+    world::FastWorld,
+};
+use crate::{
+    oracle::SETTLED_AFTER,
+    plan::{Fault, Plan, SECOND},
+    stage::{Shared, Stage},
+    users::User,
+};
+
+/// More than any run needs: users give up, and keys end.
+const LONGEST: u64 = 600 * SECOND;
+
+/// More polls in a row at one moment than this are a loop.
+const MOST_POLLS: u32 = 20_000;
+
+/// Above all that is drawn, and no hour.
+const LONGEST_TTL: Duration = Duration::from_secs(60);
+
+/// Plays `plan`, and gives the stage as it is left.
+pub fn play(plan: Plan, record: bool) -> Shared {
+    let stage = Stage::new(plan.clone(), record);
+    let net = Net::new(Arc::clone(&stage), &plan);
+    let mut run = Run::new(&plan, Arc::clone(&stage), net);
+    run.play();
+    stage
+}
+
+struct Run {
+    stage: Shared,
+    net: Arc<Net>,
+    rng: SmallRng,
+    tasks: Vec<Task>,
+    ready: Arc<Mutex<Vec<usize>>>,
+    /// Ready, but of a process that stands still.
+    stalled: Vec<usize>,
+    /// Handles that keep the drivers alive while users come and go.
+    handles: Vec<Option<Redlock>>,
+    /// Faults that are not over.
+    open_faults: usize,
+    polls: u32,
+}
+
+struct Task {
+    client: usize,
+    job: Option<Job>,
+    waker: Arc<Wakeup>,
+}
+
+enum Job {
+    Driver(Box<Driver>),
+    User(Pin<Box<dyn Future<Output = ()>>>),
+}
+
+struct Wakeup {
+    id: usize,
+    queued: AtomicBool,
+    ready: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Wake for Wakeup {
+    fn wake(self: Arc<Self>) {
+        if !self.queued.swap(true, Relaxed) {
+            self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
+        }
+    }
+}
+
+impl Run {
+    fn new(plan: &Plan, stage: Shared, net: Arc<Net>) -> Self {
+        let mut run = Self {
+            stage,
+            net,
+            rng: SmallRng::seed_from_u64(plan.seed ^ 0x7461_736b),
+            tasks: Vec::new(),
+            ready: Arc::default(),
+            stalled: Vec::new(),
+            handles: Vec::new(),
+            open_faults: plan.faults.len(),
+            polls: 0,
+        };
+        for client in 0..plan.clients.len() {
+            run.add_client(plan, client);
+        }
+        run
+    }
+
+    fn add_client(&mut self, plan: &Plan, client: usize) {
+        let seed = self.rng.random();
+        let world: Arc<dyn World> =
+            Arc::new(FastWorld { net: Arc::clone(&self.net), client, seed });
+        let (redlock, driver) = client_of(plan, client, Arc::clone(&world));
+        self.add(client, Job::Driver(Box::new(driver)));
+        for _ in 0..plan.clients[client].users {
+            let user = User {
+                client,
+                redlock: redlock.clone(),
+                world: Arc::clone(&world),
+                stage: Arc::clone(&self.stage),
+                rng: SmallRng::seed_from_u64(self.rng.random()),
+            };
+            self.add(client, Job::User(Box::pin(user.live())));
+        }
+        self.handles.push(Some(redlock));
+    }
+
+    fn add(&mut self, client: usize, job: Job) {
+        let (id, ready) = (self.tasks.len(), Arc::clone(&self.ready));
+        let waker = Arc::new(Wakeup { id, queued: AtomicBool::new(false), ready });
+        Arc::clone(&waker).wake();
+        self.tasks.push(Task { client, job: Some(job), waker });
+    }
+
+    /// First the users' lives, then what they leave behind.
+    fn play(&mut self) {
+        if !self.until(|run| run.users_are_done() && run.open_faults == 0) {
+            return self.fail("a call never ends");
+        }
+        let settled = self.stage.truth().now + SETTLED_AFTER;
+        self.net.state().push(settled, Event::Wake(Waker::noop().clone()));
+        if !self.until(|run| run.stage.truth().now >= settled) {
+            return;
+        }
+        self.stage.truth().check_leaks();
+        for (client, load) in self.loads() {
+            self.stage.truth().check_idle(client, load);
+        }
+        for handle in &mut self.handles {
+            drop(handle.take());
+        }
+        if !self.until(|run| run.tasks.iter().all(|task| task.job.is_none())) {
+            for (client, load) in self.loads() {
+                self.stage.truth().check_rest(client, load);
+            }
+            self.fail("a driver never ends");
+        }
+    }
+
+    /// What the drivers that have not ended have on their hands.
+    fn loads(&self) -> Vec<(usize, Load)> {
+        let load = |task: &Task| match &task.job {
+            Some(Job::Driver(driver)) => Some((task.client, driver.load())),
+            _ => None,
+        };
+        self.tasks.iter().filter_map(load).collect()
+    }
+
+    fn fail(&self, what: &str) {
+        self.stage.truth().violate(what.to_owned());
+    }
+
+    /// Goes on until `done`; says whether it came to that.
+    fn until(&mut self, done: impl Fn(&Self) -> bool) -> bool {
+        loop {
+            self.run_ready();
+            if self.stage.truth().oracle.violation.is_some() {
+                return true; // there is nothing more to learn
+            }
+            if done(self) {
+                return true;
+            }
+            let next = self.net.state().pop();
+            let Some((at, event)) = next.filter(|(at, _)| *at < LONGEST) else {
+                return false;
+            };
+            let mut truth = self.stage.truth();
+            if at > truth.now {
+                self.polls = 0;
+                truth.now = at;
+            }
+            truth.counts.virtual_nanos = truth.now;
+            drop(truth);
+            self.handle(event);
+            self.stage.truth().check_beliefs();
+        }
+    }
+
+    fn users_are_done(&self) -> bool {
+        !self.tasks.iter().any(|task| matches!(task.job, Some(Job::User(_))))
+    }
+
+    /// Polls all that is ready, in an order that the seed decides.
+    fn run_ready(&mut self) {
+        loop {
+            let id = {
+                let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+                if ready.is_empty() {
+                    return;
+                }
+                let place = self.rng.random_range(0..ready.len());
+                ready.swap_remove(place)
+            };
+            if self.stage.truth().is_stalled(self.tasks[id].client) {
+                self.stalled.push(id);
+                continue;
+            }
+            self.polls += 1;
+            if self.polls > MOST_POLLS {
+                return self.fail("something is polled without end");
+            }
+            self.poll(id);
+            let mut truth = self.stage.truth();
+            truth.check_beliefs();
+            if truth.oracle.violation.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn poll(&mut self, id: usize) {
+        let task = &mut self.tasks[id];
+        task.waker.queued.store(false, Relaxed);
+        let waker = Waker::from(Arc::clone(&task.waker));
+        let mut cx = Context::from_waker(&waker);
+        let (ready, load) = match &mut task.job {
+            Some(Job::Driver(driver)) => {
+                let ready = Pin::new(&mut **driver).poll(&mut cx).is_ready();
+                (ready, Some(driver.load()))
+            }
+            Some(Job::User(user)) => (user.as_mut().poll(&mut cx).is_ready(), None),
+            None => return,
+        };
+        if let Some(load) = load {
+            self.stage.truth().check_load(task.client, load);
+        }
+        if ready {
+            drop(self.tasks[id].job.take());
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Wake(waker) => waker.wake(),
+            Event::Up(id) => {
+                let mut state = self.net.state();
+                state.arrive_up(&mut self.stage.truth(), id);
+            }
+            Event::Down(id) => {
+                let now = self.stage.truth().now;
+                self.net.state().arrive_down(now, id);
+            }
+            Event::Begin(place) => self.fault(place, true),
+            Event::End(place) => {
+                self.open_faults -= 1;
+                self.fault(place, false);
+            }
+        }
+    }
+
+    /// A fault of the plan begins, or is over: first on the stage, then here.
+    fn fault(&mut self, place: usize, begins: bool) {
+        let mut state = self.net.state();
+        let mut truth = self.stage.truth();
+        let (now, fault) = (truth.now, truth.plan.faults[place].fault);
+        truth.fault(fault, begins);
+        match fault {
+            Fault::Cut { client, node, up, down } if begins => state.cut(client, node, up, down),
+            Fault::Cut { client, node, up, down } => state.heal(now, client, node, up, down),
+            Fault::Break { client, node, late } if begins => {
+                state.break_off(now, client, node, late);
+            }
+            Fault::Loss { node, per_mille } => state.lose(node, per_mille, begins),
+            Fault::Slow { node, by } => state.slow(node, by, begins),
+            Fault::Hang { node } if truth.nodes[node].hung == 0 => {
+                state.wake_up(&mut truth, node);
+            }
+            Fault::Crash { node, silent, .. } if begins => state.crash(now, node, silent),
+            Fault::Crash { node, .. } if !truth.nodes[node].is_down() => state.restart(now, node),
+            Fault::Pause { .. } if !begins => {
+                // Those of others are put back.
+                let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+                ready.append(&mut self.stalled);
+            }
+            Fault::Kill { client } if begins => {
+                drop((truth, state));
+                self.end_tasks(client, true);
+            }
+            Fault::EndRuntime { client } if begins => {
+                drop((truth, state));
+                self.end_tasks(client, false);
+            }
+            _ => {}
+        }
+    }
+
+    /// The driver's end, and with `all` that of the whole process.
+    fn end_tasks(&mut self, client: usize, all: bool) {
+        // The driver first: a process that is killed releases nothing.
+        for task in self.tasks.iter_mut().filter(|task| task.client == client) {
+            if all || matches!(task.job, Some(Job::Driver(_))) {
+                drop(task.job.take());
+            }
+        }
+    }
+}
+
+/// A client as its plan says.
+pub fn client_of(plan: &Plan, client: usize, world: Arc<dyn World>) -> (Redlock, Driver) {
+    let nodes = (0..plan.nodes.len()).map(|node| format!("redis://n{node}"));
+    // Adopted locks are looked after for a share of the longest ttl more.
+    let mut builder = Redlock::builder().nodes(nodes).max_ttl(LONGEST_TTL);
+    if let Some(timeout) = plan.clients[client].node_timeout {
+        builder = builder.node_timeout(timeout);
+    }
+    build(builder, world).expect("a plan draws valid settings")
+}

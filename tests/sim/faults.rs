@@ -1,0 +1,75 @@
+//! What a fault does to the stage: the same at both levels. What it does to
+//! connections is each level's own.
+
+use crate::{
+    plan::{Fault, Memory},
+    stage::Truth,
+    trace::{Kind, Lane},
+};
+
+impl Truth {
+    /// A fault begins, or is over.
+    pub fn fault(&mut self, fault: Fault, begins: bool) {
+        let (client, node) = concerns(fault);
+        self.trouble(client, node, begins);
+        let kind = if begins { Kind::Fault } else { Kind::Healed };
+        self.trace.note(self.now, Lane::World, kind, || format!("{fault:?}"));
+        if begins {
+            *self.counts.faults.entry(fault.name()).or_default() += 1;
+        }
+        match fault {
+            Fault::Kill { client } | Fault::EndRuntime { client } if begins => {
+                self.clients[client].closed = true;
+                self.clients[client].abandoned = true;
+                if matches!(fault, Fault::Kill { .. }) {
+                    self.forget_client(client);
+                    self.resume(client);
+                }
+            }
+            Fault::Pause { client } if begins => self.stall(client),
+            Fault::Pause { client } => self.resume(client),
+            fault => self.fault_node(fault, begins),
+        }
+    }
+
+    fn fault_node(&mut self, fault: Fault, begins: bool) {
+        match fault {
+            Fault::Hang { node } if begins => self.nodes[node].hung += 1,
+            Fault::Hang { node } => self.nodes[node].hung -= 1,
+            Fault::Crash { node, memory, silent } if begins => {
+                self.oracle.resurrected |= memory == Memory::Stale;
+                self.nodes[node].crash(self.now, memory, silent);
+            }
+            Fault::Crash { node, .. } => self.nodes[node].restart(),
+            Fault::Refuse { node, how, per_mille } if begins => {
+                self.nodes[node].refuse(how, per_mille);
+            }
+            Fault::Refuse { node, how, .. } => self.nodes[node].stop_refusing(how),
+            Fault::ForgetScripts { node } if begins => self.nodes[node].forget_scripts(),
+            Fault::Step { node, millis } if begins => {
+                self.nodes[node].step(millis);
+                self.oracle.clock_set_at = Some(self.now);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whom a fault may give a reason to say that something fails.
+fn concerns(fault: Fault) -> (Option<usize>, Option<usize>) {
+    match fault {
+        Fault::Cut { client, node, .. } | Fault::Break { client, node, .. } => {
+            (Some(client), Some(node))
+        }
+        Fault::Pause { client } | Fault::Kill { client } | Fault::EndRuntime { client } => {
+            (Some(client), None)
+        }
+        Fault::Loss { node, .. }
+        | Fault::Slow { node, .. }
+        | Fault::Hang { node }
+        | Fault::Crash { node, .. }
+        | Fault::Refuse { node, .. }
+        | Fault::ForgetScripts { node }
+        | Fault::Step { node, .. } => (None, Some(node)),
+    }
+}

@@ -1,0 +1,50 @@
+//! Deterministic campaigns over the real client: thousands of runs in virtual
+//! time, each drawn from a seed, each checked by one oracle. `docs/testing.md`
+//! says what is checked and how to read a failure.
+//!
+//! Built with `--cfg redlock_sim` alone: `make sim`, `make mutants`.
+
+#[cfg(redlock_sim)]
+mod answers;
+#[cfg(redlock_sim)]
+mod campaign;
+#[cfg(redlock_sim)]
+mod cli;
+#[cfg(redlock_sim)]
+mod draw;
+#[cfg(redlock_sim)]
+mod fast;
+#[cfg(redlock_sim)]
+mod faults;
+#[cfg(redlock_sim)]
+mod net;
+#[cfg(redlock_sim)]
+mod node;
+#[cfg(redlock_sim)]
+mod oracle;
+#[cfg(redlock_sim)]
+mod plan;
+#[cfg(redlock_sim)]
+mod stage;
+#[cfg(all(redlock_sim, test))]
+mod tests;
+#[cfg(redlock_sim)]
+mod timeline;
+#[cfg(redlock_sim)]
+mod trace;
+#[cfg(redlock_sim)]
+mod users;
+
+#[cfg(redlock_sim)]
+pub use cli::Level;
+
+#[cfg(redlock_sim)]
+fn main() -> std::process::ExitCode {
+    cli::main()
+}
+
+#[cfg(not(redlock_sim))]
+fn main() {
+    eprintln!("the simulator is built with --cfg redlock_sim: run `make sim`");
+    std::process::exit(2);
+}

@@ -1,0 +1,329 @@
+//! The slower level: the same users, nodes and faults on tokio, over turmoil's
+//! simulated network. What it adds is what the fast level leaves out: tokio's
+//! timers, wakers and tasks, and connections that a runtime owns.
+//!
+//! Turmoil has no process that stands still, and its partitions lose segments
+//! for good, where TCP sends them again; a cut of both directions is therefore
+//! held back and delivered later, and one of a single direction leaves broken
+//! connections behind.
+
+mod server;
+mod world;
+
+use std::{future::Future as _, sync::Arc, time::Duration};
+
+use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::SmallRng};
+use redlock_quorum::{Redlock, sim::World};
+use tokio::{sync::watch, task::AbortHandle};
+
+use self::world::NetWorld;
+use crate::{
+    oracle::{SETTLED_AFTER, UNTIL_GIVEN_UP},
+    plan::{Fault, MS, Plan, Profile, SECOND},
+    stage::{Shared, Stage},
+    users::User,
+};
+
+/// How finely time passes. Everything takes up to a tick longer, so this is
+/// also how late a call may be.
+const TICK: Duration = Duration::from_millis(10);
+
+/// More than any run needs.
+const LONGEST: u64 = 90 * SECOND;
+
+/// Plays `plan`, and gives the stage as it is left.
+pub fn play(mut plan: Plan, record: bool) -> Shared {
+    coarsen(&mut plan);
+    let stage = Stage::within(plan.clone(), record, || {
+        turmoil::sim_elapsed().map(|elapsed| elapsed.as_nanos() as u64)
+    });
+    stage.truth().oracle.tick = 2 * TICK;
+    stage.truth().oracle.recovery += UNTIL_GIVEN_UP;
+    let mut run = Run::new(&plan, Arc::clone(&stage));
+    run.play(&plan);
+    stage
+}
+
+/// Makes a plan fit for this level's tick.
+fn coarsen(plan: &mut Plan) {
+    // A round trip takes two ticks or three, and a first call needs three.
+    plan.slow_anyway = plan.profile == Profile::Burst;
+    plan.habits.ttl = plan.habits.ttl.max(Duration::from_millis(300));
+    plan.habits.locks = plan.habits.locks.min(3);
+    let mut faults = std::mem::take(&mut plan.faults);
+    faults.iter_mut().for_each(|planned| plan.stay_away(planned));
+    // Nor is there time to wait until a node has forgotten long locks.
+    faults.retain(|planned| {
+        !matches!(planned.fault, Fault::Pause { .. }) && planned.lasts < 10 * SECOND
+    });
+    plan.faults = faults;
+    for client in 0..plan.clients.len() {
+        let timeout = plan.node_timeout(client, plan.habits.ttl).max(15 * TICK);
+        plan.clients[client].node_timeout = Some(timeout);
+        plan.clients[client].users = plan.clients[client].users.min(20);
+    }
+}
+
+/// What the main loop shares with one client's host.
+#[derive(Default)]
+struct Process {
+    driver: Option<AbortHandle>,
+    users_left: usize,
+    driver_done: bool,
+}
+
+struct Run<'a> {
+    sim: turmoil::Sim<'a>,
+    stage: Shared,
+    /// Set when all users are done: lets go of the last handles.
+    over: watch::Sender<bool>,
+    processes: Vec<Arc<std::sync::Mutex<Process>>>,
+    /// What begins (true) and ends when, the next one last.
+    agenda: Vec<(u64, bool, usize)>,
+    /// What is wrong now.
+    active: Vec<Fault>,
+}
+
+impl Run<'_> {
+    fn new(plan: &Plan, stage: Shared) -> Self {
+        let mut rng = SmallRng::seed_from_u64(plan.seed ^ 0x006e_6574);
+        let (least, most) = plan.latency;
+        let mut sim = turmoil::Builder::new()
+            .tick_duration(TICK)
+            .min_message_latency(Duration::from_nanos(least))
+            .max_message_latency(Duration::from_nanos(most))
+            .simulation_duration(Duration::from_nanos(2 * LONGEST))
+            .tcp_capacity(4096)
+            .rng_seed(rng.random())
+            .enable_random_order()
+            .build();
+        for node in 0..plan.nodes.len() {
+            let (stage, seed) = (Arc::clone(&stage), rng.random());
+            sim.host(name("n", node), move || server::serve(Arc::clone(&stage), node, seed));
+        }
+        let (over, _) = watch::channel(false);
+        let mut processes = Vec::new();
+        for client in 0..plan.clients.len() {
+            let process = Arc::new(std::sync::Mutex::new(Process {
+                users_left: plan.clients[client].users,
+                ..Process::default()
+            }));
+            processes.push(Arc::clone(&process));
+            let (stage, plan) = (Arc::clone(&stage), plan.clone());
+            let (over, seed) = (over.subscribe(), rng.next_u64());
+            sim.host(name("c", client), move || {
+                let (stage, plan) = (Arc::clone(&stage), plan.clone());
+                live(plan, client, stage, over.clone(), Arc::clone(&process), seed)
+            });
+        }
+        let faults = plan.faults.iter().enumerate();
+        let mut agenda: Vec<_> = faults
+            .flat_map(|(place, fault)| {
+                [(fault.at, true, place), (fault.at + fault.lasts, false, place)]
+            })
+            .collect();
+        agenda.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+        Self { sim, stage, over, processes, agenda, active: Vec::new() }
+    }
+
+    fn play(&mut self, plan: &Plan) {
+        if !self.until(LONGEST, |run| run.users_are_done() && run.agenda.is_empty()) {
+            return self.fail("a call never ends");
+        }
+        self.over.send_replace(true);
+        let loses = |fault: &Fault| matches!(fault, Fault::Cut { .. } | Fault::Loss { .. });
+        let mut settled = self.now() + SETTLED_AFTER;
+        if plan.faults.iter().any(|planned| loses(&planned.fault)) {
+            settled += UNTIL_GIVEN_UP;
+        }
+        let longest = plan.habits.ttl.mul_f64(plan.longest_extension()).as_nanos() as u64;
+        // With short locks nothing could be left by then anyway.
+        if plan.habits.ttl.as_nanos() as u64 > settled - self.now() {
+            self.until(settled, |_| false);
+            self.stage.truth().check_leaks();
+        } else if !self.until(settled + longest, Self::drivers_are_done) {
+            self.fail("a driver never ends");
+        }
+    }
+
+    fn fail(&self, what: &str) {
+        self.stage.truth().violate(what.to_owned());
+    }
+
+    fn now(&self) -> u64 {
+        self.sim.elapsed().as_nanos() as u64
+    }
+
+    /// Goes on until `done`, or something is wrong; says whether it was before
+    /// `limit`.
+    fn until(&mut self, limit: u64, done: impl Fn(&Self) -> bool) -> bool {
+        while !done(self) {
+            let now = self.now();
+            if now >= limit {
+                return false;
+            }
+            {
+                let mut truth = self.stage.truth();
+                truth.now = now;
+                truth.counts.virtual_nanos = now;
+                truth.check_beliefs();
+                if truth.oracle.violation.is_some() {
+                    return true;
+                }
+            }
+            while let Some((at, begins, place)) = self.agenda.last().copied()
+                && at <= now
+            {
+                self.agenda.pop();
+                self.fault(place, begins);
+            }
+            if let Err(error) = self.sim.step() {
+                self.fail(&format!("the simulation ended: {error}"));
+            }
+        }
+        true
+    }
+
+    fn users_are_done(&self) -> bool {
+        self.processes.iter().all(|process| lock(process).users_left == 0)
+    }
+
+    fn drivers_are_done(&self) -> bool {
+        self.processes.iter().all(|process| lock(process).driver_done)
+    }
+
+    fn fault(&mut self, place: usize, begins: bool) {
+        let fault = {
+            let mut truth = self.stage.truth();
+            let fault = truth.plan.faults[place].fault;
+            truth.fault(fault, begins);
+            fault
+        };
+        if begins {
+            self.active.push(fault);
+        } else if let Some(place) = self.active.iter().position(|active| *active == fault) {
+            self.active.swap_remove(place);
+        }
+        match fault {
+            Fault::Cut { client, node, .. } => self.cut(client, node, fault, begins),
+            Fault::Loss { node, .. } | Fault::Slow { node, .. } => self.degrade(node),
+            Fault::Break { client, node, late } if begins => {
+                self.stage.truth().breaks.insert((client, node), late);
+            }
+            Fault::Crash { node, .. } if begins => self.sim.crash(name("n", node)),
+            Fault::Crash { node, .. } if !self.stage.truth().nodes[node].is_down() => {
+                self.sim.bounce(name("n", node));
+            }
+            Fault::Kill { client } if begins => {
+                self.sim.crash(name("c", client));
+                let mut process = lock(&self.processes[client]);
+                (process.users_left, process.driver_done) = (0, true);
+            }
+            Fault::EndRuntime { client } if begins => {
+                let mut process = lock(&self.processes[client]);
+                if let Some(driver) = process.driver.take() {
+                    driver.abort();
+                }
+                process.driver_done = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// Of cuts of one link that overlap, the last to end heals it.
+    fn cut(&self, client: usize, node: usize, fault: Fault, begins: bool) {
+        let Fault::Cut { up, down, .. } = fault else { return };
+        let same = |active: &&Fault| **active == fault;
+        if !begins && self.active.iter().any(|active| same(&active)) {
+            return;
+        }
+        let (client, node) = (name("c", client), name("n", node));
+        match (up && down, begins) {
+            (true, true) => self.sim.hold(client, node),
+            (true, false) => self.sim.release(client, node),
+            (false, true) if up => self.sim.partition_oneway(client, node),
+            (false, true) => self.sim.partition_oneway(node, client),
+            (false, false) if up => self.sim.repair_oneway(client, node),
+            (false, false) => self.sim.repair_oneway(node, client),
+        }
+    }
+
+    /// Sets the links of a node to what is wrong with them now, all in all.
+    fn degrade(&mut self, node: usize) {
+        let (mut late, mut lost) = (0, 0);
+        for fault in &self.active {
+            match fault {
+                Fault::Slow { node: slow, by } if *slow == node => late += by,
+                Fault::Loss { node: lossy, per_mille } if *lossy == node => lost += per_mille,
+                _ => {}
+            }
+        }
+        let (clients, usual) = {
+            let truth = self.stage.truth();
+            (truth.clients.len(), truth.plan.latency.1)
+        };
+        for client in (0..clients).map(|client| name("c", client)) {
+            let rate = f64::from(lost) / 4000.0;
+            self.sim.set_link_fail_rate(client.clone(), name("n", node), rate);
+            self.sim.set_link_latency(client, name("n", node), Duration::from_nanos(usual + late));
+        }
+    }
+}
+
+fn name(kind: &str, place: usize) -> String {
+    format!("{kind}{place}")
+}
+
+fn lock(process: &std::sync::Mutex<Process>) -> std::sync::MutexGuard<'_, Process> {
+    process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// One client's process: its driver, its users, and then nothing.
+async fn live(
+    plan: Plan,
+    client: usize,
+    stage: Shared,
+    mut over: watch::Receiver<bool>,
+    process: Arc<std::sync::Mutex<Process>>,
+    seed: u64,
+) -> turmoil::Result {
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let world: Arc<dyn World> =
+        Arc::new(NetWorld { stage: Arc::clone(&stage), client, seed: rng.random() });
+    let (redlock, driver) = crate::fast::client_of(&plan, client, Arc::clone(&world));
+    let done = Arc::clone(&process);
+    let (mut driver, watched) = (driver, Arc::clone(&stage));
+    let running = tokio::task::spawn_local(async move {
+        std::future::poll_fn(|cx| {
+            let polled = std::pin::Pin::new(&mut driver).poll(cx);
+            watched.truth().check_load(client, driver.load());
+            polled
+        })
+        .await;
+        lock(&done).driver_done = true;
+    });
+    lock(&process).driver = Some(running.abort_handle());
+    for _ in 0..plan.clients[client].users {
+        let user = User {
+            client,
+            redlock: Redlock::clone(&redlock),
+            world: Arc::clone(&world),
+            stage: Arc::clone(&stage),
+            rng: SmallRng::seed_from_u64(rng.random()),
+        };
+        let process = Arc::clone(&process);
+        tokio::task::spawn_local(async move {
+            user.live().await;
+            let mut process = lock(&process);
+            process.users_left = process.users_left.saturating_sub(1);
+        });
+    }
+    // Whoever sent it is there for as long as the simulation is.
+    let _ = over.wait_for(|over| *over).await;
+    drop(redlock);
+    let _ = running.await;
+    Ok(())
+}
+
+const _: () =
+    assert!((TICK.as_nanos() as u64).is_multiple_of(MS), "turmoil counts in milliseconds");

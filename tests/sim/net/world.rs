@@ -1,0 +1,41 @@
+//! What one client of the slower level takes for the world.
+
+use std::{io, time::Duration};
+
+use redlock_quorum::sim::{Io, Promise, World};
+use turmoil::net::TcpStream;
+
+use crate::stage::Shared;
+
+pub struct NetWorld {
+    pub stage: Shared,
+    pub client: usize,
+    pub seed: u64,
+}
+
+impl World for NetWorld {
+    fn now(&self) -> u64 {
+        self.stage.truth().clock(self.client)
+    }
+
+    fn wall(&self) -> u64 {
+        self.stage.truth().now
+    }
+
+    fn sleep(&self, span: Duration) -> Promise<()> {
+        let span = Duration::from_nanos(self.stage.truth().true_span(self.client, span));
+        Box::pin(tokio::time::sleep(span))
+    }
+
+    fn dial(&self, host: &str) -> Promise<io::Result<Box<dyn Io>>> {
+        let host = host.to_owned();
+        Box::pin(async move {
+            let stream = TcpStream::connect((host.as_str(), 6379)).await?;
+            Ok(Box::new(stream) as Box<dyn Io>)
+        })
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+}

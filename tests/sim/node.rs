@@ -1,0 +1,165 @@
+//! A simulated node: the in-memory store behind a clock of its own, and the
+//! ways in which it can answer wrongly or not at all.
+//!
+//! What it does when all is well is compared with real servers by
+//! `tests/it/fixture.rs`; it is the same store.
+
+use std::time::Duration;
+
+use redlock_quorum::{
+    sim::{Store, encode_reply},
+    testing::Reply,
+};
+
+use crate::{
+    plan::{MS, Memory, Refusal},
+    stage::at_rate,
+};
+
+pub struct Node {
+    store: Store,
+    /// What was on the disk when it was last written.
+    on_disk: Store,
+    rate_ppm: i64,
+    step_millis: i64,
+    /// How many crashes are not over.
+    crashed: u32,
+    gone_since: Option<u64>,
+    /// What it will know when they are. Until then nobody can ask it, so what
+    /// it had still keeps others from having it.
+    memory: Memory,
+    /// Down, and the host says nothing either.
+    pub silent: bool,
+    pub hung: u32,
+    refusals: Vec<(Refusal, u32)>,
+}
+
+impl Node {
+    pub fn new(rate_ppm: i64) -> Self {
+        Self {
+            store: Store::new(),
+            on_disk: Store::new(),
+            rate_ppm,
+            step_millis: 0,
+            crashed: 0,
+            gone_since: None,
+            memory: Memory::Kept,
+            silent: false,
+            hung: 0,
+            refusals: Vec::new(),
+        }
+    }
+
+    /// What its clock shows: an hour and more, so that it can be set back.
+    fn clock(&self, now: u64) -> Duration {
+        let run = 3_600_000 * MS + at_rate(now, self.rate_ppm);
+        Duration::from_nanos(run.saturating_add_signed(self.step_millis * MS as i64))
+    }
+
+    /// The value at `key`, if it lives.
+    pub fn value(&self, now: u64, key: &[u8]) -> Option<&[u8]> {
+        self.store.value(self.clock(now), key)
+    }
+
+    /// All keys and values that live.
+    pub fn living(&self, now: u64) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.store.living(self.clock(now))
+    }
+
+    pub fn step(&mut self, millis: i64) {
+        self.step_millis += millis;
+    }
+
+    pub fn crash(&mut self, now: u64, memory: Memory, silent: bool) {
+        self.crashed += 1;
+        self.gone_since.get_or_insert(now);
+        self.silent = silent;
+        if memory != Memory::Kept {
+            self.memory = memory;
+        }
+    }
+
+    /// One of its crashes is over; if it was the last, it is back.
+    pub fn restart(&mut self) {
+        self.crashed -= 1;
+        if self.crashed > 0 {
+            return;
+        }
+        (self.silent, self.gone_since) = (false, None);
+        match std::mem::replace(&mut self.memory, Memory::Kept) {
+            Memory::Kept => {}
+            Memory::Gone => self.store = Store::new(),
+            Memory::Stale => self.store = self.on_disk.clone(),
+        }
+        self.store.forget_scripts();
+    }
+
+    /// Since when it is down, if it is.
+    pub fn gone_since(&self) -> Option<u64> {
+        self.gone_since
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.crashed > 0
+    }
+
+    pub fn forget_scripts(&mut self) {
+        self.store.forget_scripts();
+    }
+
+    pub fn refuse(&mut self, how: Refusal, per_mille: u32) {
+        self.refusals.push((how, per_mille));
+    }
+
+    pub fn stop_refusing(&mut self, how: Refusal) {
+        if let Some(place) = self.refusals.iter().position(|(kind, _)| *kind == how) {
+            self.refusals.remove(place);
+        }
+    }
+
+    /// Writes to the disk what it knows, now and then.
+    fn save(&mut self, draw: u32) {
+        if draw.is_multiple_of(16) {
+            self.on_disk = self.store.clone();
+        }
+    }
+
+    /// Carries out one command, and gives the reply as it goes over the wire;
+    /// `draw` decides whether it answers as a fault says. `None`: it hangs up.
+    pub fn execute(&mut self, now: u64, command: &[Vec<u8>], draw: u32) -> Option<Vec<u8>> {
+        self.save(draw / 1000);
+        let refusal = self.refusals.iter().find(|(_, per_mille)| draw % 1000 < *per_mille);
+        let text = match refusal.map(|(how, _)| *how) {
+            Some(Refusal::Loading) => "LOADING Redis is loading the dataset in memory",
+            Some(Refusal::Busy) => "BUSY Redis is busy running a script.",
+            Some(Refusal::ReadOnly) if writes(command) => {
+                "READONLY You can't write against a read only replica."
+            }
+            // The scripts' PEXPIRE and DEL need no memory.
+            Some(Refusal::OutOfMemory) if command[0] == b"SET" => {
+                "OOM command not allowed when used memory > 'maxmemory'."
+            }
+            Some(Refusal::HangUp) => return None,
+            Some(Refusal::Unclear) => {
+                self.store.execute(self.clock(now), command);
+                return Some(b"-ERR upstream timed out\r\n".to_vec());
+            }
+            Some(Refusal::Garbage) => {
+                self.store.execute(self.clock(now), command);
+                return Some(b"HTTP/1.1 502 Bad Gateway\r\n\r\n".to_vec());
+            }
+            _ => return Some(encoded(&self.store.execute(self.clock(now), command))),
+        };
+        Some(format!("-{text}\r\n").into_bytes())
+    }
+}
+
+fn writes(command: &[Vec<u8>]) -> bool {
+    matches!(&*command[0], b"SET" | b"DEL" | b"EVAL" | b"EVALSHA")
+}
+
+fn encoded(reply: &Reply) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_reply(&mut out, reply);
+    out
+}

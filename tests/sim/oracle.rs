@@ -1,0 +1,303 @@
+//! What must hold, whatever goes wrong: checked after every step and when all
+//! has come to rest. What calls may say is `answers`.
+//!
+//! It compares what clients believe with what is true on the stage. It never
+//! asks a guard a question that would change it.
+
+use std::time::Duration;
+
+use redlock_quorum::sim::{Driver, Load, Peek};
+
+use crate::{
+    plan::{Fault, Plan, SECOND},
+    stage::Truth,
+    trace::{Kind, Lane},
+};
+
+/// For so long after a fault a client may still say that a node fails: an
+/// attempt to connect takes 1 s at most, a pause half of one, and what was
+/// held back up to a fifth.
+const RECOVERY: u64 = 2 * SECOND;
+
+/// How long after the last fault, the last message and the last call a key may
+/// stay: pauses between the attempts to release end at 2 s, those to connect
+/// at 1 s and half a second.
+pub const SETTLED_AFTER: u64 = 6 * SECOND;
+
+/// So much longer where segments are lost for good: that a connection is dead
+/// shows after 10 s of silence.
+pub const UNTIL_GIVEN_UP: u64 = 10 * SECOND;
+
+pub struct Oracle {
+    beliefs: Vec<Belief>,
+    next: u64,
+    /// By client and node.
+    trouble: Vec<Vec<Trouble>>,
+    /// Tokens that nobody will release.
+    excused: Vec<Vec<u8>>,
+    pub violation: Option<String>,
+    /// How much later than in time is in time: the level's granularity.
+    pub tick: Duration,
+    /// How long after a fault its effects may last.
+    pub recovery: u64,
+    /// Whether a node has done something since the last look at its keys.
+    pub unchecked: bool,
+    steps: u32,
+    /// When a node's clock was set last.
+    pub clock_set_at: Option<u64>,
+    /// Whether keys came back that had been deleted.
+    pub resurrected: bool,
+}
+
+/// A lock that a user has in hand.
+struct Belief {
+    id: u64,
+    client: usize,
+    key: Vec<u8>,
+    peek: Peek,
+    /// Whether it was held when last looked at.
+    held: bool,
+    /// Whether two holders have been counted for it.
+    counted: bool,
+    /// Work under `run`, which must be stopped when the lock is over.
+    is_work: bool,
+    /// When it was seen to be over.
+    over_at: u64,
+    /// Since when it is over, while its process runs.
+    over_since: Option<u64>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Trouble {
+    active: u32,
+    until: Option<u64>,
+}
+
+impl Oracle {
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            beliefs: Vec::new(),
+            next: 0,
+            trouble: vec![vec![Trouble::default(); plan.nodes.len()]; plan.clients.len()],
+            excused: Vec::new(),
+            violation: None,
+            tick: Duration::from_millis(1),
+            recovery: RECOVERY,
+            unchecked: true,
+            steps: 0,
+            clock_set_at: None,
+            resurrected: false,
+        }
+    }
+
+    pub fn excuse(&mut self, token: &[u8]) {
+        self.excused.push(token.to_vec());
+    }
+}
+
+impl Truth {
+    pub fn violate(&mut self, what: String) {
+        if self.oracle.violation.is_none() {
+            self.trace.note(self.now, Lane::World, Kind::Violation, || what.clone());
+            self.oracle.violation = Some(what);
+        }
+    }
+
+    /// Notes that something begins, or has ceased, to be wrong between a client
+    /// and a node; all of them where none is named.
+    pub fn trouble(&mut self, client: Option<usize>, node: Option<usize>, begins: bool) {
+        let now = self.now;
+        for (c, row) in self.oracle.trouble.iter_mut().enumerate() {
+            for (n, trouble) in row.iter_mut().enumerate() {
+                if client.is_none_or(|client| client == c) && node.is_none_or(|node| node == n) {
+                    if begins {
+                        trouble.active += 1;
+                    } else {
+                        trouble.active = trouble.active.saturating_sub(1);
+                        trouble.until = Some(now);
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn had_trouble(&self, client: usize, node: usize, since: u64) -> bool {
+        let trouble = self.oracle.trouble[client][node];
+        trouble.active > 0
+            || trouble.until.is_some_and(|until| until + self.oracle.recovery >= since)
+    }
+
+    /// A client has a lock in hand from now on.
+    pub fn believe(&mut self, client: usize, key: &[u8], peek: Peek, is_work: bool) -> u64 {
+        self.counts.acquired += 1;
+        let id = self.oracle.next;
+        self.oracle.next += 1;
+        let votes = self.votes(key, peek.token());
+        self.trace.note(self.now, Lane::Client(client), Kind::Held, || {
+            format!("#{id} {} by {votes} votes", String::from_utf8_lossy(key))
+        });
+        let key = key.to_vec();
+        self.oracle.unchecked = true;
+        let (held, counted, over_at, over_since) = (true, false, 0, None);
+        let belief = Belief { id, client, key, peek, held, counted, is_work, over_at, over_since };
+        self.oracle.beliefs.push(belief);
+        self.check_beliefs();
+        id
+    }
+
+    /// It lets go of it.
+    pub fn let_go(&mut self, id: u64) {
+        if let Some(place) = self.oracle.beliefs.iter().position(|belief| belief.id == id) {
+            let belief = self.oracle.beliefs.swap_remove(place);
+            self.trace
+                .note(self.now, Lane::Client(belief.client), Kind::Ended, || format!("#{id}"));
+        }
+    }
+
+    /// Someone has a lock now that nobody had.
+    pub fn adopt(&mut self, client: usize, token: &[u8]) {
+        self.oracle.excused.retain(|excused| excused != token);
+        self.owners.insert(token.to_vec(), client);
+    }
+
+    /// All that a client has in hand is gone with its process.
+    pub fn forget_client(&mut self, client: usize) {
+        self.oracle.beliefs.retain(|belief| belief.client != client);
+        self.clients[client].abandoned = true;
+    }
+
+    /// After every step: who believes to hold what?
+    pub fn check_beliefs(&mut self) {
+        if self.oracle.beliefs.is_empty() {
+            return;
+        }
+        // Keys change when nodes do something, and by the passing of time.
+        self.oracle.steps = self.oracle.steps.wrapping_add(1);
+        let look =
+            std::mem::take(&mut self.oracle.unchecked) || self.oracle.steps.is_multiple_of(8);
+        let mut beliefs = std::mem::take(&mut self.oracle.beliefs);
+        for place in 0..beliefs.len() {
+            self.check_belief(&mut beliefs, place, look);
+        }
+        self.oracle.beliefs = beliefs;
+    }
+
+    fn check_belief(&mut self, beliefs: &mut [Belief], place: usize, look: bool) {
+        let Belief { id, client, ref peek, held, over_at, .. } = beliefs[place];
+        if self.now < over_at {
+            return; // another host's time, at the slower level
+        }
+        let holds = self.clock(client) < peek.until();
+        if holds && !held {
+            self.violate(format!("lock #{id} of client {client} was over and is held again"));
+        }
+        if held && !holds {
+            self.trace.note(self.now, Lane::Client(client), Kind::Ended, || format!("#{id} over"));
+        }
+        beliefs[place].held = holds;
+        if held && !holds {
+            beliefs[place].over_at = self.now;
+        }
+        if !holds {
+            return self.check_stopped(&mut beliefs[place]);
+        }
+        let belief = &beliefs[place];
+        let quorum = self.plan.quorum();
+        let votes = if look { self.votes(&belief.key, belief.peek.token()) } else { quorum };
+        let others = |other: &&Belief| other.id < id && other.held && other.key == belief.key;
+        let other = beliefs[..].iter().find(others).map(|other| other.client);
+        let wrong = match other {
+            Some(other) => Some(("two holders", format!("clients {other} and {client} both hold"))),
+            None if votes < quorum => {
+                Some(("held by too few nodes", format!("client {client} holds by {votes} nodes")))
+            }
+            None => None,
+        };
+        let Some((name, what)) = wrong else { return };
+        if self.plan.profile.within_assumptions() {
+            self.violate(format!("{what} `{}` (lock #{id})", String::from_utf8_lossy(&belief.key)));
+        } else if !belief.counted {
+            beliefs[place].counted = true;
+            *self.counts.counted.entry(name).or_default() += 1;
+        }
+    }
+
+    pub fn tick_nanos(&self) -> u64 {
+        self.oracle.tick.as_nanos() as u64
+    }
+
+    /// Work whose lock is over is stopped, as soon as its process runs.
+    fn check_stopped(&mut self, belief: &mut Belief) {
+        if !belief.is_work || self.is_stalled(belief.client) {
+            belief.over_since = None;
+            return;
+        }
+        let since = *belief.over_since.get_or_insert(self.now);
+        if self.now > since + self.tick_nanos() {
+            let (id, client) = (belief.id, belief.client);
+            self.violate(format!("client {client} works on under lock #{id}, which is over"));
+        }
+    }
+
+    pub fn check_load(&mut self, client: usize, load: Load) {
+        if load.in_flight > Driver::MOST_IN_FLIGHT {
+            self.violate(format!("client {client} has {} on their way to a node", load.in_flight));
+        }
+    }
+
+    /// All is over and healed: no key of ours may be left.
+    pub fn check_leaks(&mut self) {
+        if self.oracle.resurrected {
+            return;
+        }
+        let mut leaks = Vec::new();
+        for (place, node) in self.nodes.iter().enumerate() {
+            for (key, token) in node.living(self.now) {
+                let excused = self.oracle.excused.iter().any(|excused| excused == token);
+                let abandoned = |client: &usize| self.clients[*client].abandoned;
+                if !excused && !self.owners.get(token).is_some_and(abandoned) {
+                    leaks.push(format!("node {place} has `{}`", String::from_utf8_lossy(key)));
+                }
+            }
+        }
+        leaks.sort();
+        if let Some(first) = leaks.first() {
+            self.violate(format!("a key is left when all has settled: {first}"));
+        }
+    }
+
+    /// Where nothing can be late, nothing is left to do.
+    pub fn check_idle(&mut self, client: usize, load: Load) {
+        let late = |planned: &crate::plan::Planned| !matches!(planned.fault, Fault::Pause { .. });
+        let hands = self.plan.habits.hand_over > 0;
+        if !hands && !self.plan.faults.iter().any(late) && load.operations > 0 {
+            self.violate(format!("client {client} is idle with {} operations", load.operations));
+        }
+    }
+
+    /// A shutdown said that all is released: but for what is still held, or
+    /// given away, nothing is left of this client.
+    pub fn check_shut(&mut self, client: usize) {
+        if !self.plan.faults.is_empty() || self.plan.clients[client].users > 1 {
+            return; // what broke off may still arrive, and another user's lock
+        }
+        let held = |token: &[u8]| self.oracle.beliefs.iter().any(|b| b.peek.token() == token);
+        let ours = |token: &[u8]| self.owners.get(token) == Some(&client);
+        let excused = |token: &[u8]| self.oracle.excused.iter().any(|excused| excused == token);
+        let left = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.living(self.now))
+            .any(|(_, token)| ours(token) && !held(token) && !excused(token));
+        if left {
+            self.violate(format!("client {client} is shut down, and a key of it is left"));
+        }
+    }
+
+    /// The drivers have ended, or could.
+    pub fn check_rest(&mut self, client: usize, load: Load) {
+        if load.operations > 0 {
+            self.violate(format!("client {client} never ends {} operations", load.operations));
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What happens in one run: who is there, what goes wrong and when. `draw`
+//! makes plans of seeds.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+pub const MS: u64 = 1_000_000;
+pub const SECOND: u64 = 1_000 * MS;
+
+/// What kind of trouble a run is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Profile {
+    /// Nothing goes wrong: nobody may say that something did.
+    Calm,
+    /// Many want one key.
+    Crowd,
+    /// One client asks for more at once than may be on its way.
+    Burst,
+    /// Messages are late, connections break, what they carried comes later.
+    Links,
+    /// Clients and nodes are cut off from each other, one way or both.
+    Cuts,
+    /// Nodes hang, crawl, crash and come back with what they knew.
+    Nodes,
+    /// Nodes answer errors and garbage, and forget scripts.
+    Errors,
+    /// Every clock runs at a rate of its own, within the bound.
+    Clocks,
+    /// Clients stand still, also past their deadlines.
+    Pauses,
+    /// Futures and guards are dropped, clients shut down, runtimes end.
+    Drops,
+    /// All of the above.
+    Storm,
+    /// Beyond the assumptions: nodes forget their keys, or know old ones.
+    Amnesia,
+    /// Beyond the assumptions: nodes' clocks are set.
+    Steps,
+}
+
+impl Profile {
+    pub const ALL: [Self; 13] = [
+        Self::Calm,
+        Self::Crowd,
+        Self::Burst,
+        Self::Links,
+        Self::Cuts,
+        Self::Nodes,
+        Self::Errors,
+        Self::Clocks,
+        Self::Pauses,
+        Self::Drops,
+        Self::Storm,
+        Self::Amnesia,
+        Self::Steps,
+    ];
+
+    /// Whether what it does is within what docs/safety.md assumes. If not, two
+    /// holders are counted and are no violation.
+    pub fn within_assumptions(self) -> bool {
+        !matches!(self, Self::Amnesia | Self::Steps)
+    }
+
+    pub fn is(self, kinds: &[Self]) -> bool {
+        kinds.contains(&self)
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{self:?}").to_lowercase())
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = Self::ALL.map(|profile| profile.to_string());
+        Self::ALL
+            .into_iter()
+            .find(|profile| profile.to_string() == name)
+            .ok_or_else(|| format!("no profile `{name}`: there are {}", all.join(", ")))
+    }
+}
+
+/// What a node knows when it comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    Kept,
+    Gone,
+    Stale,
+}
+
+/// How a node answers instead of doing what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Loading,
+    ReadOnly,
+    OutOfMemory,
+    Busy,
+    /// An error that says nothing, after it did what was asked.
+    Unclear,
+    /// Bytes that are no reply, after it did what was asked.
+    Garbage,
+    /// It hangs up.
+    HangUp,
+}
+
+/// One thing that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing passes between a client and a node, in the directions named.
+    Cut {
+        client: usize,
+        node: usize,
+        up: bool,
+        down: bool,
+    },
+    /// The connection breaks; what was on its way to the node arrives up to
+    /// `late` later.
+    Break {
+        client: usize,
+        node: usize,
+        late: u64,
+    },
+    /// Packets of a node are lost, and sent again.
+    Loss {
+        node: usize,
+        per_mille: u32,
+    },
+    /// All that goes to or comes from a node takes longer.
+    Slow {
+        node: usize,
+        by: u64,
+    },
+    /// It accepts and reads nothing.
+    Hang {
+        node: usize,
+    },
+    /// Its connections close, unless the host is silent too.
+    Crash {
+        node: usize,
+        memory: Memory,
+        silent: bool,
+    },
+    Refuse {
+        node: usize,
+        how: Refusal,
+        per_mille: u32,
+    },
+    ForgetScripts {
+        node: usize,
+    },
+    /// Its clock is set forward or back.
+    Step {
+        node: usize,
+        millis: i64,
+    },
+    /// The process stands still.
+    Pause {
+        client: usize,
+    },
+    /// The process ends, with all it had on its hands.
+    Kill {
+        client: usize,
+    },
+    /// The runtime that the driver runs on ends; the callers live on.
+    EndRuntime {
+        client: usize,
+    },
+}
+
+impl Fault {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Cut { up: true, down: true, .. } => "cut",
+            Self::Cut { .. } => "one-way cut",
+            Self::Break { .. } => "broken connection",
+            Self::Loss { .. } => "packet loss",
+            Self::Slow { .. } => "slow node",
+            Self::Hang { .. } => "hung node",
+            Self::Crash { memory: Memory::Kept, .. } => "crash, memory kept",
+            Self::Crash { memory: Memory::Gone, .. } => "crash, memory gone",
+            Self::Crash { memory: Memory::Stale, .. } => "crash, memory stale",
+            Self::Refuse { .. } => "error replies",
+            Self::ForgetScripts { .. } => "scripts forgotten",
+            Self::Step { .. } => "node clock set",
+            Self::Pause { .. } => "client paused",
+            Self::Kill { .. } => "client killed",
+            Self::EndRuntime { .. } => "runtime ended",
+        }
+    }
+}
+
+/// A fault and its time.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned {
+    pub at: u64,
+    pub lasts: u64,
+    pub fault: Fault,
+}
+
+/// One client: a process of its own.
+#[derive(Clone, Debug)]
+pub struct ClientPlan {
+    /// By how many millionths its clock is fast.
+    pub rate_ppm: i64,
+    /// What its clock shows at the beginning.
+    pub clock_start: u64,
+    pub node_timeout: Option<Duration>,
+    pub users: usize,
+}
+
+/// What its users do, all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// How many locks each asks for.
+    pub locks: usize,
+    pub ttl: Duration,
+    pub think: Duration,
+    /// Out of 1000: a call's future is dropped before it is over.
+    pub drop_call: u32,
+    /// Out of 1000: a guard is dropped instead of released.
+    pub drop_guard: u32,
+    /// Out of 1000: a lock is left to its ttl.
+    pub forget: u32,
+    /// Out of 1000: it is handed to another client.
+    pub hand_over: u32,
+    /// Out of 1000: a held lock is renewed in the background.
+    pub renew: u32,
+    /// Out of 1000: it is extended by hand.
+    pub extend: u32,
+    /// Out of 1000: after a lock, the client is shut down.
+    pub shutdown: u32,
+}
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub profile: Profile,
+    pub keys: usize,
+    /// By how many millionths each node's clock is fast.
+    pub nodes: Vec<i64>,
+    pub clients: Vec<ClientPlan>,
+    pub habits: Habits,
+    /// One way, in nanoseconds: at least, at most.
+    pub latency: (u64, u64),
+    pub faults: Vec<Planned>,
+    /// Whether a client may say that a node failed though none did: the
+    /// latency alone can do it.
+    pub slow_anyway: bool,
+}
+
+impl Plan {
+    /// How long a client gives one node for a lock of `ttl`: as documented.
+    pub fn node_timeout(&self, client: usize, ttl: Duration) -> Duration {
+        let (least, most) = (Duration::from_millis(5), Duration::from_millis(200));
+        let tenth = Duration::from_millis(ttl.as_millis() as u64 / 10).clamp(least, most);
+        self.clients[client].node_timeout.unwrap_or(tenth)
+    }
+
+    /// Keeps a node that forgets its keys away until all of them have ended: so
+    /// the assumptions want it.
+    pub fn stay_away(&self, planned: &mut Planned) {
+        let forgets = matches!(planned.fault, Fault::Crash { memory: Memory::Gone, .. });
+        if forgets && self.profile.within_assumptions() {
+            let longest = self.habits.ttl.mul_f64(self.longest_extension()).as_nanos() as u64;
+            planned.lasts = planned.lasts.max(longest + longest / 50);
+        }
+    }
+
+    /// An extension asks for up to so many times what an acquire does: short
+    /// locks become long ones, which what is left behind must be judged by.
+    pub fn longest_extension(&self) -> f64 {
+        if self.habits.ttl < Duration::from_secs(2) { 20.0 } else { 1.5 }
+    }
+
+    pub fn quorum(&self) -> usize {
+        self.nodes.len() / 2 + 1
+    }
+}

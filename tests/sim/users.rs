@@ -1,0 +1,332 @@
+//! What users of the library do in a run: the same code at both levels, over
+//! the public API, with an eye on the oracle.
+
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use rand::{RngExt as _, rngs::SmallRng};
+use redlock_quorum::{
+    Error, ErrorKind, LockGuard, Redlock,
+    sim::{Peek, World},
+};
+
+use crate::{
+    draw::{chance, pick},
+    stage::{Shared, Truth},
+};
+
+/// One user of one client.
+pub struct User {
+    pub client: usize,
+    pub redlock: Redlock,
+    pub world: Arc<dyn World>,
+    pub stage: Shared,
+    pub rng: SmallRng,
+}
+
+/// How an acquire waits.
+#[derive(Clone, Copy)]
+enum Way {
+    Try,
+    Wait(Duration),
+    /// Until this user drops it.
+    Lock,
+}
+
+impl User {
+    /// Takes locks, one after the other, and lets go of them.
+    pub async fn live(mut self) {
+        let habits = self.stage.truth().plan.habits;
+        for _ in 0..habits.locks {
+            self.think(habits.think).await;
+            if chance(&mut self.rng, habits.hand_over) && self.take_over().await {
+                continue;
+            }
+            let key = self.key();
+            if chance(&mut self.rng, 100) {
+                self.run(&key).await;
+            } else if let Some(guard) = self.acquire(&key).await {
+                let guard = Holding::new(&self, guard, &key);
+                self.hold(guard).await;
+            }
+            if chance(&mut self.rng, habits.shutdown) {
+                self.shut_down().await;
+            }
+        }
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        let truth = self.stage.truth();
+        let (keys, burst) = (truth.plan.keys, truth.plan.clients[self.client].users > 10);
+        drop(truth);
+        // A burst is of locks that are not in each other's way.
+        let place = self.rng.random_range(0..if burst { 1000 } else { keys });
+        format!("k{place}").into_bytes()
+    }
+
+    async fn think(&mut self, most: Duration) {
+        let span = most.mul_f64(self.rng.random_range(0.0..1.0));
+        if !span.is_zero() {
+            self.world.sleep(span).await;
+        }
+    }
+
+    async fn acquire(&mut self, key: &[u8]) -> Option<LockGuard> {
+        let (ttl, node_timeout) = self.ttl();
+        let way = match self.rng.random_range(0..4) {
+            0 => Way::Lock,
+            1 => Way::Try,
+            _ => Way::Wait(*pick(
+                &mut self.rng,
+                &[Duration::from_millis(20), Duration::from_millis(200), Duration::from_secs(1)],
+            )),
+        };
+        let lock = self.redlock.lock(key).ttl(ttl);
+        let (what, lock, limit) = match way {
+            Way::Try => ("try", lock.wait(Duration::ZERO), node_timeout),
+            Way::Wait(wait) => ("wait", lock.wait(wait), wait.max(node_timeout)),
+            Way::Lock => ("lock", lock, Duration::MAX),
+        };
+        let lock = if self.likes(|habits| habits.renew) { lock.renew() } else { lock };
+        let call = self.stage.truth().begin_call(self.client, what, key);
+        let outcome = match way {
+            Way::Lock => {
+                let most = Duration::from_secs(*pick(&mut self.rng, &[1, 2]));
+                let patience = ttl.min(most).mul_f64(1.5) + Duration::from_secs(2);
+                let outcome = within(self.world.sleep(patience), lock.into_future()).await;
+                if outcome.is_none() {
+                    self.stage.truth().check_gave_up(&call, ttl);
+                }
+                outcome
+            }
+            _ => self.perhaps_dropped(lock.into_future()).await,
+        };
+        let outcome = outcome?;
+        let mut truth = self.stage.truth();
+        truth.end_call(&call, limit, outcome.as_ref().err());
+        if let (Way::Wait(wait), Err(error)) = (way, &outcome)
+            && error.kind() == ErrorKind::Timeout
+        {
+            truth.check_patience(&call, wait);
+        }
+        outcome.ok()
+    }
+
+    fn ttl(&self) -> (Duration, Duration) {
+        let truth = self.stage.truth();
+        let ttl = truth.plan.habits.ttl;
+        (ttl, truth.plan.node_timeout(self.client, ttl))
+    }
+
+    fn likes(&mut self, habit: impl FnOnce(&crate::plan::Habits) -> u32) -> bool {
+        let per_mille = habit(&self.stage.truth().plan.habits);
+        chance(&mut self.rng, per_mille)
+    }
+
+    /// Drops the future of a call, now and then, wherever it is.
+    async fn perhaps_dropped<F: Future>(&mut self, call: F) -> Option<F::Output> {
+        if !self.likes(|habits| habits.drop_call) {
+            return Some(call.await);
+        }
+        if chance(&mut self.rng, 500) {
+            let polls = self.rng.random_range(0..6);
+            Polled { left: polls, inner: pin!(call) }.await
+        } else {
+            let micros = self.rng.random_range(0..5_000);
+            within(self.world.sleep(Duration::from_micros(micros)), call).await
+        }
+    }
+
+    /// Has a lock for a while, extends it or not, and lets go of it.
+    async fn hold(&mut self, mut holding: Holding) {
+        let (ttl, _) = self.ttl();
+        // Now and then longer than it lasts.
+        let share = *pick(&mut self.rng, &[0.0, 0.01, 0.1, 0.5, 0.97, 1.2]);
+        for _ in 0..self.rng.random_range(1..=3) {
+            let span = ttl.min(Duration::from_millis(400)).mul_f64(share);
+            self.world.sleep(span).await;
+            if self.likes(|habits| habits.extend) {
+                self.extend(&holding, ttl).await;
+            }
+        }
+        let habits = self.stage.truth().plan.habits;
+        if chance(&mut self.rng, habits.forget) {
+            self.stage.truth().oracle.excuse(holding.peek.token());
+            holding.end().forget();
+        } else if chance(&mut self.rng, habits.hand_over) {
+            let parts = holding.end().into_parts();
+            let mut truth = self.stage.truth();
+            // Until someone takes it over, nobody will release it.
+            truth.oracle.excuse(parts.token.as_bytes());
+            truth.handed_over.push(parts);
+        } else if chance(&mut self.rng, habits.drop_guard) {
+            drop(holding.end());
+        } else {
+            self.release(holding).await;
+        }
+    }
+
+    async fn extend(&mut self, holding: &Holding, ttl: Duration) {
+        let key = &holding.key;
+        let Some(guard) = &holding.guard else { return };
+        let longest = self.stage.truth().plan.longest_extension();
+        let ttl = ttl.mul_f64(*pick(&mut self.rng, &[0.5, 1.0, 1.5, longest]));
+        let limit = self.stage.truth().plan.node_timeout(self.client, ttl);
+        let was_until = holding.peek.until();
+        let call = self.stage.truth().begin_call(self.client, "extend", key);
+        let outcome = self.perhaps_dropped(guard.extend(ttl)).await;
+        let Some(outcome) = outcome else { return };
+        let mut truth = self.stage.truth();
+        truth.end_call(&call, limit, outcome.as_ref().err());
+        match outcome {
+            Ok(()) => truth.check_extended(self.client, key, &holding.peek),
+            Err(error) if error.kind() == ErrorKind::Lost => {
+                truth.check_lost(self.client, key, &holding.peek, was_until);
+            }
+            Err(_) => {}
+        }
+        truth.check_beliefs();
+    }
+
+    async fn release(&mut self, mut holding: Holding) {
+        let (ttl, _) = self.ttl();
+        // Longer ones may have been asked for by an extension.
+        let longest = ttl.mul_f64(1.5).max(Duration::from_secs(10));
+        let (key, peek) = (holding.key.clone(), holding.peek.clone());
+        let until = peek.until();
+        let (call, limit, had, was_over) = {
+            let mut truth = self.stage.truth();
+            let was_over = truth.clock(self.client) >= until;
+            let had = truth.votes(&key, peek.token());
+            let limit = truth.plan.node_timeout(self.client, longest);
+            (truth.begin_call(self.client, "release", &key), limit, had, was_over)
+        };
+        let guard = holding.end();
+        let Some(outcome) = self.perhaps_dropped(guard.release()).await else { return };
+        let mut truth = self.stage.truth();
+        truth.end_call(&call, limit, outcome.as_ref().err());
+        if let Ok(released) = outcome {
+            // If not, it may have run out while the release was on its way.
+            let was_held = truth.clock(self.client) < until;
+            truth.check_released(&call, &peek, released, (was_held, was_over), had);
+        }
+    }
+
+    async fn run(&mut self, key: &[u8]) {
+        let (ttl, _) = self.ttl();
+        let span = ttl.min(Duration::from_secs(1)).mul_f64(*pick(&mut self.rng, &[0.1, 0.7, 2.0]));
+        let patience = ttl.min(Duration::from_secs(1)).mul_f64(3.0);
+        let lock = self.redlock.lock(key).ttl(ttl).wait(Duration::from_millis(200)).renew();
+        let call = self.stage.truth().begin_call(self.client, "run", key);
+        let world = Arc::clone(&self.world);
+        let (stage, client, owned) = (Arc::clone(&self.stage), self.client, key.to_vec());
+        let work = lock.run(|held| async move {
+            let peek = Peek::under(&held);
+            let id = stage.truth().believe(client, &owned, peek.clone(), true);
+            let _working = Holding { guard: None, peek, key: owned, id, stage };
+            world.sleep(span).await;
+        });
+        let outcome = within(self.world.sleep(patience), work).await;
+        let mut truth = self.stage.truth();
+        match outcome {
+            Some(Err(error)) if error.kind() == ErrorKind::Lost => {
+                truth.check_innocent_loss(&error);
+            }
+            Some(Err(error)) if error.kind() != ErrorKind::Timeout => {
+                truth.end_call(&call, Duration::MAX, Some(&error));
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes over a lock that another client has let out of its hands.
+    async fn take_over(&mut self) -> bool {
+        let Some(parts) = self.stage.truth().handed_over.pop() else { return false };
+        let (key, token) = (parts.key.clone(), parts.token.clone());
+        let Ok(guard) = self.redlock.adopt(parts) else { return false };
+        self.stage.truth().adopt(self.client, token.as_bytes());
+        let holding = Holding::new(self, guard, &key);
+        self.hold(holding).await;
+        true
+    }
+
+    async fn shut_down(&mut self) {
+        let limit = Duration::from_millis(self.rng.random_range(0..500));
+        self.stage.truth().clients[self.client].closed = true;
+        let call = self.stage.truth().begin_call(self.client, "shutdown", b"");
+        let outcome: Result<(), Error> = self.redlock.shutdown(limit).await;
+        let mut truth = self.stage.truth();
+        truth.end_call(&call, limit, outcome.as_ref().err());
+        if outcome.is_ok() {
+            truth.check_shut(self.client);
+        }
+    }
+}
+
+/// A lock in hand; the oracle knows of it for as long as this lives.
+struct Holding {
+    guard: Option<LockGuard>,
+    peek: Peek,
+    key: Vec<u8>,
+    id: u64,
+    stage: Shared,
+}
+
+impl Holding {
+    fn new(user: &User, guard: LockGuard, key: &[u8]) -> Self {
+        let peek = Peek::at(&guard);
+        let stage = Arc::clone(&user.stage);
+        let id = stage.truth().believe(user.client, key, peek.clone(), false);
+        Self { guard: Some(guard), peek, key: key.to_vec(), id, stage }
+    }
+
+    /// Lets go of it, a moment before anything else does.
+    fn end(&mut self) -> LockGuard {
+        self.stage.truth().let_go(self.id);
+        self.guard.take().expect("it is let go of once")
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        let mut truth: std::sync::MutexGuard<'_, Truth> = self.stage.truth();
+        truth.let_go(self.id);
+    }
+}
+
+/// What `call` gives, unless `limit` is over before.
+async fn within<F: Future>(limit: impl Future, call: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = call => Some(output),
+        _ = limit => None,
+    }
+}
+
+/// A future that is dropped after so many polls.
+struct Polled<F> {
+    left: u32,
+    inner: F,
+}
+
+impl<F: Future + Unpin> Future for Polled<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.left == 0 {
+            return Poll::Ready(None);
+        }
+        this.left -= 1;
+        if this.left == 0 {
+            // Whether or not anything happens to it.
+            cx.waker().wake_by_ref();
+        }
+        Pin::new(&mut this.inner).poll(cx).map(Some)
+    }
+}
