@@ -57,7 +57,7 @@
 //!   acquire's options, [`LockGuard`] the held lock.
 //! - [`Error`] has a [`kind`](Error::kind) that says what to do next, and
 //!   [`nodes`](Error::nodes): what each node said.
-//! - [`docs`]: the guarantee, operation, and why it is built so.
+//! - [`docs`]: the guarantee, operation, why it is built so, and how it is tested.
 //!
 //! # Features
 //!
@@ -103,7 +103,7 @@ pub use node_error::{NodeError, NodeErrorKind};
 pub use token::Token;
 pub use votes::Votes;
 
-/// The long texts: guarantee, operation, design.
+/// The long texts: guarantee, operation, design, testing.
 #[cfg(doc)]
 pub mod docs {
     #[doc = include_str!("../docs/safety.md")]
@@ -112,6 +112,8 @@ pub mod docs {
     pub mod operations {}
     #[doc = include_str!("../docs/design.md")]
     pub mod design {}
+    #[doc = include_str!("../docs/testing.md")]
+    pub mod testing {}
 }
 
 #[cfg(doctest)]
