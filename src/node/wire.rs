@@ -80,8 +80,8 @@ pub(crate) fn encode(
             redis::cmd("SET").arg(key).arg(token).arg("PX").arg(ttl).take()
         }
         Ask::Set => redis::cmd("SET").arg(key).arg(token).arg("NX").arg("PX").arg(ttl).take(),
-        Ask::Extend => script(EXTEND, &EXTEND_SHA1).arg(key).arg(token).arg(ttl).take(),
-        Ask::Release => script(RELEASE, &RELEASE_SHA1).arg(key).arg(token).take(),
+        Ask::Extend => script(EXTEND, &EXTEND_SHA1).arg(key).arg(token).arg(ttl).arg(0).take(),
+        Ask::Release => script(RELEASE, &RELEASE_SHA1).arg(key).arg(token).arg("").take(),
         Ask::Remaining => redis::cmd("PTTL").arg(key).take(),
     }
     .write_packed_command(out);
