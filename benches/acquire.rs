@@ -3,19 +3,19 @@
 //! with each other, which numbers taken minutes apart on a shared machine
 //! can't.
 
+mod common;
 mod contenders;
 
 use std::time::Duration;
 
-use contenders::{
-    Contender, Latencies, Observer, Result, burst, five_servers, latencies, quantile, warm_up,
-};
+use common::{Observer, Result, five_servers, quantile};
+use contenders::{Contender, Latencies, burst, latencies, warm_up};
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use redlock_quorum::testing::Cluster;
 use tokio::runtime::Runtime;
 
 fn main() -> Result<()> {
-    let runtime = contenders::runtime()?;
+    let runtime = common::runtime()?;
     let servers = runtime.block_on(five_servers())?;
     let observer = runtime.block_on(Observer::connect(&servers.urls()))?;
     println!("{}", runtime.block_on(observer.version())?);

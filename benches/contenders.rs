@@ -9,31 +9,15 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use redis::{AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, aio::MultiplexedConnection};
-use redlock_quorum::{
-    LockGuard, Redlock, Released,
-    testing::{Backend, Cluster},
-};
-use tokio::{runtime::Runtime, task::JoinSet, time::sleep};
+use redis::{Cmd, aio::MultiplexedConnection};
+use redlock_quorum::{LockGuard, Redlock, Released};
+use tokio::task::JoinSet;
 
-pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+use crate::common::{Observer, Result, connect};
 
 /// The same for all: far longer than any measurement takes, so that a key is
 /// only ever gone because it was deleted.
 const TTL: Duration = Duration::from_secs(30);
-
-/// How long keys may take to be gone once their releases have returned.
-const DRAIN: Duration = Duration::from_secs(5);
-
-/// The same runtime for all.
-pub fn runtime() -> Result<Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
-}
-
-/// Five servers that this process started, and will end.
-pub async fn five_servers() -> Result<Cluster> {
-    Ok(Cluster::builder().nodes(5).backend(Backend::Process).start().await?)
-}
 
 /// A way to lock.
 #[derive(Clone)]
@@ -168,84 +152,6 @@ fn hex_token() -> [u8; 32] {
     token
 }
 
-async fn connect(url: &str) -> Result<MultiplexedConnection> {
-    // As the library's own connections: redis-rs leaves Nagle's algorithm on.
-    let info = url.into_connection_info()?;
-    let tcp = info.tcp_settings().clone().set_nodelay(true);
-    let client = Client::open(info.set_tcp_settings(tcp))?;
-    let config = AsyncConnectionConfig::new();
-    Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
-}
-
-/// Looks at the servers from outside, over connections that nothing else uses.
-pub struct Observer {
-    connections: Vec<MultiplexedConnection>,
-}
-
-impl Observer {
-    pub async fn connect(urls: &[String]) -> Result<Self> {
-        let mut connections = Vec::with_capacity(urls.len());
-        for url in urls {
-            connections.push(connect(url).await?);
-        }
-        Ok(Self { connections })
-    }
-
-    /// Waits until no server holds a key; how many keys are left if that does
-    /// not come true.
-    pub async fn keys_left(&self) -> Result<u64> {
-        let begun = Instant::now();
-        loop {
-            let left = self.keys().await?;
-            if left == 0 || begun.elapsed() > DRAIN {
-                return Ok(left);
-            }
-            sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    async fn keys(&self) -> Result<u64> {
-        let dbsize = redis::cmd("DBSIZE");
-        let sizes = join_all(self.connections.iter().map(async |connection| {
-            let mut connection = connection.clone();
-            dbsize.query_async::<u64>(&mut connection).await
-        }))
-        .await;
-        let sizes: redis::RedisResult<Vec<u64>> = sizes.into_iter().collect();
-        Ok(sizes?.into_iter().sum())
-    }
-
-    /// How many commands of a lock all servers together have executed.
-    pub async fn commands(&self) -> Result<u64> {
-        let mut calls = 0;
-        for connection in &self.connections {
-            for line in info(connection, "commandstats").await?.lines() {
-                let stat = ["set", "eval", "evalsha"].iter().find_map(|name| {
-                    line.strip_prefix("cmdstat_")?.strip_prefix(name)?.strip_prefix(":calls=")
-                });
-                if let Some((count, _)) = stat.and_then(|stat| stat.split_once(',')) {
-                    calls += count.parse::<u64>()?;
-                }
-            }
-        }
-        Ok(calls)
-    }
-
-    /// What the servers say they are.
-    pub async fn version(&self) -> Result<String> {
-        let info = info(self.connections.first().ok_or("no servers")?, "server").await?;
-        let field = |name| info.lines().find_map(|line| line.strip_prefix(name));
-        Ok(match field("valkey_version:") {
-            Some(version) => format!("Valkey {version}"),
-            None => format!("Redis {}", field("redis_version:").unwrap_or("unknown")),
-        })
-    }
-}
-
-async fn info(connection: &MultiplexedConnection, section: &str) -> Result<String> {
-    Ok(redis::cmd("INFO").arg(section).query_async(&mut connection.clone()).await?)
-}
-
 /// How long each acquire and each release of `pairs` took, one after another
 /// in one task of the runtime, on warm connections.
 pub async fn latencies(contender: &Contender, key: &str, pairs: usize) -> Result<Latencies> {
@@ -273,13 +179,6 @@ pub async fn latencies(contender: &Contender, key: &str, pairs: usize) -> Result
 pub struct Latencies {
     pub acquires: Vec<Duration>,
     pub releases: Vec<Duration>,
-}
-
-/// The span that `share` of all `spans` do not exceed.
-pub fn quantile(spans: &mut [Duration], share: f64) -> Duration {
-    spans.sort_unstable();
-    let place = (spans.len().saturating_sub(1) as f64 * share).round() as usize;
-    spans.get(place).copied().unwrap_or_default()
 }
 
 /// How long `tasks` tasks take for `pairs` pairs together, each task on a key

@@ -4,14 +4,16 @@
 //!
 //! `cargo bench -p redlock-quorum-benches --bench ratios`
 
+mod common;
 mod contenders;
+mod table;
 
 use std::time::Duration;
 
-use contenders::{
-    Contender, Latencies, Observer, Result, burst, five_servers, latencies, quantile, warm_up,
-};
+use common::{Observer, Result, five_servers, quantile};
+use contenders::{Contender, Latencies, burst, latencies, warm_up};
 use redlock_quorum::testing::Cluster;
+use table::median;
 
 const CONTENDERS: usize = 3;
 
@@ -45,7 +47,7 @@ const TRIAL: Plan = Plan {
 fn main() -> Result<()> {
     let full = std::env::args().any(|arg| arg == "--bench");
     let plan = if full { FULL } else { TRIAL };
-    contenders::runtime()?.block_on(run(&plan))
+    common::runtime()?.block_on(run(&plan))
 }
 
 async fn run(plan: &Plan) -> Result<()> {
@@ -65,7 +67,7 @@ async fn run(plan: &Plan) -> Result<()> {
         println!("\n## N = {nodes}, one task, µs\n");
         let mut table = Table::new(&contenders);
         latency_rows(plan, &contenders, &observer, &mut table).await?;
-        table.print();
+        table::print(&table.rows);
     }
 
     let contenders = Contender::all(&servers.urls()).await?;
@@ -77,12 +79,12 @@ async fn run(plan: &Plan) -> Result<()> {
     for (tasks, pairs) in plan.burst_pairs {
         burst_row(plan, &contenders, &observer, tasks, pairs, &mut table).await?;
     }
-    table.print();
+    table::print(&table.rows);
 
     println!("\n## N = 5, the third node hung, one task, µs\n");
     let mut table = Table::new(&contenders);
     hung_rows(plan, &contenders, &observer, &servers, &mut table).await?;
-    table.print();
+    table::print(&table.rows);
     Ok(())
 }
 
@@ -214,8 +216,7 @@ impl Table {
                 header.push("×".to_owned());
             }
         }
-        let rule = header.iter().enumerate().map(|(column, _)| rule(column)).collect();
-        Self { rows: vec![header, rule] }
+        Self { rows: vec![header] }
     }
 
     /// The values of all rounds, for each contender.
@@ -239,27 +240,6 @@ impl Table {
         }
         self.rows.push(row);
     }
-
-    /// As Markdown that also reads well as it is.
-    fn print(&self) {
-        let widths: Vec<_> = (0..self.rows[0].len())
-            .map(|column| self.rows.iter().map(|row| row[column].chars().count()).max())
-            .map(Option::unwrap_or_default)
-            .collect();
-        for row in &self.rows {
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                match column {
-                    0 => print!("| {cell:<width$} |"),
-                    _ => print!(" {cell:>width$} |"),
-                }
-            }
-            println!();
-        }
-    }
-}
-
-fn rule(column: usize) -> String {
-    if column == 0 { "---".to_owned() } else { "---:".to_owned() }
 }
 
 fn spread(ratios: &[f64]) -> String {
@@ -269,10 +249,4 @@ fn spread(ratios: &[f64]) -> String {
         1 => format!("{:.3}", median(ratios)),
         _ => format!("{:.2} ({least:.2}–{most:.2})", median(ratios)),
     }
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }
