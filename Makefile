@@ -35,6 +35,6 @@ mutants: ## every wrong turn in turn, until the simulator notices: SEEDS=, LEVEL
 check: ## format, lints on all feature combinations, docs, dependency tree
 	sh tests/check.sh
 
-bench: ## speed beside a raw fan-out, in one run on local servers
+bench: ## speed beside a raw fan-out, contention beside rslock, on local servers
 	sh tests/setup.sh
 	cargo bench -p redlock-quorum-benches
