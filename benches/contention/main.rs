@@ -1,6 +1,6 @@
 //! Locks that many want, and many locks, beside rslock: rounds of both back to
 //! back in turning order, medians of the rounds, and ratios within each. In the
-//! end what this library promises, and whether it held. About five minutes.
+//! end what this library promises, and whether it held. Under three minutes.
 //!
 //! `cargo bench -p redlock-quorum-benches --bench contention`; with
 //! `-- one`, `many`, `start` or `held` only that part, and with an odd number
