@@ -162,15 +162,38 @@ impl Peek {
 #[derive(Clone, Debug)]
 pub struct Store(memory::Store);
 
+/// What a node sends after one command, as it goes over the wire.
+#[derive(Clone, Debug, Default)]
+pub struct Sent {
+    /// To whoever sent the command.
+    pub reply: Vec<u8>,
+    /// To other connections, by number.
+    pub messages: Vec<(u64, Vec<u8>)>,
+}
+
 impl Store {
     /// Empty.
     pub fn new() -> Self {
         Self(memory::Store::new(Duration::ZERO, "0".repeat(40)))
     }
 
-    /// Carries out one command at the time `now` of the node's clock.
-    pub fn execute<S: AsRef<[u8]>>(&mut self, now: Duration, args: &[S]) -> Reply {
-        self.0.execute(now, args)
+    /// Carries out one command of a connection at the time `now` of the node's
+    /// clock.
+    pub fn execute<S: AsRef<[u8]>>(&mut self, conn: u64, now: Duration, args: &[S]) -> Sent {
+        let outcome = self.0.execute(conn, now, args);
+        let messages = outcome.messages.iter().map(|(to, message)| (*to, encode([message])));
+        Sent { reply: encode(&outcome.replies), messages: messages.collect() }
+    }
+
+    /// A connection is over: it listens to nothing any more.
+    pub fn hang_up(&mut self, conn: u64) {
+        self.0.hang_up(conn);
+    }
+
+    /// Whether the node has no memory left, and whether it lets nobody publish
+    /// or subscribe.
+    pub fn restrict(&mut self, full: bool, mute: bool) {
+        self.0.restrict(full, mute);
     }
 
     /// The value at `key`, if it lives.
@@ -178,9 +201,14 @@ impl Store {
         self.0.value(now, key)
     }
 
-    /// Forgets the scripts, as a restart does.
+    /// Forgets the scripts.
     pub fn forget_scripts(&mut self) {
-        self.0.execute(Duration::ZERO, &["SCRIPT", "FLUSH"]);
+        self.0.forget_scripts();
+    }
+
+    /// Forgets what lives no longer than the process: scripts, subscriptions.
+    pub fn restart(&mut self) {
+        self.0.restart();
     }
 
     /// Keys and values that live.
@@ -204,8 +232,11 @@ pub fn decode_command(buffer: &[u8]) -> io::Result<Option<(Vec<Vec<u8>>, usize)>
     crate::testing::resp::take_command(buffer)
 }
 
-/// Appends `reply` as it goes over the wire.
-pub fn encode_reply(out: &mut Vec<u8>, reply: &Reply) {
-    // Writing to a Vec cannot fail.
-    let _ = crate::testing::resp::write(out, reply);
+fn encode<'a>(replies: impl IntoIterator<Item = &'a Reply>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for reply in replies {
+        // Writing to a Vec cannot fail.
+        let _ = crate::testing::resp::write(&mut out, reply);
+    }
+    out
 }

@@ -199,6 +199,7 @@ fn draw_fault(rng: &mut SmallRng, plan: &Plan) -> Fault {
                 R::Loading,
                 R::ReadOnly,
                 R::OutOfMemory,
+                R::NoPubSub,
                 R::Busy,
                 R::Unclear,
                 R::Garbage,

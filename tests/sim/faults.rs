@@ -2,7 +2,7 @@
 //! connections is each level's own.
 
 use crate::{
-    plan::{Fault, Memory},
+    plan::{Fault, Memory, Refusal},
     stage::Truth,
     trace::{Kind, Lane},
 };
@@ -10,8 +10,9 @@ use crate::{
 impl Truth {
     /// A fault begins, or is over.
     pub fn fault(&mut self, fault: Fault, begins: bool) {
-        let (client, node) = concerns(fault);
-        self.trouble(client, node, begins);
+        if let Some((client, node)) = concerns(fault) {
+            self.trouble(client, node, begins);
+        }
         let kind = if begins { Kind::Fault } else { Kind::Healed };
         self.trace.note(self.now, Lane::World, kind, || format!("{fault:?}"));
         if begins {
@@ -56,8 +57,10 @@ impl Truth {
 }
 
 /// Whom a fault may give a reason to say that something fails.
-fn concerns(fault: Fault) -> (Option<usize>, Option<usize>) {
-    match fault {
+fn concerns(fault: Fault) -> Option<(Option<usize>, Option<usize>)> {
+    Some(match fault {
+        // No lock needs it.
+        Fault::Refuse { how: Refusal::NoPubSub, .. } => return None,
         Fault::Cut { client, node, .. } | Fault::Break { client, node, .. } => {
             (Some(client), Some(node))
         }
@@ -71,5 +74,5 @@ fn concerns(fault: Fault) -> (Option<usize>, Option<usize>) {
         | Fault::Refuse { node, .. }
         | Fault::ForgetScripts { node }
         | Fault::Step { node, .. } => (None, Some(node)),
-    }
+    })
 }

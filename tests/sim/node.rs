@@ -6,10 +6,7 @@
 
 use std::time::Duration;
 
-use redlock_quorum::{
-    sim::{Store, encode_reply},
-    testing::Reply,
-};
+use redlock_quorum::sim::{Sent, Store};
 
 use crate::{
     plan::{MS, Memory, Refusal},
@@ -91,7 +88,7 @@ impl Node {
             Memory::Gone => self.store = Store::new(),
             Memory::Stale => self.store = self.on_disk.clone(),
         }
-        self.store.forget_scripts();
+        self.store.restart();
     }
 
     /// Since when it is down, if it is.
@@ -124,42 +121,43 @@ impl Node {
         }
     }
 
-    /// Carries out one command, and gives the reply as it goes over the wire;
-    /// `draw` decides whether it answers as a fault says. `None`: it hangs up.
-    pub fn execute(&mut self, now: u64, command: &[Vec<u8>], draw: u32) -> Option<Vec<u8>> {
+    /// A connection is over, of those that `execute` names by number.
+    pub fn hang_up(&mut self, conn: u64) {
+        self.store.hang_up(conn);
+    }
+
+    /// Carries out one command of a connection; `draw` decides whether it
+    /// answers as a fault says. `None`: it hangs up.
+    pub fn execute(&mut self, conn: u64, now: u64, command: &[Vec<u8>], draw: u32) -> Option<Sent> {
         self.save(draw / 1000);
         let refusal = self.refusals.iter().find(|(_, per_mille)| draw % 1000 < *per_mille);
-        let text = match refusal.map(|(how, _)| *how) {
+        let how = refusal.map(|(how, _)| *how);
+        let text = match how {
             Some(Refusal::Loading) => "LOADING Redis is loading the dataset in memory",
             Some(Refusal::Busy) => "BUSY Redis is busy running a script.",
             Some(Refusal::ReadOnly) if writes(command) => {
                 "READONLY You can't write against a read only replica."
             }
-            // The scripts' PEXPIRE and DEL need no memory.
-            Some(Refusal::OutOfMemory) if command[0] == b"SET" => {
-                "OOM command not allowed when used memory > 'maxmemory'."
+            Some(Refusal::HangUp) => {
+                self.hang_up(conn);
+                return None;
             }
-            Some(Refusal::HangUp) => return None,
-            Some(Refusal::Unclear) => {
-                self.store.execute(self.clock(now), command);
-                return Some(b"-ERR upstream timed out\r\n".to_vec());
+            how => {
+                let (full, mute) = (Some(Refusal::OutOfMemory), Some(Refusal::NoPubSub));
+                self.store.restrict(how == full, how == mute);
+                let sent = self.store.execute(conn, self.clock(now), command);
+                let instead: &[u8] = match how {
+                    Some(Refusal::Unclear) => b"-ERR upstream timed out\r\n",
+                    Some(Refusal::Garbage) => b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
+                    _ => return Some(sent),
+                };
+                return Some(Sent { reply: instead.to_vec(), ..sent });
             }
-            Some(Refusal::Garbage) => {
-                self.store.execute(self.clock(now), command);
-                return Some(b"HTTP/1.1 502 Bad Gateway\r\n\r\n".to_vec());
-            }
-            _ => return Some(encoded(&self.store.execute(self.clock(now), command))),
         };
-        Some(format!("-{text}\r\n").into_bytes())
+        Some(Sent { reply: format!("-{text}\r\n").into_bytes(), ..Sent::default() })
     }
 }
 
 fn writes(command: &[Vec<u8>]) -> bool {
     matches!(&*command[0], b"SET" | b"DEL" | b"EVAL" | b"EVALSHA")
-}
-
-fn encoded(reply: &Reply) -> Vec<u8> {
-    let mut out = Vec::new();
-    encode_reply(&mut out, reply);
-    out
 }

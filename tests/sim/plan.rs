@@ -97,6 +97,8 @@ pub enum Refusal {
     Loading,
     ReadOnly,
     OutOfMemory,
+    /// It lets nobody publish or subscribe, and does all else.
+    NoPubSub,
     Busy,
     /// An error that says nothing, after it did what was asked.
     Unclear,

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use redlock_quorum::sim::Sent;
+
 use crate::{
     node::Node,
     oracle::Oracle,
@@ -174,21 +176,38 @@ impl Truth {
         self.nodes.iter().filter(|node| node.value(self.now, key) == Some(token)).count()
     }
 
-    /// Carries out one command of a client at a node. `None`: it hangs up.
+    /// Carries out one command of a client at a node, on a connection that has
+    /// a number there. `None`: it hangs up.
     pub fn execute(
         &mut self,
-        client: usize,
-        node: usize,
+        (client, node, conn): (usize, usize, u64),
         command: &[Vec<u8>],
         draw: u32,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Sent> {
         self.counts.commands += 1;
-        let reply = self.nodes[node].execute(self.now, command, draw);
+        let sent = self.nodes[node].execute(conn, self.now, command, draw);
         self.oracle.unchecked = true;
+        let reply = sent.as_ref().map(|sent| &*sent.reply);
+        self.learn(client, node, command, reply);
+        self.trace.mix(sum(reply.unwrap_or_default()));
+        self.trace.note(self.now, Lane::Node(node), Kind::Command, || {
+            let words: Vec<_> = command.iter().take(3).map(|word| shorten(word)).collect();
+            let answer = reply.map_or("hangs up".into(), shorten);
+            format!("c{client}: {} -> {answer}", words.join(" "))
+        });
+        for (to, message) in sent.iter().flat_map(|sent| &sent.messages) {
+            self.trace.mix(*to);
+            self.trace.mix(sum(message));
+        }
+        sent
+    }
+
+    /// What a node's reply says, and whose a value is.
+    fn learn(&mut self, client: usize, node: usize, command: &[Vec<u8>], reply: Option<&[u8]>) {
         let key = command.get(1).map_or(&[][..], |key| key);
         if matches!(&*command[0], b"SET" | b"PTTL") {
             let told = self.clients[client].told.entry((node, key.to_vec())).or_default();
-            match reply.as_deref() {
+            match reply {
                 Some(b"+OK\r\n") => told.granted += 1,
                 Some(b"$-1\r\n") => told.refused += 1,
                 Some([b':', b'1'..=b'9', ..]) => told.alive += 1,
@@ -200,16 +219,6 @@ impl Truth {
         {
             self.owners.entry(token.clone()).or_insert(client);
         }
-        let sum = |bytes: &[u8]| {
-            bytes.iter().fold(0u64, |sum, byte| sum.wrapping_mul(31) + u64::from(*byte))
-        };
-        self.trace.mix(sum(reply.as_deref().unwrap_or_default()));
-        self.trace.note(self.now, Lane::Node(node), Kind::Command, || {
-            let words: Vec<_> = command.iter().take(3).map(|word| shorten(word)).collect();
-            let answer = reply.as_deref().map_or("hangs up".into(), shorten);
-            format!("c{client}: {} -> {answer}", words.join(" "))
-        });
-        reply
     }
 
     /// What a client has been told so far about `key`.
@@ -222,6 +231,10 @@ impl Truth {
 pub fn at_rate(span: u64, ppm: i64) -> u64 {
     // A run is far shorter than the days after which this would overflow.
     span.saturating_add_signed(span as i64 * ppm / 1_000_000)
+}
+
+fn sum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(*byte))
 }
 
 fn shorten(bytes: &[u8]) -> String {

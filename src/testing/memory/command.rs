@@ -31,23 +31,45 @@ pub(super) enum Command<'a> {
     Keys,
     Load(Script),
     Unload,
+    Subscribe(&'a [&'a [u8]]),
+    Unsubscribe(&'a [&'a [u8]]),
+    Publish {
+        channel: &'a [u8],
+        payload: &'a [u8],
+    },
     Eval(Script, Call<'a>),
     EvalHash(Option<Script>, Call<'a>),
 }
 
-/// A script's arguments. The lifetime is read when the script gets to it.
+/// A script's arguments. All but the first two are read when the script gets
+/// to them.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
     pub(super) key: &'a [u8],
     pub(super) token: &'a [u8],
-    lifetime: Option<&'a [u8]>,
+    more: &'a [&'a [u8]],
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// What a release is to tell.
+    pub(super) fn payload(&self) -> Option<&'a [u8]> {
+        self.more.first().copied()
+    }
+
+    /// How long an extension wants a key that is there to live on.
     pub(super) fn lifetime(&self) -> Result<Lifetime, Refusal> {
-        self.lifetime
-            .ok_or_else(|| refuse("ERR in-memory node: the script needs a lifetime"))
-            .and_then(|text| Lifetime::parse(text, "pexpire"))
+        Lifetime::parse(self.lifetime_text()?, "pexpire")
+    }
+
+    /// How long it wants a key to live that is not there, if it wants it back.
+    pub(super) fn healed(&self) -> Option<Result<Lifetime, Refusal>> {
+        let heals = self.more.get(1).is_some_and(|word| word == b"1");
+        heals.then(|| self.lifetime_text().and_then(Lifetime::to_set))
+    }
+
+    fn lifetime_text(&self) -> Result<&'a [u8], Refusal> {
+        let text = self.more.first().copied();
+        text.ok_or_else(|| refuse("ERR in-memory node: the script needs a lifetime"))
     }
 }
 
@@ -105,6 +127,13 @@ impl Lifetime {
         Ok(Self(millis))
     }
 
+    fn to_set(text: &[u8]) -> Result<Self, Refusal> {
+        match Self::parse(text, "set")? {
+            Self(..=0) => Err(refuse("ERR invalid expire time in 'set' command")),
+            lifetime => Ok(lifetime),
+        }
+    }
+
     pub(super) fn millis(self) -> i64 {
         self.0
     }
@@ -140,6 +169,9 @@ pub(super) fn parse<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, Refusal> {
         ("keys", [b"*"]) => Command::Keys,
         ("keys", [_]) => return Err(refuse("ERR in-memory node: KEYS takes * only")),
         ("script", [verb, rest @ ..]) => script(verb, rest)?,
+        ("subscribe", channels @ [_, ..]) => Command::Subscribe(channels),
+        ("unsubscribe", channels) => Command::Unsubscribe(channels),
+        ("publish", [channel, payload]) => Command::Publish { channel, payload },
         ("eval", [text, count, rest @ ..]) => {
             let call = call(count, rest)?;
             Command::Eval(Script::by_text(text)?, call)
@@ -150,11 +182,32 @@ pub(super) fn parse<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, Refusal> {
         }
         (
             "ping" | "auth" | "client" | "select" | "get" | "set" | "del" | "exists" | "pttl"
-            | "pexpire" | "flushall" | "dbsize" | "keys" | "script" | "eval" | "evalsha",
+            | "pexpire" | "flushall" | "dbsize" | "keys" | "script" | "subscribe" | "publish"
+            | "eval" | "evalsha",
             _,
         ) => return Err(wrong_arity(&name)),
         _ => return Err(unknown(args)),
     })
+}
+
+impl Command<'_> {
+    /// Whether a connection may send it while it is subscribed.
+    pub(super) fn goes_with_subscriptions(&self) -> bool {
+        matches!(self, Self::Ping(_) | Self::Subscribe(_) | Self::Unsubscribe(_))
+    }
+}
+
+/// What a connection is told that is subscribed and sends anything else.
+pub(super) fn out_of_context(args: &[&[u8]]) -> Refusal {
+    let mut words = args.iter().map(|word| String::from_utf8_lossy(word).to_ascii_lowercase());
+    let mut name = words.next().unwrap_or_default();
+    if matches!(&*name, "client" | "script") {
+        name.extend(words.next().map(|verb| format!("|{verb}")));
+    }
+    refuse(format!(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
+         are allowed in this context"
+    ))
 }
 
 fn select<'a>(database: &[u8]) -> Result<Command<'a>, Refusal> {
@@ -184,10 +237,7 @@ fn set<'a>(
             _ => return Err(refuse("ERR syntax error")),
         };
     }
-    let lifetime = millis.map(|text| Lifetime::parse(text, "set")).transpose()?;
-    if lifetime.is_some_and(|lifetime| lifetime.millis() <= 0) {
-        return Err(refuse("ERR invalid expire time in 'set' command"));
-    }
+    let lifetime = millis.map(Lifetime::to_set).transpose()?;
     Ok(Command::Set { key, value, only_new, lifetime })
 }
 
@@ -211,9 +261,7 @@ fn call<'a>(count: &[u8], rest: &'a [&'a [u8]]) -> Result<Call<'a>, Refusal> {
         return Err(refuse("ERR Number of keys can't be greater than number of args"));
     }
     match rest {
-        [key, token, more @ ..] if count == 1 => {
-            Ok(Call { key, token, lifetime: more.first().copied() })
-        }
+        [key, token, more @ ..] if count == 1 => Ok(Call { key, token, more }),
         _ => Err(refuse("ERR in-memory node: the lock scripts take one key and a token")),
     }
 }

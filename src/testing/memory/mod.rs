@@ -2,6 +2,7 @@
 //! port, so that every client and every fault goes the usual way. Enough for
 //! the lock and nothing else; never a stand-in for testing against a server.
 
+mod channels;
 mod command;
 mod server;
 mod store;
@@ -11,6 +12,7 @@ mod tests;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::server::Server;
+#[cfg(redlock_sim)]
 pub(crate) use self::store::Store;
 use super::FixtureError;
 use super::port::Claim;

@@ -1,6 +1,7 @@
 //! The in-memory node's sockets: a thread that accepts, and one for each
 //! connection. Blocking, so that it needs no runtime and stands still when
-//! paused. It never lets a command past a pause or a stop.
+//! paused. It never lets a command past a pause or a stop, and never waits long
+//! for a client that does not read what it subscribed to.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -11,11 +12,13 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::Store;
+use super::store::{Outcome, Store};
 use crate::testing::{Reply, resp, wait};
 
 const MAX_REQUEST: usize = 1 << 20;
 const MAX_CONNECTIONS: usize = 4096;
+/// How long a push may wait for a subscriber whose socket is full.
+const PUSH_LIMIT: Duration = Duration::from_millis(50);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// One run of a node, from start to stop. Dropping it stops it.
@@ -113,7 +116,7 @@ impl Shared {
         let shared = Arc::clone(self);
         let talking = thread::Builder::new().spawn(move || {
             // Whatever ends it, the client sees its connection close.
-            let _ = shared.converse(&stream);
+            let _ = shared.converse(id, &stream);
             shared.forget(id);
         });
         if talking.is_err() {
@@ -133,12 +136,14 @@ impl Shared {
     }
 
     fn forget(&self, id: u64) {
-        if let Some(handle) = self.state().connections.remove(&id) {
+        let mut state = self.state();
+        state.store.hang_up(id);
+        if let Some(handle) = state.connections.remove(&id) {
             let _ = handle.shutdown(Shutdown::Both);
         }
     }
 
-    fn converse(&self, stream: &TcpStream) -> io::Result<()> {
+    fn converse(&self, id: u64, stream: &TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut input = BufReader::new(stream);
         let mut output = BufWriter::new(stream);
@@ -147,25 +152,32 @@ impl Shared {
                 Ok(Some(args)) => args,
                 Ok(None) => return Ok(()),
                 Err(error) => {
+                    // So that nobody else writes meanwhile.
+                    self.state().store.hang_up(id);
                     let refusal = Reply::error(format!("ERR Protocol error: {error}"));
                     resp::write(&mut output, &refusal)?;
                     return output.flush();
                 }
             };
-            let Some(reply) = self.execute(&args) else {
+            if args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"subscribe")) {
+                // From here on this connection's output is pushed.
+                let _ = output.flush();
+            }
+            let Some(replies) = self.execute(id, &args) else {
                 return Ok(());
             };
             // A client that is gone cannot be answered, but what it had sent
             // is carried out to the end, as a server does.
-            let _ = resp::write(&mut output, &reply);
+            let _ = replies.iter().try_for_each(|reply| resp::write(&mut output, reply));
             if input.buffer().is_empty() {
                 let _ = output.flush();
             }
         }
     }
 
-    /// Waits out a pause; `None` once stopped.
-    fn execute(&self, args: &[Vec<u8>]) -> Option<Reply> {
+    /// Waits out a pause; gives what the caller is to answer, `None` once
+    /// stopped.
+    fn execute(&self, id: u64, args: &[Vec<u8>]) -> Option<Vec<Reply>> {
         let mut state = self.state();
         while state.paused && !state.stopped {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -173,7 +185,16 @@ impl Shared {
         if state.stopped {
             return None;
         }
-        Some(state.store.execute(self.started.elapsed(), args))
+        let now = self.started.elapsed();
+        let Outcome { replies, messages } = state.store.execute(id, now, args);
+        for (to, message) in messages {
+            state.push(to, &[message]);
+        }
+        if !state.store.is_subscribed(id) {
+            return Some(replies);
+        }
+        state.push(id, &replies);
+        Some(Vec::new())
     }
 
     fn stop(&self) {
@@ -188,6 +209,30 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    /// Sends to a connection that is subscribed, in the order of execution: all
+    /// it is sent goes this way, and nothing else happens meanwhile. It is hung
+    /// up on if it does not take it, as a server does whose buffer is full.
+    fn push(&mut self, to: u64, replies: &[Reply]) {
+        let Some(handle) = self.connections.get(&to) else {
+            return;
+        };
+        if push(handle, replies).is_err() {
+            let _ = handle.shutdown(Shutdown::Both);
+            self.store.hang_up(to);
+        }
+    }
+}
+
+fn push(mut handle: &TcpStream, replies: &[Reply]) -> io::Result<()> {
+    // Writing to a Vec cannot fail.
+    let mut bytes = Vec::new();
+    replies.iter().try_for_each(|reply| resp::write(&mut bytes, reply))?;
+    handle.set_write_timeout(Some(PUSH_LIMIT))?;
+    handle.write_all(&bytes)?;
+    handle.set_write_timeout(None)
 }
 
 /// Tries for a moment: see the copies that `accept` speaks of.

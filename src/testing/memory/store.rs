@@ -1,14 +1,17 @@
-//! What an in-memory node knows: keys, expiries, and the lock's two scripts.
+//! What an in-memory node knows: keys, expiries, the lock's two scripts, and
+//! who listens to what.
 //! Pure: no I/O, no clock and no chance in here, so that a simulation can use
 //! it as it is. It never answers for a command it does not carry out.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::command::{self, Command, Lifetime, Refusal, Script};
+use super::channels::{Channels, ConnId};
+use super::command::{self, Call, Command, Lifetime, Refusal, Script};
 use crate::testing::Reply;
 
 const MAX_KEYS: usize = 100_000;
+const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 /// One node's data. Times are distances from any one moment, the same for all
 /// calls; they must not go back.
@@ -18,6 +21,19 @@ pub(crate) struct Store {
     started: Duration,
     entries: HashMap<Vec<u8>, Entry>,
     scripts: HashSet<Script>,
+    channels: Channels,
+    messages: Vec<(ConnId, Reply)>,
+    full: bool,
+    mute: bool,
+}
+
+/// What is to be sent after one command.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// To whoever sent it: one reply, or one for each channel it named.
+    pub(crate) replies: Vec<Reply>,
+    /// To others.
+    pub(crate) messages: Vec<(ConnId, Reply)>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,15 +45,63 @@ struct Entry {
 impl Store {
     /// An empty store, as after a server's start.
     pub(crate) fn new(now: Duration, run_id: String) -> Self {
-        Self { run_id, started: now, entries: HashMap::new(), scripts: HashSet::new() }
+        Self {
+            run_id,
+            started: now,
+            entries: HashMap::new(),
+            scripts: HashSet::new(),
+            channels: Channels::default(),
+            messages: Vec::new(),
+            full: false,
+            mute: false,
+        }
     }
 
-    /// Carries out one command at the time `now`.
-    pub(crate) fn execute<S: AsRef<[u8]>>(&mut self, now: Duration, args: &[S]) -> Reply {
+    /// Carries out one command of a connection at the time `now`.
+    pub(crate) fn execute<S: AsRef<[u8]>>(
+        &mut self,
+        conn: ConnId,
+        now: Duration,
+        args: &[S],
+    ) -> Outcome {
         let args: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
-        command::parse(&args)
-            .and_then(|command| self.apply(now, command))
-            .unwrap_or_else(|Refusal(text)| Reply::Error(text))
+        let replies = command::parse(&args)
+            .and_then(|command| {
+                if self.is_subscribed(conn) && !command.goes_with_subscriptions() {
+                    return Err(command::out_of_context(&args));
+                }
+                self.apply(conn, now, command)
+            })
+            .unwrap_or_else(|Refusal(text)| vec![Reply::Error(text)]);
+        Outcome { replies, messages: std::mem::take(&mut self.messages) }
+    }
+
+    pub(crate) fn is_subscribed(&self, conn: ConnId) -> bool {
+        self.channels.is_subscribed(conn)
+    }
+
+    /// The connection is over: it listens to nothing any more.
+    pub(crate) fn hang_up(&mut self, conn: ConnId) {
+        self.channels.hang_up(conn);
+    }
+
+    /// Forgets what lives no longer than the process.
+    #[cfg(redlock_sim)]
+    pub(crate) fn restart(&mut self) {
+        self.forget_scripts();
+        self.channels = Channels::default();
+    }
+
+    #[cfg(redlock_sim)]
+    pub(crate) fn forget_scripts(&mut self) {
+        self.scripts.clear();
+    }
+
+    /// Whether it has no memory left, and whether it lets nobody publish or
+    /// subscribe.
+    #[cfg(any(test, redlock_sim))]
+    pub(crate) fn restrict(&mut self, full: bool, mute: bool) {
+        (self.full, self.mute) = (full, mute);
     }
 
     /// The value at `key`, if it lives.
@@ -53,10 +117,18 @@ impl Store {
         living.map(|(key, entry)| (&**key, &*entry.value))
     }
 
-    fn apply(&mut self, now: Duration, command: Command<'_>) -> Result<Reply, Refusal> {
-        Ok(match command {
-            Command::Ping(None) => Reply::Status("PONG".to_owned()),
-            Command::Ping(Some(text)) => Reply::Bulk(text.to_vec()),
+    fn apply(
+        &mut self,
+        conn: ConnId,
+        now: Duration,
+        command: Command<'_>,
+    ) -> Result<Vec<Reply>, Refusal> {
+        let reply = match command {
+            Command::Subscribe(_) if self.mute => return Err(no_permission("subscribe")),
+            Command::Subscribe(channels) => return Ok(self.channels.subscribe(conn, channels)),
+            Command::Unsubscribe(channels) => return Ok(self.channels.unsubscribe(conn, channels)),
+            Command::Publish { channel, payload } => Reply::Int(self.publish(channel, payload)?),
+            Command::Ping(text) => self.ping(conn, text),
             Command::Accepted => Reply::ok(),
             Command::Info => Reply::Bulk(self.info(now).into_bytes()),
             Command::Get(key) => {
@@ -97,31 +169,67 @@ impl Store {
                 Reply::Int(self.run(now, script, &call)?)
             }
             Command::EvalHash(..) => Reply::error("NOSCRIPT No matching script. Please use EVAL."),
-        })
+        };
+        Ok(vec![reply])
     }
 
-    fn run(
-        &mut self,
-        now: Duration,
-        script: Script,
-        call: &command::Call<'_>,
-    ) -> Result<i64, Refusal> {
-        let (key, token) = (call.key, call.token);
-        match self.live(now, key) {
-            None => return Ok(0),
-            Some(entry) if entry.value != token => return Ok(-1),
-            Some(_) => {}
-        }
-        match script {
-            Script::Release => Ok(self.remove(now, key).into()),
-            Script::Extend => {
-                let lifetime = call.lifetime()?;
-                if self.pttl(now, key) < lifetime.millis() {
-                    self.pexpire(now, key, lifetime);
-                }
-                Ok(1)
+    fn ping(&self, conn: ConnId, text: Option<&[u8]>) -> Reply {
+        let bulk = |text: &[u8]| Reply::Bulk(text.to_vec());
+        match text {
+            text if self.is_subscribed(conn) => {
+                Reply::Array(vec![bulk(b"pong"), bulk(text.unwrap_or_default())])
             }
+            Some(text) => bulk(text),
+            None => Reply::Status("PONG".to_owned()),
         }
+    }
+
+    fn run(&mut self, now: Duration, script: Script, call: &Call<'_>) -> Result<i64, Refusal> {
+        match (self.live(now, call.key), script) {
+            (Some(entry), _) if entry.value != call.token => Ok(-1),
+            (Some(_), Script::Release) => Ok(self.release(now, call)),
+            (Some(_), Script::Extend) => self.extend(now, call),
+            (None, Script::Release) => Ok(0),
+            (None, Script::Extend) => self.heal(now, call),
+        }
+    }
+
+    fn release(&mut self, now: Duration, call: &Call<'_>) -> i64 {
+        self.remove(now, call.key);
+        let channel = [b"redlock:", call.key].concat();
+        match call.payload() {
+            Some(b"") => 1,
+            Some(payload) if self.publish(&channel, payload).is_ok() => 1,
+            // Refused, or short of an argument, which the script takes for the same.
+            _ => 2,
+        }
+    }
+
+    fn extend(&mut self, now: Duration, call: &Call<'_>) -> Result<i64, Refusal> {
+        let lifetime = call.lifetime()?;
+        if self.pttl(now, call.key) < lifetime.millis() {
+            self.pexpire(now, call.key, lifetime);
+        }
+        Ok(1)
+    }
+
+    fn heal(&mut self, now: Duration, call: &Call<'_>) -> Result<i64, Refusal> {
+        let Some(lifetime) = call.healed() else {
+            return Ok(0);
+        };
+        self.set(now, call.key, call.token, false, Some(lifetime?))?;
+        Ok(2)
+    }
+
+    /// How many it reaches.
+    fn publish(&mut self, channel: &[u8], payload: &[u8]) -> Result<i64, Refusal> {
+        if self.mute {
+            return Err(no_permission("publish"));
+        }
+        let messages = self.channels.publish(channel, payload);
+        let reached = i64::try_from(messages.len()).unwrap_or(i64::MAX);
+        self.messages.extend(messages);
+        Ok(reached)
     }
 
     fn set(
@@ -132,6 +240,9 @@ impl Store {
         only_new: bool,
         lifetime: Option<Lifetime>,
     ) -> Result<Reply, Refusal> {
+        if self.full {
+            return Err(Refusal(OUT_OF_MEMORY.to_owned()));
+        }
         let there = self.live(now, key).is_some();
         if there && only_new {
             return Ok(Reply::Nil);
@@ -140,9 +251,7 @@ impl Store {
             self.sweep(now);
         }
         if !there && self.entries.len() >= MAX_KEYS {
-            return Err(Refusal(
-                "OOM command not allowed when used memory > 'maxmemory'.".to_owned(),
-            ));
+            return Err(Refusal(OUT_OF_MEMORY.to_owned()));
         }
         let entry = Entry {
             value: value.to_vec(),
@@ -210,6 +319,10 @@ impl Entry {
     fn is_over(&self, now: Duration) -> bool {
         self.expires.is_some_and(|at| at <= now)
     }
+}
+
+fn no_permission(command: &str) -> Refusal {
+    Refusal(format!("NOPERM this user has no permissions to run the '{command}' command"))
 }
 
 fn millis(time: Duration) -> i64 {

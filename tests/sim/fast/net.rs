@@ -95,6 +95,8 @@ pub(super) struct Conn {
     pub(super) reader: Option<Waker>,
     /// Nobody reads the node's answers any more.
     pub(super) deaf: bool,
+    /// The node has received all there will be.
+    over: bool,
     /// The node does not know it any more.
     pub(super) gone: bool,
 }
@@ -178,6 +180,7 @@ impl State {
             end: None,
             reader: None,
             deaf: false,
+            over: false,
             gone: false,
         });
         self.conns.len() - 1
@@ -246,7 +249,7 @@ impl State {
         while let Some(item) = self.next_item(truth.now, id, true) {
             match item {
                 Item::Bytes(bytes) => self.conns[id].received.extend_from_slice(&bytes),
-                Item::Close => self.conns[id].deaf = true,
+                Item::Close => self.conns[id].over = true,
             }
             self.serve(truth, id);
         }
@@ -262,14 +265,32 @@ impl State {
         let (mut rest, mut replies) = (&received[..], Vec::new());
         while let Ok(Some((command, len))) = decode_command(rest) {
             rest = &rest[len..];
-            match truth.execute(client, node, &command, self.rng.next_u32()) {
-                Some(reply) => replies.extend(reply),
+            let from = (client, node, id as u64);
+            match truth.execute(from, &command, self.rng.next_u32()) {
+                Some(sent) => {
+                    replies.extend(sent.reply);
+                    self.deliver(truth.now, sent.messages);
+                }
                 None => return self.hang_up(truth.now, id, replies),
             }
         }
         self.conns[id].received = rest.to_vec();
         if !replies.is_empty() && !self.conns[id].deaf {
             self.send(truth.now, id, false, Item::Bytes(replies));
+        }
+        if self.conns[id].over {
+            self.conns[id].gone = true;
+            truth.nodes[node].hang_up(id as u64);
+        }
+    }
+
+    /// To the connections that they are for, none of which is the sender's.
+    fn deliver(&mut self, now: u64, messages: Vec<(u64, Vec<u8>)>) {
+        for (to, message) in messages {
+            let to = to as usize;
+            if !self.conns[to].deaf {
+                self.send(now, to, false, Item::Bytes(message));
+            }
         }
     }
 

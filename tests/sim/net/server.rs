@@ -1,77 +1,121 @@
 //! A node at the slower level: sockets in front of the stage's node.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::SmallRng};
 use redlock_quorum::sim::decode_command;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::mpsc,
+};
 use turmoil::net::{TcpListener, TcpStream};
 
 use super::TICK;
 use crate::stage::Shared;
 
+/// What is to go out on each connection, by its number, in order.
+type Outboxes = Rc<RefCell<BTreeMap<u64, mpsc::UnboundedSender<Vec<u8>>>>>;
+
 /// Serves until the host crashes.
 pub async fn serve(stage: Shared, node: usize, seed: u64) -> turmoil::Result {
     let listener = TcpListener::bind(("0.0.0.0", 6379)).await?;
     let mut rng = SmallRng::seed_from_u64(seed);
-    loop {
+    let outboxes = Outboxes::default();
+    for number in 0.. {
         let (stream, peer) = listener.accept().await?;
         let host = turmoil::reverse_lookup(peer.ip()).unwrap_or_default();
         let Ok(client) = host.trim_start_matches('c').parse() else { continue };
-        let rng = SmallRng::seed_from_u64(rng.next_u64());
-        let stage = Arc::clone(&stage);
+        let (sender, outbox) = mpsc::unbounded_channel();
+        outboxes.borrow_mut().insert(number, sender);
+        let mut conn = Conn {
+            stage: stage.clone(),
+            client,
+            node,
+            number,
+            rng: SmallRng::seed_from_u64(rng.next_u64()),
+            received: Vec::new(),
+            outboxes: outboxes.clone(),
+        };
         tokio::task::spawn_local(async move {
             // However it ends, the client sees its connection close.
-            let _ = converse(stream, stage, client, node, rng).await;
+            let _ = conn.converse(stream, outbox).await;
+            conn.stage.truth().nodes[node].hang_up(number);
+            conn.outboxes.borrow_mut().remove(&number);
         });
     }
+    Ok(())
 }
 
-async fn converse(
-    mut stream: TcpStream,
+struct Conn {
     stage: Shared,
     client: usize,
     node: usize,
-    mut rng: SmallRng,
-) -> std::io::Result<()> {
-    let mut received = Vec::new();
-    loop {
-        if stream.read_buf(&mut received).await? == 0 {
-            return Ok(());
-        }
-        if let Some(late) = { stage.truth().breaks.remove(&(client, node)) } {
-            // The client hears at once that its connection broke.
-            drop(stream);
-            tokio::time::sleep(Duration::from_nanos(rng.random_range(0..=late))).await;
-            return carry_out(&stage, client, node, &mut received, &mut rng).await.map(drop);
-        }
-        let (replies, open) = carry_out(&stage, client, node, &mut received, &mut rng).await?;
-        stream.write_all(&replies).await?;
-        if !open {
-            return Ok(());
-        }
-    }
+    number: u64,
+    rng: SmallRng,
+    received: Vec<u8>,
+    outboxes: Outboxes,
 }
 
-/// Carries out what has been received in whole, when the node does not hang;
-/// gives the replies, and whether it goes on.
-async fn carry_out(
-    stage: &Shared,
-    client: usize,
-    node: usize,
-    received: &mut Vec<u8>,
-    rng: &mut SmallRng,
-) -> std::io::Result<(Vec<u8>, bool)> {
-    while stage.truth().nodes[node].hung > 0 {
-        tokio::time::sleep(TICK).await;
-    }
-    let mut replies = Vec::new();
-    while let Some((command, len)) = decode_command(received)? {
-        received.drain(..len);
-        match stage.truth().execute(client, node, &command, rng.next_u32()) {
-            Some(reply) => replies.extend(reply),
-            None => return Ok((replies, false)),
+impl Conn {
+    async fn converse(
+        &mut self,
+        mut stream: TcpStream,
+        mut outbox: mpsc::UnboundedReceiver<Vec<u8>>,
+    ) -> std::io::Result<()> {
+        let (mut open, mut ready) = (true, Vec::new());
+        loop {
+            while let Ok(more) = outbox.try_recv() {
+                ready.extend(more);
+            }
+            stream.write_all(&std::mem::take(&mut ready)).await?;
+            if !open {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                Some(bytes) = outbox.recv() => {
+                    ready = bytes;
+                    continue;
+                }
+                read = stream.read_buf(&mut self.received) => if read? == 0 {
+                    return Ok(());
+                }
+            }
+            let late = { self.stage.truth().breaks.remove(&(self.client, self.node)) };
+            if let Some(late) = late {
+                // The client hears at once that its connection broke.
+                drop(stream);
+                let late = self.rng.random_range(0..=late);
+                tokio::time::sleep(Duration::from_nanos(late)).await;
+                return self.carry_out().await.map(drop);
+            }
+            open = self.carry_out().await?;
         }
     }
-    Ok((replies, true))
+
+    /// Carries out what has been received in whole, when the node does not
+    /// hang; says whether it goes on.
+    async fn carry_out(&mut self) -> std::io::Result<bool> {
+        while self.stage.truth().nodes[self.node].hung > 0 {
+            tokio::time::sleep(TICK).await;
+        }
+        while let Some((command, len)) = decode_command(&self.received)? {
+            self.received.drain(..len);
+            let from = (self.client, self.node, self.number);
+            let sent = self.stage.truth().execute(from, &command, self.rng.next_u32());
+            let Some(sent) = sent else { return Ok(false) };
+            self.send(self.number, sent.reply);
+            for (to, message) in sent.messages {
+                self.send(to, message);
+            }
+        }
+        Ok(true)
+    }
+
+    fn send(&self, to: u64, bytes: Vec<u8>) {
+        if let Some(outbox) = self.outboxes.borrow().get(&to) {
+            // If it is closed, the connection is over.
+            let _ = outbox.send(bytes);
+        }
+    }
 }

@@ -1,0 +1,69 @@
+//! Who listens to which channel. Knows connections by number and nothing else
+//! of them; never carries a message to anyone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::testing::Reply;
+
+/// A connection, by the number that whoever has it gave it.
+pub(crate) type ConnId = u64;
+
+/// Ordered, so that the same calls always give the same messages.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Channels(BTreeMap<ConnId, BTreeSet<Vec<u8>>>);
+
+impl Channels {
+    pub(super) fn subscribe(&mut self, conn: ConnId, channels: &[&[u8]]) -> Vec<Reply> {
+        let listening = self.0.entry(conn).or_default();
+        let subscribe = |channel: &&[u8]| {
+            listening.insert(channel.to_vec());
+            confirm("subscribe", bulk(channel), listening.len())
+        };
+        channels.iter().map(subscribe).collect()
+    }
+
+    /// Of the channels named, or of all.
+    pub(super) fn unsubscribe(&mut self, conn: ConnId, channels: &[&[u8]]) -> Vec<Reply> {
+        let mut listening = self.0.remove(&conn).unwrap_or_default();
+        if channels.is_empty() && listening.is_empty() {
+            return vec![confirm("unsubscribe", Reply::Nil, 0)];
+        }
+        let named = match channels {
+            [] => listening.iter().cloned().collect(),
+            named => named.iter().map(|channel| channel.to_vec()).collect::<Vec<_>>(),
+        };
+        let unsubscribe = |channel: Vec<u8>| {
+            listening.remove(&channel);
+            confirm("unsubscribe", Reply::Bulk(channel), listening.len())
+        };
+        let replies = named.into_iter().map(unsubscribe).collect();
+        if !listening.is_empty() {
+            self.0.insert(conn, listening);
+        }
+        replies
+    }
+
+    pub(super) fn is_subscribed(&self, conn: ConnId) -> bool {
+        self.0.contains_key(&conn)
+    }
+
+    /// The message for each that listens.
+    pub(super) fn publish(&self, channel: &[u8], payload: &[u8]) -> Vec<(ConnId, Reply)> {
+        let message = Reply::Array(vec![bulk(b"message"), bulk(channel), bulk(payload)]);
+        let listening = self.0.iter().filter(|(_, channels)| channels.contains(channel));
+        listening.map(|(conn, _)| (*conn, message.clone())).collect()
+    }
+
+    pub(super) fn hang_up(&mut self, conn: ConnId) {
+        self.0.remove(&conn);
+    }
+}
+
+fn confirm(kind: &str, channel: Reply, left: usize) -> Reply {
+    let left = Reply::Int(i64::try_from(left).unwrap_or(i64::MAX));
+    Reply::Array(vec![bulk(kind.as_bytes()), channel, left])
+}
+
+fn bulk(bytes: &[u8]) -> Reply {
+    Reply::Bulk(bytes.to_vec())
+}
