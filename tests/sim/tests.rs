@@ -129,6 +129,12 @@ fn a_failing_seed_is_a_report_that_can_be_read_and_played_again() {
     );
 }
 
+/// An array of bulk strings, as it goes over the wire.
+pub fn array(words: &[&str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+    format!("*{}\r\n{}", words.len(), words.concat())
+}
+
 /// A world in which time passes by being looked at, and nothing else happens.
 #[derive(Default)]
 struct Ticking(AtomicU64);

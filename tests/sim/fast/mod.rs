@@ -4,6 +4,8 @@
 
 mod links;
 mod net;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::{

@@ -8,6 +8,8 @@
 //! connections behind.
 
 mod server;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::{future::Future as _, sync::Arc, time::Duration};

@@ -1,0 +1,181 @@
+//! What this level does with what a node publishes, without any client: the
+//! tests hold the connections themselves.
+
+use super::*;
+use crate::{
+    plan::{Memory, Planned, Profile, Refusal},
+    tests::array,
+};
+
+const RELEASE: &str = include_str!("../../../src/node/release.lua");
+
+/// A stage with drivers and no users, so that only the test does anything.
+struct Quiet(Run);
+
+impl Quiet {
+    fn with(faults: Vec<Planned>) -> Self {
+        let mut plan = Plan::draw(0, Profile::Calm);
+        plan.clients.iter_mut().for_each(|client| client.users = 0);
+        plan.faults = faults;
+        let stage = Stage::new(plan.clone(), false);
+        let net = Net::new(Arc::clone(&stage), &plan);
+        Self(Run::new(&plan, stage, net))
+    }
+
+    fn open(&self, client: usize) -> usize {
+        self.0.net.state().open(client, 0)
+    }
+
+    fn say(&self, conn: usize, args: &[&str]) {
+        let mut bytes = array(args).into_bytes();
+        let now = self.0.stage.truth().now;
+        while !bytes.is_empty() {
+            let written = self.0.net.state().write(now, conn, &bytes).unwrap();
+            bytes.drain(..written);
+        }
+    }
+
+    fn until(&mut self, seconds: u64) {
+        let at = seconds * SECOND;
+        self.0.net.state().push(at, Event::Wake(Waker::noop().clone()));
+        assert!(self.0.until(|run| run.stage.truth().now >= at));
+    }
+
+    /// All that a connection has received and has not been asked for, and the
+    /// sign of its end.
+    fn heard(&self, conn: usize) -> String {
+        let mut heard = String::new();
+        loop {
+            match self.0.net.state().read(conn, 1000, Waker::noop()) {
+                None => return heard,
+                Some(Ok(bytes)) if !bytes.is_empty() => {
+                    heard.push_str(std::str::from_utf8(&bytes).unwrap());
+                }
+                Some(_) => return heard + "end",
+            }
+        }
+    }
+}
+
+fn message(payload: &str) -> String {
+    array(&["message", "redlock:k", payload])
+}
+
+const SUBSCRIBED: &str = "*3\r\n$9\r\nsubscribe\r\n$9\r\nredlock:k\r\n:1\r\n";
+
+fn from_to(from: u64, to: u64, fault: Fault) -> Planned {
+    Planned { at: from * SECOND, lasts: (to - from) * SECOND, fault }
+}
+
+#[test]
+fn messages_come_in_the_order_of_publishing_and_after_the_confirmation() {
+    let mut quiet = Quiet::with(vec![from_to(0, 4, Fault::Slow { node: 0, by: SECOND / 2 })]);
+    let (listener, other) = (quiet.open(0), quiet.open(1));
+    quiet.say(listener, &["SUBSCRIBE", "redlock:k"]);
+    for number in 0..50 {
+        quiet.say(other, &["PUBLISH", "redlock:k", &number.to_string()]);
+    }
+    quiet.until(10);
+    let answers = quiet.heard(other);
+    let missed = answers.matches(":0\r\n").count();
+    assert_eq!(answers, ":0\r\n".repeat(missed) + &":1\r\n".repeat(50 - missed));
+    let expected: String = (missed..50).map(|number| message(&number.to_string())).collect();
+    assert_eq!(quiet.heard(listener), SUBSCRIBED.to_owned() + &expected);
+    assert!(missed < 50, "nothing was published after the subscription");
+}
+
+#[test]
+fn a_release_is_told_to_whoever_listens_unless_the_node_forbids_it() {
+    let how = Refusal::NoPubSub;
+    let mut quiet =
+        Quiet::with(vec![from_to(2, 4, Fault::Refuse { node: 0, how, per_mille: 1000 })]);
+    let (listener, other) = (quiet.open(0), quiet.open(1));
+    quiet.say(listener, &["SUBSCRIBE", "redlock:k"]);
+    quiet.until(1);
+    for (by, answer, heard) in
+        [(1, ":1", SUBSCRIBED.to_owned() + &message("gone")), (3, ":2", String::new())]
+    {
+        quiet.until(by);
+        quiet.say(other, &["SET", "k", "mine"]);
+        quiet.say(other, &["EVAL", RELEASE, "1", "k", "mine", "gone"]);
+        quiet.say(other, &["GET", "k"]);
+        quiet.until(by + 1);
+        assert_eq!(quiet.heard(other), format!("+OK\r\n{answer}\r\n$-1\r\n"));
+        assert_eq!(quiet.heard(listener), heard);
+    }
+}
+
+#[test]
+fn a_node_that_may_not_be_subscribed_to_says_so() {
+    let how = Refusal::NoPubSub;
+    let mut quiet =
+        Quiet::with(vec![from_to(0, 4, Fault::Refuse { node: 0, how, per_mille: 1000 })]);
+    let listener = quiet.open(0);
+    quiet.until(1);
+    quiet.say(listener, &["SUBSCRIBE", "redlock:k"]);
+    quiet.until(2);
+    let heard = quiet.heard(listener);
+    assert!(heard.starts_with("-NOPERM ") && heard.lines().count() == 1, "{heard}");
+}
+
+#[test]
+fn a_message_waits_for_a_hung_node_and_for_a_cut_link() {
+    let cut = Fault::Cut { client: 0, node: 0, up: false, down: true };
+    let mut quiet = Quiet::with(vec![from_to(2, 5, Fault::Hang { node: 0 }), from_to(10, 15, cut)]);
+    let (listener, other) = (quiet.open(0), quiet.open(1));
+    quiet.say(listener, &["SUBSCRIBE", "redlock:k"]);
+    quiet.until(1);
+    assert_eq!(quiet.heard(listener), SUBSCRIBED);
+    for (from, to) in [(2, 5), (10, 15)] {
+        quiet.until(from + 1);
+        quiet.say(other, &["PUBLISH", "redlock:k", "gone"]);
+        quiet.until(to - 1);
+        assert_eq!(quiet.heard(listener), "");
+        quiet.until(to + 1);
+        assert_eq!(quiet.heard(listener), message("gone"));
+        assert_eq!(quiet.heard(other), ":1\r\n");
+    }
+}
+
+#[test]
+fn a_node_that_was_down_knows_no_subscriptions() {
+    for memory in [Memory::Kept, Memory::Gone, Memory::Stale] {
+        let crash = Fault::Crash { node: 0, memory, silent: false };
+        let mut quiet = Quiet::with(vec![from_to(2, 3, crash)]);
+        let (listener, other) = (quiet.open(0), quiet.open(1));
+        quiet.say(listener, &["SUBSCRIBE", "redlock:k"]);
+        quiet.until(1);
+        // So much that some of it is on the disk.
+        (0..100).for_each(|_| quiet.say(other, &["PING"]));
+        quiet.until(4);
+        assert_eq!(quiet.heard(listener), SUBSCRIBED.to_owned() + "end");
+        let again = quiet.open(1);
+        quiet.say(again, &["PUBLISH", "redlock:k", "gone"]);
+        quiet.until(5);
+        assert_eq!(quiet.heard(again), ":0\r\n", "{memory:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_is_over_is_told_nothing() {
+    let broken = Fault::Break { client: 0, node: 0, late: SECOND / 10 };
+    let mut quiet = Quiet::with(vec![from_to(2, 3, broken)]);
+    let (broken, closed, other) = (quiet.open(0), quiet.open(1), quiet.open(1));
+    for listener in [broken, closed] {
+        quiet.say(listener, &["SUBSCRIBE", "redlock:k"]);
+    }
+    quiet.until(1);
+    assert_eq!(quiet.heard(broken), SUBSCRIBED);
+    // The node hears of a close, and of a break when the client closes.
+    for (by, over, reached) in [(3, None, 2), (6, Some(closed), 1), (9, Some(broken), 0)] {
+        quiet.until(by);
+        if let Some(conn) = over {
+            quiet.0.net.state().close(by * SECOND, conn);
+        }
+        quiet.until(by + 1);
+        quiet.say(other, &["PUBLISH", "redlock:k", "gone"]);
+        quiet.until(by + 2);
+        assert_eq!(quiet.heard(other), format!(":{reached}\r\n"));
+        assert_eq!(quiet.heard(broken), "end");
+    }
+}

@@ -1,0 +1,57 @@
+//! What a node at this level does with what it publishes, without any client.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use turmoil::net::TcpStream;
+
+use super::{TICK, server};
+use crate::{
+    plan::{Plan, Profile},
+    stage::Stage,
+    tests::array,
+};
+
+/// Sends a command, and hears what is expected and not yet more.
+async fn ask(stream: &mut TcpStream, args: &[&str], expected: &str) -> turmoil::Result {
+    stream.write_all(array(args).as_bytes()).await?;
+    hear(stream, expected).await
+}
+
+async fn hear(stream: &mut TcpStream, expected: &str) -> turmoil::Result {
+    let mut heard = vec![0; expected.len()];
+    stream.read_exact(&mut heard).await?;
+    assert_eq!(String::from_utf8_lossy(&heard), expected);
+    Ok(())
+}
+
+fn confirmation(kind: &str, left: usize) -> String {
+    format!("*3\r\n${}\r\n{kind}\r\n$1\r\nc\r\n:{left}\r\n", kind.len())
+}
+
+#[test]
+fn messages_go_out_in_the_order_of_execution() {
+    let stage = Stage::new(Plan::draw(0, Profile::Calm), false);
+    let mut sim = turmoil::Builder::new().tick_duration(TICK).build();
+    sim.host("n0", move || server::serve(Arc::clone(&stage), 0, 7));
+    sim.client("c0", async {
+        let mut listener = TcpStream::connect(("n0", 6379)).await?;
+        let mut other = TcpStream::connect(("n0", 6379)).await?;
+        ask(&mut listener, &["SUBSCRIBE", "c"], &confirmation("subscribe", 1)).await?;
+        for number in 0..50 {
+            let publish = array(&["PUBLISH", "c", &number.to_string()]);
+            other.write_all(publish.as_bytes()).await?;
+        }
+        hear(&mut other, &":1\r\n".repeat(50)).await?;
+        let messages = (0..50).map(|number| array(&["message", "c", &number.to_string()]));
+        let all = messages.collect::<String>() + &confirmation("unsubscribe", 0);
+        ask(&mut listener, &["UNSUBSCRIBE", "c"], &all).await?;
+
+        ask(&mut other, &["PUBLISH", "c", "x"], ":0\r\n").await?;
+        ask(&mut listener, &["SUBSCRIBE", "c"], &confirmation("subscribe", 1)).await?;
+        listener.shutdown().await?;
+        assert_eq!(listener.read(&mut [0]).await?, 0, "it hangs up too");
+        ask(&mut other, &["PUBLISH", "c", "x"], ":0\r\n").await
+    });
+    sim.run().unwrap();
+}
