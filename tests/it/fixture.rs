@@ -2,7 +2,7 @@
 //! chooses, and again on memory nodes.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -218,12 +218,19 @@ async fn a_redis_client_runs_the_scripts(backend: Option<Backend>) {
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let (extend, release) = (redis::Script::new(EXTEND), redis::Script::new(RELEASE));
     assert!(run(first(&cluster), "SET k token PX 60000").await.is_ok());
-    let extended: i64 =
-        extend.key("k").arg("token").arg(90_000).invoke_async(&mut connection).await.unwrap();
+    let extended: i64 = extend
+        .key("k")
+        .arg("token")
+        .arg(90_000)
+        .arg(0)
+        .invoke_async(&mut connection)
+        .await
+        .unwrap();
     assert_eq!(extended, 1);
     for expected in [1, 0] {
         let mut release = release.key("k");
-        let released: i64 = release.arg("token").invoke_async(&mut connection).await.unwrap();
+        let released: i64 =
+            release.arg("token").arg("").invoke_async(&mut connection).await.unwrap();
         assert_eq!(released, expected);
     }
 }
@@ -336,6 +343,61 @@ async fn memory_nodes_answer_as_servers_do() {
     }
 }
 
+/// A connection that is subscribed sees the same bytes on both.
+#[tokio::test]
+async fn subscribers_of_memory_nodes_see_what_those_of_servers_do() {
+    let servers = start(None, 1).await;
+    let memory = start(Some(Backend::Memory), 1).await;
+    let seen = what_a_subscriber_sees(first(&servers)).await;
+    assert_eq!(what_a_subscriber_sees(first(&memory)).await, seen);
+    assert_eq!(seen[3], "*3 $7 message $9 redlock:k $4 gone");
+}
+
+async fn what_a_subscriber_sees(node: &TestNode) -> Vec<String> {
+    let stream = TcpStream::connect(node.address()).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut stream = BufReader::new(stream);
+    let mut ask = |line: &str, lines: usize| {
+        let words: Vec<_> = line.split(' ').filter(|word| !word.is_empty()).collect();
+        if !words.is_empty() {
+            stream.get_mut().write_all(&wire(&words)).unwrap();
+        }
+        let heard: Vec<_> = stream.by_ref().lines().take(lines).map(Result::unwrap).collect();
+        heard.join(" ")
+    };
+    let mut seen = vec![ask("SUBSCRIBE a redlock:k", 12), ask("PING", 5)];
+    // What may be sent instead depends on the version.
+    let refused = ask("GET k", 1);
+    seen.push(refused.split_once(": only ").unwrap().0.to_owned());
+    assert!(run(node, "SET k token PX 60000").await.is_ok());
+    let release = ["EVAL", RELEASE, "1", "k", "token", "gone"];
+    assert_eq!(node.command(&release).await.unwrap(), Reply::Int(1));
+    seen.push(ask("", 7));
+    assert_eq!(run(node, "PUBLISH a x").await, Reply::Int(1));
+    seen.extend([ask("UNSUBSCRIBE a", 13), ask("PING x", 5), ask("UNSUBSCRIBE", 6)]);
+    assert_eq!(run(node, "PUBLISH redlock:k x").await, Reply::Int(0));
+    seen.extend([ask("PING", 1), ask("GET k", 1), ask("UNSUBSCRIBE", 5)]);
+    seen
+}
+
+/// It is hung up on, and the node goes on.
+#[tokio::test]
+async fn a_subscriber_that_does_not_read_keeps_nobody_waiting() {
+    let memory = start(Some(Backend::Memory), 1).await;
+    let node = first(&memory);
+    let mut deaf = TcpStream::connect(node.address()).unwrap();
+    deaf.write_all(&wire(&["SUBSCRIBE", "c"])).unwrap();
+    eventually("it is subscribed", async || run(node, "PUBLISH c x").await == Reply::Int(1)).await;
+    let payload = "x".repeat(500_000);
+    eventually("it is hung up on", async || {
+        node.command(&["PUBLISH", "c", &payload]).await.unwrap() == Reply::Int(0)
+    })
+    .await;
+    deaf.set_read_timeout(Some(SOON)).unwrap();
+    let ended = deaf.read_to_end(&mut Vec::new());
+    assert!(ended.is_ok_and(|read| read > payload.len()));
+}
+
 /// A lifetime, rounded to what it was set to: the lifetimes that are drawn are
 /// minutes apart, and a node may be asked seconds after the other.
 fn about(millis: i64) -> i64 {
@@ -403,15 +465,27 @@ impl Dice {
             "PEXPIRE K x",
             "NOSUCH K V",
             "EVAL R 1 K V",
-            "EVAL R 1 K V",
+            "EVAL R 1 K V P",
+            "EVAL R 1 K V P",
+            "EVAL R 1 K V P more",
+            "EVAL E 1 K V",
             "EVAL E 1 K V T",
-            "EVAL E 1 K V T",
-            "EVALSHA r 1 K V",
-            "EVALSHA e 1 K V T",
+            "EVAL E 1 K V T H",
+            "EVAL E 1 K V T H",
+            "EVAL E 1 K V T 01",
+            "EVAL E 1 K V Z H",
+            "EVAL E 1 K V x H",
+            "EVALSHA r 1 K V P",
+            "EVALSHA e 1 K V T H",
             "EVALSHA nohash 1 K V",
             "EVAL R",
             "EVALSHA r 5 K V",
             "EVALSHA r x K V",
+            "PUBLISH K V",
+            "PUBLISH K",
+            "SUBSCRIBE",
+            "UNSUBSCRIBE",
+            "UNSUBSCRIBE K",
             "SELECT 0",
             "INFO",
             "SCRIPT FLUSH",
@@ -428,6 +502,8 @@ impl Dice {
             "K" => self.pick(&["a", "b", "c", "d"]),
             "V" => self.pick(&["x", "y", ""]),
             "T" => self.pick(&["60000", "600000", "3600000"]),
+            "P" => self.pick(&["gone", ""]),
+            "H" => self.pick(&["0", "1"]),
             "Z" => self.pick(&["0", "-1"]),
             "R" => RELEASE,
             "E" => EXTEND,
