@@ -10,12 +10,13 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
-    driver::{AcquireRequest, Patience, Renewal, Request, Shared},
+    driver::{AcquireRequest, Patience, Request, Shared},
     error::{Error, ErrorKind},
     guard::{LockGuard, Released},
     held::Held,
     key::Key,
     protocol::{Moment, Ttl},
+    watch::Renewal,
 };
 
 /// An acquire about to happen: set options, then await it.
@@ -202,7 +203,7 @@ impl Acquire {
         }
         if let Some((every, limit)) = renewal {
             let stop_at = limit.map_or(Moment::NEVER, |limit| config.world.now().after(limit));
-            guard.tend(Some(Renewal { ttl, every, stop_at }));
+            guard.tend(Some(Renewal { every, at: Moment::NEVER, stop_at }));
         }
         if guard.is_held() { Ok(guard) } else { Err(Error::closed()) }
     }

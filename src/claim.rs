@@ -7,8 +7,12 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        Arc, OnceLock,
+        atomic::{
+            AtomicU32, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+            fence,
+        },
     },
     time::Duration,
 };
@@ -16,11 +20,13 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    driver::Due,
     error::{Error, ErrorKind},
     key::Key,
     mutant::{self, Mutant},
     protocol::{Lease, Moment, NodeId, NodeSet, Ttl},
     token::Token,
+    watch::{Keeping, Watch},
 };
 
 /// A key, the token put there, and until when it is ours.
@@ -34,6 +40,8 @@ pub(crate) struct Claim {
     until: AtomicU64,
     gone_by: AtomicU64,
     granted: AtomicU64,
+    /// Of those, the nodes that had lost the key and have it again.
+    healed: AtomicU64,
     suspects: AtomicU64,
     /// Nodes to which the acquire was sent on another connection than the
     /// present one, and whose answer is not known: it may arrive there after
@@ -41,17 +49,12 @@ pub(crate) struct Claim {
     adrift: AtomicU64,
     /// Per node, microseconds to its grant.
     latency: Box<[AtomicU32]>,
+    /// For how many releases its holder had waited.
+    pub(crate) age: u32,
+    /// Made when it is first wanted: most locks are short.
     watch: OnceLock<Box<Watch>>,
-}
-
-/// What the holder learns without asking. Made when it is first wanted: most
-/// locks are short.
-#[derive(Default)]
-struct Watch {
-    ended: CancellationToken,
-    is_watched: AtomicBool,
-    is_renewed: AtomicBool,
-    warning: Mutex<Option<Arc<Error>>>,
+    /// The claim that its key and token were handed on to.
+    heir: OnceLock<Arc<Self>>,
 }
 
 impl Claim {
@@ -75,11 +78,37 @@ impl Claim {
             until: AtomicU64::new(Moment::PAST.as_nanos()),
             gone_by: AtomicU64::new(lease.gone_by.as_nanos()),
             granted: AtomicU64::new(0),
+            healed: AtomicU64::new(0),
             suspects: AtomicU64::new(NodeSet::first(nodes).bits()),
             adrift: AtomicU64::new(0),
             latency: (0..nodes).map(|_| AtomicU32::new(0)).collect(),
+            age: 0,
             watch: OnceLock::new(),
+            heir: OnceLock::new(),
         }
+    }
+
+    /// The claim of another holder on the same key by the same token, where
+    /// `granted` have agreed. What may hold the key for the old one may hold
+    /// it for the new one, also what turns out so later.
+    pub(crate) fn hand_on(
+        &self,
+        number: u64,
+        ttl: Ttl,
+        lease: Lease,
+        granted: NodeSet,
+    ) -> Arc<Self> {
+        let (key, token) = (self.key.clone(), self.token.clone());
+        let mut heir = Self::new(number, key, token, ttl, lease, self.latency.len());
+        heir.age = self.age;
+        heir.may_live_until(self.gone_by());
+        let suspects = if mutant::is(Mutant::HeirForgetsNodes) { granted } else { self.suspects() };
+        heir.suspects.store(suspects.bits(), Relaxed);
+        heir.adrift.store(self.adrift.load(Relaxed), Relaxed);
+        for node in granted.iter() {
+            heir.note_grant(node, self.latency(node).unwrap_or_default());
+        }
+        Arc::clone(self.heir.get_or_init(|| Arc::new(heir)))
     }
 
     /// A claim that was made elsewhere, with other connections than ours.
@@ -142,10 +171,12 @@ impl Claim {
     }
 
     fn tell(&self) {
+        // Either this sees the token, or who makes it sees the end.
+        fence(SeqCst);
         if let Some(watch) = self.watch.get()
             && !mutant::is(Mutant::LostIsNotTold)
         {
-            watch.ended.cancel();
+            watch.tell();
         }
     }
 
@@ -157,28 +188,27 @@ impl Claim {
     /// A token that is cancelled when it ends, by whoever finds that it has.
     /// Cancelling it ends nothing.
     pub(crate) fn ended(&self) -> CancellationToken {
-        self.watch().ended.child_token()
+        let token = self.watch().ended();
+        fence(SeqCst);
+        if self.has_ended() {
+            self.tell();
+        }
+        token
     }
 
-    /// Notes that the driver is to watch it, and renew it if `renew`; says
-    /// whether that is news.
-    pub(crate) fn note_tended(&self, renew: bool) -> bool {
-        let watch = self.watch();
-        let was_watched = watch.is_watched.swap(true, Relaxed);
-        if renew { !watch.is_renewed.swap(true, Relaxed) } else { !was_watched }
+    /// How it is kept, to look at or to change.
+    pub(crate) fn keeping<R>(&self, change: impl FnOnce(&mut Keeping) -> R) -> R {
+        self.watch().keeping(change)
+    }
+
+    /// Its place in the driver's schedule, which it leaves.
+    pub(crate) fn take_due(&self) -> Option<Due> {
+        self.watch.get()?.keeping(|keeping| keeping.due.take())
     }
 
     /// What the last renewal failed of; `None` if it did not.
     pub(crate) fn warning(&self) -> Option<Arc<Error>> {
-        let watch = self.watch.get()?;
-        watch.warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn warn(&self, error: Option<Error>) {
-        if error.is_some() || self.watch.get().is_some() {
-            let mut warning = self.watch().warning.lock().unwrap_or_else(PoisonError::into_inner);
-            *warning = error.map(Arc::new);
-        }
+        self.watch.get()?.keeping(|keeping| keeping.warning.clone())
     }
 
     fn watch(&self) -> &Watch {
@@ -225,6 +255,17 @@ impl Claim {
         }
     }
 
+    /// It had lost the key, and has it again.
+    pub(crate) fn note_healed(&self, node: NodeId, latency: Duration) {
+        self.healed.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.note_grant(node, latency);
+    }
+
+    /// Notes that the key may be set there by what is about to be sent.
+    pub(crate) fn note_suspect(&self, node: NodeId) {
+        self.suspects.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
+    }
+
     pub(crate) fn note_innocent(&self, node: NodeId) {
         self.suspects.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
     }
@@ -233,6 +274,7 @@ impl Claim {
     /// adrift it may yet.
     pub(crate) fn note_gone(&self, node: NodeId) {
         self.granted.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.healed.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
         if !self.is_adrift(node) {
             self.note_innocent(node);
         }
@@ -243,10 +285,17 @@ impl Claim {
             return;
         }
         self.adrift.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
+        if let Some(heir) = self.heir.get() {
+            heir.note_adrift(node);
+        }
     }
 
     pub(crate) fn granted(&self) -> NodeSet {
         NodeSet::from_bits(self.granted.load(Relaxed))
+    }
+
+    pub(crate) fn healed(&self) -> NodeSet {
+        NodeSet::from_bits(self.healed.load(Relaxed))
     }
 
     /// Nodes that may hold the key: all that did not surely refuse it.

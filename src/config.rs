@@ -33,6 +33,19 @@ const MAX_NODE_TIMEOUT: Duration = Duration::from_secs(5);
 /// the reference algorithm's.
 const RETRY_DELAY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
+/// How many tasks of one client may stand in line for one lock, unless the
+/// builder says otherwise: as many as may wait for anything at all.
+const MAX_WAITERS: usize = 65_536;
+
+/// How often in a row a lock is handed on within one client, unless the builder
+/// says otherwise: often enough that the release and acquire after it hardly
+/// count, and over in a moment where holds are short.
+const HAND_OVERS: u32 = 16;
+
+/// The most that may be asked for. Each claim knows the next one, so this is
+/// how long such a chain can be.
+const MOST_HAND_OVERS: u32 = 1024;
+
 /// Valid settings.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -41,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) retry: Backoff,
     pub(crate) prefix: Vec<u8>,
     pub(crate) ttl: Ttl,
+    pub(crate) max_waiters: usize,
+    pub(crate) hand_overs: u32,
     max_ttl: Ttl,
     drift: Drift,
     node_timeout: Option<Duration>,
@@ -102,6 +117,8 @@ fn invalid(message: impl Into<String>) -> Error {
 /// | [`node_timeout`](Self::node_timeout) | a tenth of the lock's ttl, from 5 to 200 ms |
 /// | [`drift_per_mille`](Self::drift_per_mille) | 10 (1 %), and always 2 ms more |
 /// | [`retry_delay`](Self::retry_delay) | random up to 10 ms, doubling to 200 ms |
+/// | [`max_waiters`](Self::max_waiters) | 65 536 for one lock |
+/// | [`hand_overs`](Self::hand_overs) | 16 in a row |
 /// | [`key_prefix`](Self::key_prefix) | none |
 /// | [`driver_thread`](Self::driver_thread) | no |
 #[must_use = "nothing is built before `build`"]
@@ -114,6 +131,8 @@ pub struct Builder {
     node_timeout: Option<Duration>,
     drift_per_mille: u32,
     retry_delay: (Duration, Duration),
+    max_waiters: usize,
+    hand_overs: u32,
     key_prefix: Vec<u8>,
     driver_thread: bool,
 }
@@ -128,6 +147,8 @@ impl Builder {
             node_timeout: None,
             drift_per_mille: Drift::DEFAULT_PER_MILLE,
             retry_delay: RETRY_DELAY,
+            max_waiters: MAX_WAITERS,
+            hand_overs: HAND_OVERS,
             key_prefix: Vec::new(),
             driver_thread: false,
         }
@@ -191,9 +212,26 @@ impl Builder {
     }
 
     /// How long to wait between attempts: at random up to `first`, then up to
-    /// twice that, and so on up to `most`.
+    /// twice that, and so on up to `most`. Who is told of releases tries when
+    /// one is told of, and at the latest after `most`.
     pub fn retry_delay(mut self, first: Duration, most: Duration) -> Self {
         self.retry_delay = (first, most);
+        self
+    }
+
+    /// How many tasks of this client may stand in line for one lock, besides
+    /// the one that has it. More are refused with [`ErrorKind::Busy`].
+    pub fn max_waiters(mut self, most: usize) -> Self {
+        self.max_waiters = most;
+        self
+    }
+
+    /// How many times in a row a lock that is released goes straight to the
+    /// next task of this client that waits for it, in one round trip instead
+    /// of two. Then it is released to all, so that other clients are not kept
+    /// out. Zero: it is always released to all. At most 1024.
+    pub fn hand_overs(mut self, most: u32) -> Self {
+        self.hand_overs = most;
         self
     }
 
@@ -254,6 +292,12 @@ impl Builder {
                  not above the second"
             )));
         }
+        if self.hand_overs > MOST_HAND_OVERS {
+            return Err(invalid(format!(
+                "hand_overs is {}: it must be at most {MOST_HAND_OVERS}",
+                self.hand_overs
+            )));
+        }
         if self.key_prefix.len() >= MAX_KEY_BYTES {
             return Err(invalid(format!("key_prefix must be under {MAX_KEY_BYTES} bytes")));
         }
@@ -263,6 +307,8 @@ impl Builder {
             retry: Backoff::new(first, most),
             prefix: self.key_prefix,
             ttl,
+            max_waiters: self.max_waiters,
+            hand_overs: self.hand_overs,
             max_ttl,
             drift,
             node_timeout: self.node_timeout,
@@ -345,6 +391,7 @@ mod tests {
             (one().node_timeout(ms(5001)), "node_timeout"),
             (one().retry_delay(ms(0), ms(9)), "retry_delay"),
             (one().retry_delay(ms(9), ms(8)), "retry_delay"),
+            (one().hand_overs(1025), "at most 1024"),
             (one().key_prefix([b'p'; 1024]), "key_prefix"),
             (Builder::new().nodes((0..65).map(|n| format!("redis://n{n}"))), "at most 64"),
         ] {

@@ -11,13 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     claim::Claim,
-    driver::{ExtendRequest, Renewal, Request, Shared, Tending},
+    driver::{ExtendRequest, Request, Shared, Tending},
     error::Error,
     held::Held,
     mutant::{self, Mutant},
     protocol::Moment,
     token::Token,
     votes::Votes,
+    watch::Renewal,
 };
 
 /// A lock that is held, until [`Self::remaining`] runs out or it is released.
@@ -181,8 +182,8 @@ impl LockGuard {
     /// times see [`Acquire::renew_every`](crate::Acquire::renew_every); a
     /// lock that is renewed already is left as it is.
     pub fn renew(&self) {
-        let ttl = self.claim.ttl;
-        self.tend(Some(Renewal { ttl, every: ttl.third(), stop_at: Moment::NEVER }));
+        let every = self.claim.ttl.third();
+        self.tend(Some(Renewal { every, at: Moment::NEVER, stop_at: Moment::NEVER }));
     }
 
     /// What the last renewal failed of, with each node's answer, while the
@@ -213,12 +214,24 @@ impl LockGuard {
     }
 
     pub(crate) fn tend(&self, renewal: Option<Renewal>) {
-        if !self.claim.note_tended(renewal.is_some()) {
-            return;
+        let is_news = self.claim.keeping(|keeping| {
+            let news = !keeping.is_watched || keeping.renewal.is_none() && renewal.is_some();
+            keeping.is_watched = true;
+            keeping.renewal = keeping.renewal.or(renewal);
+            news
+        });
+        if is_news {
+            // With nobody there to say when it ends, dropping this ends it.
+            let _ = self.shared.send(Request::Tend(Tending::new(Arc::clone(&self.claim))));
         }
-        let claim = Arc::clone(&self.claim);
-        // With nobody there to say when it ends, dropping this ends it.
-        let _ = self.shared.send(Request::Tend(Tending::new(claim, renewal)));
+    }
+
+    /// Lets go of the lock without a release.
+    fn leave(&mut self) {
+        self.armed = false;
+        self.claim.end();
+        // With the driver gone, nobody waits.
+        let _ = self.shared.send(Request::Leave(Arc::clone(&self.claim)));
     }
 
     #[cfg(redlock_sim)]
@@ -233,18 +246,16 @@ impl LockGuard {
     /// Lets go of the lock without releasing it: nobody can have it before its
     /// ttl has passed. For work whose effects must not be followed too soon.
     pub fn forget(mut self) {
-        self.armed = false;
-        self.claim.end();
+        self.leave();
     }
 
     /// Takes the lock out of its guard without releasing it, so that another
     /// process can [`adopt`](crate::Redlock::adopt) it.
     #[must_use = "whoever has the parts must release the lock"]
     pub fn into_parts(mut self) -> LockParts {
-        self.armed = false;
         let valid_until = self.valid_until();
         // Whoever adopts it renews it.
-        self.claim.end();
+        self.leave();
         LockParts { key: self.key().to_vec(), token: self.claim.token.clone(), valid_until }
     }
 }

@@ -1,6 +1,11 @@
 //! The name of a lock: any bytes, checked once.
 
-use std::{fmt, sync::Arc};
+use std::{
+    borrow::Borrow,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use crate::error::{Error, ErrorKind};
 
@@ -10,7 +15,7 @@ pub(crate) const MAX_KEY_BYTES: usize = 1024;
 
 /// A valid key as the servers see it: the client's prefix, then the user's
 /// bytes. Cheap to clone.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Key {
     bytes: Arc<[u8]>,
     prefix_len: usize,
@@ -40,6 +45,39 @@ impl Key {
     /// What the user said.
     pub(crate) fn name(&self) -> &[u8] {
         self.bytes.get(self.prefix_len..).unwrap_or_default()
+    }
+}
+
+/// By what the servers see.
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.bytes.cmp(&other.bytes)
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+    }
+}
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

@@ -91,6 +91,7 @@ pub mod sim;
 pub mod testing;
 mod token;
 mod votes;
+mod watch;
 mod world;
 
 pub use acquire::Acquire;

@@ -72,6 +72,26 @@ pub enum Mutant {
     CutShortForgetsWhy,
     /// A node that refused after the verdict is said to be silent.
     LateRefusalIsSilence,
+    /// Nodes are healed also where the extension failed.
+    HealsTheLost,
+    /// A node that was healed is not released.
+    HealingForgotten,
+    /// A lock is handed on although the extension for it failed.
+    HandsOnTheLost,
+    /// Who gets a lock handed on releases only what it was granted itself.
+    HeirForgetsNodes,
+    /// Votes that were kept after a split are not given back.
+    KeptVotesStay,
+    /// A node that is asked again after a split is not released.
+    InsistingForgotten,
+    /// Asking again after a split counts as a fresh start of the lease.
+    InsistingRestartsTheLease,
+    /// Who listens for a release never looks by itself.
+    NoPollingFloor,
+    /// When the first in line gives up, the next is not told.
+    LineStandsStill,
+    /// In a line, nobody's patience ends.
+    PatienceForgotten,
 }
 
 /// Whether `mutant` is what is being tried.
@@ -105,7 +125,7 @@ pub(crate) mod chosen {
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 31] = [
+        pub const ALL: [Self; 41] = [
             Self::QuorumMinusOne,
             Self::QuorumOfTheReachable,
             Self::ValidityFromTheEnd,
@@ -137,6 +157,16 @@ pub(crate) mod chosen {
             Self::OperationsPileUp,
             Self::CutShortForgetsWhy,
             Self::LateRefusalIsSilence,
+            Self::HealsTheLost,
+            Self::HealingForgotten,
+            Self::HandsOnTheLost,
+            Self::HeirForgetsNodes,
+            Self::KeptVotesStay,
+            Self::InsistingForgotten,
+            Self::InsistingRestartsTheLease,
+            Self::NoPollingFloor,
+            Self::LineStandsStill,
+            Self::PatienceForgotten,
         ];
     }
 }

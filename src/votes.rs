@@ -9,19 +9,28 @@ use crate::{claim::Claim, config::Config, protocol::NodeId};
 pub struct Votes {
     needed: usize,
     nodes: Vec<(Arc<str>, Option<Duration>)>,
+    healed: usize,
 }
 
 impl Votes {
     pub(crate) fn of(claim: &Claim, config: &Config) -> Self {
         let addresses = config.endpoints.iter().map(|endpoint| Arc::clone(endpoint.label()));
         let latencies = NodeId::all(config.endpoints.len()).map(|id| claim.latency(id));
-        Self { needed: config.quorum.votes(), nodes: addresses.zip(latencies).collect() }
+        let healed = claim.healed().and(claim.granted()).len();
+        Self { needed: config.quorum.votes(), nodes: addresses.zip(latencies).collect(), healed }
     }
 
     /// How many nodes granted.
     #[must_use]
     pub fn granted(&self) -> usize {
         self.nodes.iter().filter(|(_, latency)| latency.is_some()).count()
+    }
+
+    /// How many of those did not have the key at first, or had lost it, and
+    /// were given it while a quorum of the others proved that it was ours.
+    #[must_use]
+    pub fn healed(&self) -> usize {
+        self.healed
     }
 
     /// How many are needed.

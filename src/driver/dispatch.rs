@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use super::{
-    op::{Job, Op},
+    op::{Acquiring, Job, Op},
     run::{Driver, Timer},
 };
 use crate::{
     mutant::{self, Mutant},
-    node::{self, Answer, Ask, Event, Order, Outcome, Ticket},
+    node::{self, Answer, Ask, Event, Order, Outcome, Request, Ticket},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Moment, NodeId, NodeSet, Vote},
 };
@@ -26,9 +26,7 @@ impl Driver {
         let timer = |id| Timer::Op { id, number: op.number };
         let entry = self.ops.vacant_entry();
         let id = entry.key();
-        if let Some(at) = op.poll_timeout() {
-            self.timers.push(at, timer(id));
-        }
+        op.due = op.poll_timeout().map(|at| self.timers.push(at, timer(id)));
         entry.insert(op);
         self.ask(id, targets, now);
         self.settle(id, now);
@@ -43,8 +41,10 @@ impl Driver {
         let keep_until = if patient { op.claim.gone_by() } else { op.give_up_at };
         let timeout = self.config.node_timeout(op.ttl);
         let ticket = Ticket { op: id, claim: op.claim.number, ask };
+        let has_room = op.keeps();
 
         let (key, token) = (op.claim.key.as_bytes(), op.claim.token.as_bytes());
+        let request = Request { ask, key, token, ttl: op.ttl, news: op.news() };
         let mut encoded = None;
         let mut declined = Vec::new();
         for target in targets.iter() {
@@ -53,10 +53,10 @@ impl Driver {
             // Once for all nodes, but for those that need the script's text.
             if encoded != Some(teaches) {
                 self.scratch.clear();
-                node::encode(&mut self.scratch, ask, teaches, key, token, op.ttl);
+                node::encode(&mut self.scratch, teaches, request);
                 encoded = Some(teaches);
             }
-            let order = Order { ticket, keep_until, timeout, teaches, patient };
+            let order = Order { ticket, keep_until, timeout, teaches, patient, has_room };
             match node.offer(order, &self.scratch, now) {
                 Ok(()) => op.awaited.insert(target),
                 Err(error) => declined.push((target, error)),
@@ -83,8 +83,9 @@ impl Driver {
     fn count(&mut self, id: usize, node: NodeId, outcome: Outcome, latency: Duration, now: Moment) {
         let Some(op) = self.ops.get(id) else { return };
         match op.job {
-            Job::Acquire { .. } => self.count_acquire(id, node, outcome, latency, now),
+            Job::Acquire(_) => self.count_acquire(id, node, outcome, latency, now),
             Job::Extend { .. } => self.count_extend(id, node, outcome, latency, now),
+            Job::Heal => self.count_heal(id, node, outcome, latency),
             Job::Release(_) => self.count_release(id, node, outcome, now),
             Job::Inspect { .. } => self.count_inspect(id, node, outcome),
         }
@@ -94,15 +95,17 @@ impl Driver {
     pub(super) fn settle(&mut self, id: usize, now: Moment) {
         let Some(op) = self.ops.get(id) else { return };
         match op.job {
-            Job::Acquire { .. } => self.conclude_acquire(id, now),
+            Job::Acquire(_) => self.conclude_acquire(id, now),
             Job::Extend { .. } => self.conclude_extend(id, now),
+            Job::Heal => {}
             Job::Release(_) => self.conclude_release(id, now),
             Job::Inspect { .. } => self.conclude_inspect(id, now),
         }
         if self.ops.get(id).is_some_and(Op::is_over) {
             self.close_release(id);
             if !mutant::is(Mutant::OperationsPileUp) {
-                self.ops.remove(id);
+                let due = self.ops.remove(id).due;
+                due.and_then(|due| self.timers.cancel(due));
             }
         }
     }
@@ -110,7 +113,10 @@ impl Driver {
     pub(super) fn time_out(&mut self, id: usize, now: Moment) {
         let Some(op) = self.ops.get_mut(id) else { return };
         match &mut op.job {
-            Job::Acquire { round, .. } | Job::Extend { round, .. } => round.handle_timeout(now),
+            Job::Acquire(Acquiring { round, .. }) | Job::Extend { round, .. } => {
+                round.handle_timeout(now);
+            }
+            Job::Heal => {}
             Job::Release(_) => self.time_out_release(id, now),
             Job::Inspect { .. } => {} // its timeout is what `settle` looks at
         }
@@ -121,7 +127,7 @@ impl Driver {
 /// A node's outcome as a vote, and what to remember of it.
 pub(super) fn vote(outcome: Outcome) -> (Vote, Option<NodeError>) {
     match outcome {
-        Outcome::Answered(Answer::Granted) => (Vote::Granted, None),
+        Outcome::Answered(Answer::Granted | Answer::Untold) => (Vote::Granted, None),
         Outcome::Answered(Answer::Refused) => (Vote::Refused, None),
         // Something else is at the key: so it is not ours.
         Outcome::Answered(Answer::Failed(error)) if error.kind() == NodeErrorKind::ForeignKey => {

@@ -13,8 +13,9 @@ use crate::{
     claim::Claim,
     config::Config,
     error::{Error, ErrorKind},
+    mutant::{self, Mutant},
     node::Outcome,
-    protocol::{Moment, NodeId, Round, Ttl, Vote},
+    protocol::{Moment, NodeId, NodeSet, Round, Ttl, Vote},
 };
 
 impl Driver {
@@ -27,13 +28,20 @@ impl Driver {
             return;
         }
         self.undecided = self.undecided.saturating_add(1);
-        self.extend(claim, ttl, Asker::Caller(reply), now);
+        let until = claim.until();
+        self.extend(claim, ttl, Asker::Caller(reply), until, now);
     }
 
     /// Asks all nodes that may have the key. The round ends by the present
-    /// deadline: after it, nothing could be extended.
-    pub(super) fn extend(&mut self, claim: Arc<Claim>, ttl: Ttl, asker: Asker, now: Moment) {
-        let until = claim.until();
+    /// deadline `until`: after it, nothing could be extended.
+    pub(super) fn extend(
+        &mut self,
+        claim: Arc<Claim>,
+        ttl: Ttl,
+        asker: Asker,
+        until: Moment,
+        now: Moment,
+    ) {
         let lease = self.config.lease(self.config.world.now(), ttl);
         let whole = now.after(self.config.node_timeout(ttl));
         let give_up_at = whole.min(until);
@@ -80,7 +88,14 @@ impl Driver {
         if round.verdict().is_none() {
             return;
         }
-        let Some(asker) = asker.take() else { return };
+        let asker = match asker.take() {
+            None => return,
+            Some(Asker::Next(hand_over)) => {
+                let (lease, granted) = (*lease, round.granted());
+                return self.conclude_hand_over(id, *hand_over, lease, granted, now);
+            }
+            Some(asker) => asker,
+        };
         if op.claim.has_ended() && matches!(asker, Asker::Keeper(_)) {
             return; // released, or let go of, meanwhile: nobody holds it
         }
@@ -91,15 +106,62 @@ impl Driver {
         } else {
             Err(op.explain_extension(&self.config, now))
         };
+        let claim = Arc::clone(&op.claim);
+        let lost = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Lost);
+        if outcome.is_ok() || mutant::is(Mutant::HealsTheLost) {
+            self.heal(id, now);
+        }
         match asker {
             Asker::Caller(reply) => {
                 self.undecided = self.undecided.saturating_sub(1);
-                if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Lost) {
-                    op.claim.end();
+                if lost {
+                    claim.end();
                 }
                 let _ = reply.send(outcome);
             }
             Asker::Keeper(tending) => self.renewed(tending, outcome, now),
+            Asker::Next(_) => {} // taken care of above
+        }
+        if lost {
+            self.leave(&claim, now);
+        }
+    }
+
+    /// After an extension that a quorum has agreed to: sets the key again on
+    /// the nodes that surely do not have it. That the lock is ours has just been
+    /// proven without them, so this is no vote for it: from the next time on.
+    fn heal(&mut self, id: usize, now: Moment) {
+        let Some(op) = self.ops.get(id) else { return };
+        let (claim, ttl) = (Arc::clone(&op.claim), op.ttl);
+        let missing = NodeSet::first(self.config.quorum.nodes()).minus(claim.suspects());
+        let missing = missing.minus(op.awaited);
+        if missing.is_empty() {
+            return;
+        }
+        if !mutant::is(Mutant::HealingForgotten) {
+            missing.iter().for_each(|node| claim.note_suspect(node));
+        }
+        claim.may_live_until(self.config.lease(now, ttl).gone_by);
+        let give_up_at = now.after(self.config.node_timeout(ttl));
+        self.start(Op::new(claim, ttl, Job::Heal, now, give_up_at), missing, now);
+    }
+
+    pub(super) fn count_heal(
+        &mut self,
+        id: usize,
+        node: NodeId,
+        outcome: Outcome,
+        latency: Duration,
+    ) {
+        let Some(op) = self.ops.get(id) else { return };
+        match vote(outcome).0 {
+            Vote::Granted => {
+                tracing::info!(key = %op.claim.key, "a node that did not have the key has it again");
+                op.claim.note_healed(node, latency);
+            }
+            Vote::Refused | Vote::Failed => op.claim.note_gone(node),
+            // It may still come: after what is sent on the next connection.
+            Vote::Unknown => op.claim.note_adrift(node),
         }
     }
 }

@@ -12,12 +12,18 @@
 mod acquire;
 mod dispatch;
 mod extend;
+mod hand_over;
+mod hear;
+mod line;
 mod op;
 mod release;
 mod request;
 mod run;
 mod schedule;
+mod session;
+mod split;
 mod tend;
+mod wait;
 
 use std::sync::Arc;
 
@@ -33,7 +39,8 @@ pub(crate) use run::Driver;
 use run::Driver;
 
 pub(crate) use request::{AcquireRequest, ExtendRequest, Patience, Request, Shared};
-pub(crate) use tend::{Renewal, Tending};
+pub(crate) use schedule::Due;
+pub(crate) use tend::Tending;
 
 /// Starts a driver for `config`: as a task of the runtime this is called in,
 /// or, with `own_thread` or outside any runtime, on a thread of its own. It

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 use super::{
-    request::{AcquireRequest, Reply},
+    hand_over::HandOver, request::Reply, schedule::Due, session::Session, split::Insisting,
     tend::Tending,
 };
 use crate::{
@@ -14,9 +14,9 @@ use crate::{
     error::{NodeAnswer, NodeReport},
     guard::Released,
     mutant::{self, Mutant},
-    node::Ask,
+    node::{Ask, News},
     node_error::{NodeError, NodeErrorKind},
-    protocol::{Backoff, Lease, Loss, Moment, NodeId, NodeSet, Release, Round, Ttl},
+    protocol::{Backoff, Lease, Moment, NodeId, NodeSet, Release, Round, Ttl},
 };
 /// An operation on one claim. It stays until every node that was asked has
 /// answered or can't any more, also when its caller has long been told.
@@ -36,20 +36,20 @@ pub(super) struct Op {
     /// Nodes that did not know the script, and get its text instead.
     pub(super) scriptless: NodeSet,
     pub(super) notes: Notes,
+    /// Where its timeout is filed.
+    pub(super) due: Option<Due>,
     pub(super) job: Job,
 }
 
 pub(super) enum Job {
-    Acquire {
-        round: Round,
-        lease: Lease,
-        session: Option<Box<Session>>,
-    },
+    Acquire(Acquiring),
     Extend {
         round: Round,
         lease: Lease,
         asker: Option<Asker>,
     },
+    /// Set the key again where it was lost; nobody waits for it.
+    Heal,
     Release(Releasing),
     /// After a lost round: how long do the keys that were in the way live?
     Inspect {
@@ -59,12 +59,32 @@ pub(super) enum Job {
     },
 }
 
+/// One attempt to acquire.
+pub(super) struct Acquiring {
+    pub(super) round: Round,
+    pub(super) lease: Lease,
+    pub(super) session: Option<Box<Session>>,
+    pub(super) insisting: Insisting,
+}
+
 /// Who wants an extension.
 pub(super) enum Asker {
     /// A caller who waits for the answer.
     Caller(Reply<()>),
     /// The driver itself, for a lock that it keeps.
-    Keeper(Box<Tending>),
+    Keeper(Tending),
+    /// The next holder.
+    Next(Box<HandOver>),
+}
+
+/// How a lock is let go of.
+pub(super) struct Ending {
+    /// Who waits for the outcome, if anyone.
+    pub(super) reply: Option<Reply<Released>>,
+    /// It had ended before.
+    pub(super) expired: bool,
+    /// What to tell those who wait for it; nothing of what never was a lock.
+    pub(super) news: Option<News>,
 }
 
 /// A release: it goes on, without the caller, until every node that may hold
@@ -72,22 +92,12 @@ pub(super) enum Asker {
 pub(super) struct Releasing {
     pub(super) count: Release,
     pub(super) reply: Option<Reply<Released>>,
+    pub(super) news: Option<News>,
     /// Nodes that will be asked again after a pause.
     pub(super) retrying: NodeSet,
     pub(super) pause: Backoff,
     /// Whether it may still change something.
     pub(super) open: bool,
-}
-
-/// One caller's acquire, over all its attempts.
-pub(super) struct Session {
-    pub(super) request: AcquireRequest,
-    pub(super) backoff: Backoff,
-    pub(super) begun_at: Moment,
-    /// Why the last attempt was lost, and what the nodes said.
-    pub(super) before: Option<(Loss, Vec<NodeReport>)>,
-    /// Since when no attempt has found a quorum of nodes able to answer.
-    pub(super) failing_since: Option<Moment>,
 }
 
 impl Op {
@@ -109,8 +119,22 @@ impl Op {
             awaited: NodeSet::EMPTY,
             scriptless: NodeSet::EMPTY,
             notes: Notes::default(),
+            due: None,
             job,
         }
+    }
+
+    /// What it tells those who wait.
+    pub(super) fn news(&self) -> Option<News> {
+        match &self.job {
+            Job::Release(releasing) => releasing.news,
+            _ => None,
+        }
+    }
+
+    /// Whether it is for a lock that is held, and that nobody asked to extend.
+    pub(super) fn keeps(&self) -> bool {
+        matches!(self.job, Job::Extend { asker: Some(Asker::Keeper(_)), .. } | Job::Heal)
     }
 
     /// After a lost acquire, for its `session`: asks how long the key in the
@@ -125,8 +149,9 @@ impl Op {
     /// What this operation asks of a node.
     pub(super) fn ask(&self) -> Ask {
         match self.job {
-            Job::Acquire { .. } => Ask::Set,
+            Job::Acquire(_) => Ask::Set,
             Job::Extend { .. } => Ask::Extend,
+            Job::Heal => Ask::Heal,
             Job::Release(_) => Ask::Release,
             Job::Inspect { .. } => Ask::Remaining,
         }
@@ -135,16 +160,22 @@ impl Op {
     /// When its caller has waited long enough.
     pub(super) fn poll_timeout(&self) -> Option<Moment> {
         match &self.job {
-            Job::Acquire { round, .. } | Job::Extend { round, .. } => round.poll_timeout(),
+            Job::Acquire(Acquiring { round, .. }) | Job::Extend { round, .. } => {
+                round.poll_timeout()
+            }
             Job::Release(_) | Job::Inspect { .. } => Some(self.give_up_at),
+            Job::Heal => None,
         }
     }
 
     /// Whether nothing more can come of it.
     pub(super) fn is_over(&self) -> bool {
         let told = match &self.job {
-            Job::Acquire { session, .. } | Job::Inspect { session, .. } => session.is_none(),
+            Job::Acquire(Acquiring { session, .. }) | Job::Inspect { session, .. } => {
+                session.is_none()
+            }
             Job::Extend { asker, .. } => asker.is_none(),
+            Job::Heal => true,
             Job::Release(Releasing { reply, retrying, .. }) => {
                 reply.is_none() && retrying.is_empty()
             }
@@ -155,11 +186,14 @@ impl Op {
     /// What every node said, for an error.
     pub(super) fn reports(&self, config: &Config, now: Moment) -> Vec<NodeReport> {
         let (granted, refused, late) = match &self.job {
-            Job::Acquire { round, .. } | Job::Extend { round, .. } | Job::Inspect { round, .. } => {
+            Job::Acquire(Acquiring { round, .. })
+            | Job::Extend { round, .. }
+            | Job::Inspect { round, .. } => {
                 let timed_out = now >= self.give_up_at && !self.cut_short;
                 let late = if timed_out { round.suspects() } else { NodeSet::EMPTY };
                 (round.granted(), round.refused(), late)
             }
+            Job::Heal => Default::default(),
             // A node that never had the key was not asked.
             Job::Release(Releasing { count, .. }) => {
                 (count.deleted(), count.absent(), count.owed())

@@ -7,8 +7,7 @@ use rand::Rng as _;
 
 use super::{
     dispatch::vote,
-    op::{Job, Op, Releasing},
-    request::Reply,
+    op::{Ending, Job, Op, Releasing},
     run::{Driver, Timer},
 };
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
     error::{Error, ErrorKind},
     guard::Released,
     mutant::{self, Mutant},
-    node::Outcome,
+    node::{Answer, Outcome},
     node_error::NodeError,
     protocol::{Backoff, Moment, NodeId, NodeSet, Release, ReleaseVerdict, Vote},
 };
@@ -26,13 +25,13 @@ use crate::{
 const PAUSE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 impl Driver {
-    /// Begins a release, or without a reply a rollback.
-    pub(super) fn begin_release(
-        &mut self,
-        claim: Arc<Claim>,
-        reply: Option<Reply<Released>>,
-        now: Moment,
-    ) {
+    /// Takes back what an attempt that was lost may have set.
+    pub(super) fn roll_back(&mut self, claim: Arc<Claim>, now: Moment) {
+        self.begin_release(claim, Ending { reply: None, expired: false, news: None }, now);
+    }
+
+    pub(super) fn begin_release(&mut self, claim: Arc<Claim>, ending: Ending, now: Moment) {
+        let Ending { reply, expired, news } = ending;
         let mut asked = claim.suspects();
         if mutant::is(Mutant::RollbackOfGrantsOnly) {
             asked = claim.granted();
@@ -44,7 +43,6 @@ impl Driver {
             }
         }
         // Once a release is on its way, the lock is not held, whatever comes.
-        let expired = claim.remaining(now).is_zero();
         claim.end();
         // Also for a short lock, which may have been extended since.
         let patience = self.config.node_timeout(claim.ttl.max(self.config.ttl));
@@ -52,8 +50,8 @@ impl Driver {
         // Of a lock that was taken elsewhere, any of them may have it.
         let had = if claim.is_adopted() { NodeSet::EMPTY } else { claim.granted() };
         let count = Release::new(self.config.quorum, asked, had);
-        let releasing =
-            Releasing { count, reply, retrying: NodeSet::EMPTY, pause: PAUSE, open: true };
+        let retrying = NodeSet::EMPTY;
+        let releasing = Releasing { count, reply, news, retrying, pause: PAUSE, open: true };
         self.releasing = self.releasing.saturating_add(1);
         let ttl = claim.ttl;
         let mut op = Op::new(claim, ttl, Job::Release(releasing), now, give_up_at);
@@ -68,6 +66,15 @@ impl Driver {
         let Job::Release(releasing) = &mut op.job else { return };
         let in_time = now < op.claim.gone_by();
         let lost = matches!(outcome, Outcome::Lost(_));
+        if matches!(outcome, Outcome::Answered(Answer::Untold)) && !self.mute.contains(node) {
+            self.mute.insert(node);
+            let node = self.config.endpoints.get(node.index()).map(|e| Arc::clone(e.label()));
+            tracing::warn!(
+                node = node.as_deref(),
+                "node does not let us PUBLISH: who waits for a lock asks now and then instead. \
+                 Allow +publish &redlock:*"
+            );
+        }
         let (vote, error) = vote(outcome);
         releasing.count.handle_vote(node, vote);
         let again = match (vote, &error) {
@@ -110,7 +117,7 @@ impl Driver {
         let gone_by = op.claim.gone_by();
         releasing.count.handle_timeout();
         if now < gone_by {
-            self.timers.push(gone_by, Timer::Op { id, number: op.number });
+            op.due = Some(self.timers.push(gone_by, Timer::Op { id, number: op.number }));
         } else {
             // What hangs in a connection is still owed; the rest has ended.
             releasing.retrying = NodeSet::EMPTY;

@@ -54,13 +54,15 @@ pub(crate) struct ExtendRequest {
 pub(crate) enum Request {
     Acquire(AcquireRequest, Place),
     Extend(ExtendRequest, Place),
-    /// Say when it ends by its deadline; with a plan, renew it.
-    Tend(Box<Tending>),
+    /// Say when it ends by its deadline; and renew it, if that is planned.
+    Tend(Tending),
     /// Without a reply, nobody waits.
     Release {
         claim: Arc<Claim>,
         reply: Option<Reply<Released>>,
     },
+    /// Its guard has let go of it, and nothing is to be released.
+    Leave(Arc<Claim>),
     /// Take no more acquires; answer when nothing is left to release, or at
     /// the deadline with how many are.
     Shutdown {

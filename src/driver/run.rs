@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use rand::{Rng as _, rngs::StdRng};
@@ -12,17 +13,21 @@ use slab::Slab;
 use tokio::sync::mpsc;
 
 use super::{
-    op::{Closing, Job, Op, Session},
+    hear::Channels,
+    line::Lines,
+    op::{Closing, Job, Op},
     request::Request,
     schedule::Schedule,
     tend::Tending,
+    wait::InLine,
 };
 use crate::{
     config::Config,
     error::Error,
+    key::Key,
     mutant::{self, Mutant},
-    node::{Event, Node},
-    protocol::{Moment, NodeId},
+    node::{Event, Listener, News, Node},
+    protocol::{Moment, NodeId, NodeSet},
     world::Pending,
 };
 
@@ -33,10 +38,15 @@ const REQUESTS_PER_TURN: usize = 256;
 /// How many turns are taken before others get theirs.
 const TURNS_PER_POLL: usize = 64;
 
+/// The longest sleep while something is to be done at its time: so late, at
+/// worst, a holder hears after a suspend that its lock has ended.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
 /// Everything the driver owns.
 pub(crate) struct Driver {
     pub(super) config: Arc<Config>,
     pub(super) nodes: Vec<Node>,
+    pub(super) listeners: Vec<Listener>,
     queue: mpsc::UnboundedReceiver<Request>,
     inbox: Vec<Request>,
     /// Whether anyone can still send a request.
@@ -51,7 +61,12 @@ pub(crate) struct Driver {
     /// Releases that may still change something.
     pub(super) releasing: usize,
     pub(super) timers: Schedule<Timer>,
-    pub(super) sleepers: Schedule<Box<Session>>,
+    pub(super) lines: Lines,
+    pub(super) channels: Channels,
+    /// What the listeners have just heard.
+    pub(super) heard: Vec<(NodeId, Key, News)>,
+    /// Nodes that do not let us publish.
+    pub(super) mute: NodeSet,
     /// Set when it is first needed: a runtime without timers ends the driver,
     /// not the caller.
     alarm: Option<Pending<()>>,
@@ -59,7 +74,7 @@ pub(crate) struct Driver {
     /// Up to when things are due: the time of the last alarm. The runtime
     /// looks at its sockets before it rings one, so an answer that was there
     /// by then has been read.
-    due: Moment,
+    pub(super) due: Moment,
     pub(super) events: Vec<Event>,
     /// The operations that the present events belong to.
     touched: Vec<usize>,
@@ -74,18 +89,28 @@ pub(super) enum Timer {
     /// Ask this node again to release.
     Release { id: usize, number: u64, node: NodeId },
     /// Look after a lock that is held.
-    Tend(Box<Tending>),
+    Tend(Tending),
+    /// Ask again for the votes that a split vote left to others.
+    Insist { id: usize, number: u64 },
+    /// It is time for the first in line to try.
+    Turn(Box<Key>),
+    /// Someone's patience in a line.
+    Patience(Box<InLine>),
+    /// Look for what need not be listened to any more.
+    Hush,
     /// Someone's patience with a shutdown.
     Closing,
 }
 
 impl Driver {
     pub(super) fn new(config: Arc<Config>, queue: mpsc::UnboundedReceiver<Request>) -> Self {
-        let endpoints = config.endpoints.iter().map(Arc::clone);
-        let nodes = NodeId::all(config.endpoints.len()).zip(endpoints);
         let world = &config.world;
+        let nodes = || NodeId::all(config.endpoints.len()).zip(&config.endpoints);
+        let node = |(id, at)| Node::new(id, Arc::clone(at), Arc::clone(world));
+        let listener = |(id, at)| Listener::new(id, Arc::clone(at), Arc::clone(world));
         Self {
-            nodes: nodes.map(|(id, endpoint)| Node::new(id, endpoint, Arc::clone(world))).collect(),
+            nodes: nodes().map(node).collect(),
+            listeners: nodes().map(listener).collect(),
             rng: world.rng(),
             config,
             queue,
@@ -98,7 +123,10 @@ impl Driver {
             undecided: 0,
             releasing: 0,
             timers: Schedule::new(),
-            sleepers: Schedule::new(),
+            lines: Lines::default(),
+            channels: Channels::default(),
+            heard: Vec::new(),
+            mute: NodeSet::EMPTY,
             alarm: None,
             alarm_at: Moment::PAST,
             due: Moment::PAST,
@@ -134,6 +162,7 @@ impl Driver {
         // Read again: the verdict must know how late it really is.
         let now = self.now();
         let mut happened = self.handle_events(now);
+        happened |= self.poll_listeners(cx, now);
         happened |= self.run_timers(now);
         happened |= self.take_requests(cx, self.now());
         happened || !self.events.is_empty()
@@ -178,10 +207,11 @@ impl Driver {
             Request::Acquire(request, _queued) => self.begin_acquire(request, now),
             Request::Extend(request, _queued) => self.begin_extend(request, now),
             Request::Tend(tending) => self.begin_tending(tending, now),
-            Request::Release { claim, reply } => self.begin_release(claim, reply, now),
+            Request::Release { claim, reply } => self.let_go(claim, reply, now),
+            Request::Leave(claim) => self.leave(&claim, now),
             Request::Shutdown { deadline, reply } => {
                 self.closed = true;
-                for session in self.sleepers.drain() {
+                for session in self.lines.drain() {
                     session.refuse(Error::closed());
                 }
                 self.closings.push(Closing { deadline, reply });
@@ -192,24 +222,20 @@ impl Driver {
 
     fn run_timers(&mut self, now: Moment) -> bool {
         let mut happened = false;
-        while let Some(session) = self.sleepers.pop_due(self.due) {
-            self.begin_attempt(session, now);
-            happened = true;
-        }
         while let Some(timer) = self.timers.pop_due(self.due) {
+            happened = true;
             match timer {
-                Timer::Op { id, number } if self.is_current(id, number) => {
-                    self.time_out(id, now);
-                    happened = true;
+                Timer::Op { id, number } if self.is_current(id, number) => self.time_out(id, now),
+                Timer::Insist { id, number } if self.is_current(id, number) => {
+                    self.insist(id, now);
                 }
                 Timer::Release { id, number, node } if self.is_current(id, number) => {
                     self.release_again(id, node, now);
-                    happened = true;
                 }
-                Timer::Tend(tending) => {
-                    self.tend(tending, now);
-                    happened = true;
-                }
+                Timer::Tend(tending) => self.tend(tending, now),
+                Timer::Turn(key) => self.look_at(&key, now),
+                Timer::Patience(who) => self.lose_patience(&who, now),
+                Timer::Hush => self.hush(now),
                 _ => {}
             }
         }
@@ -244,8 +270,11 @@ impl Driver {
             return true;
         }
         let nodes = self.nodes.iter().map(Node::poll_timeout);
-        let others = [self.timers.peek(), self.sleepers.peek()].into_iter().flatten();
-        let Some(next) = nodes.chain(others).min().filter(|at| *at < Moment::NEVER) else {
+        let listeners = self.listeners.iter().map(Listener::poll_timeout);
+        // The runtime's timers stand still while the machine is suspended.
+        let soon = |at: Moment| at.min(self.config.world.now().after(LONGEST_SLEEP));
+        let timers = self.timers.peek().map(soon);
+        let Some(next) = nodes.chain(listeners).chain(timers).min().filter(|at| *at < Moment::NEVER) else {
             return false;
         };
         // An alarm that rings too early only costs a turn; most of them are

@@ -1,67 +1,47 @@
-//! What is due when: a heap of moments, with ties in order of arrival.
+//! What is due when: moments in order, with ties in order of arrival.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    collections::BinaryHeap,
-};
+use std::collections::BTreeMap;
 
 use crate::protocol::Moment;
 
 /// Things to do, each at its moment.
 pub(super) struct Schedule<T> {
-    heap: BinaryHeap<Reverse<Entry<T>>>,
+    entries: BTreeMap<Due, T>,
     next: u64,
 }
 
-struct Entry<T> {
+/// An entry's name, by which it can be taken out before it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Due {
     at: Moment,
     number: u64,
-    what: T,
 }
 
 impl<T> Schedule<T> {
     pub(super) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), next: 0 }
+        Self { entries: BTreeMap::new(), next: 0 }
     }
 
-    pub(super) fn push(&mut self, at: Moment, what: T) {
-        self.heap.push(Reverse(Entry { at, number: self.next, what }));
+    pub(super) fn push(&mut self, at: Moment, what: T) -> Due {
+        let due = Due { at, number: self.next };
         self.next = self.next.wrapping_add(1);
+        self.entries.insert(due, what);
+        due
+    }
+
+    /// Takes an entry out, if it is there still.
+    pub(super) fn cancel(&mut self, due: Due) -> Option<T> {
+        self.entries.remove(&due)
     }
 
     /// Takes the first thing that is due.
     pub(super) fn pop_due(&mut self, now: Moment) -> Option<T> {
-        (self.peek()? <= now).then(|| self.heap.pop())?.map(|Reverse(entry)| entry.what)
+        (self.peek()? <= now).then(|| self.entries.pop_first())?.map(|(_, what)| what)
     }
 
     /// When the first thing is due.
     pub(super) fn peek(&self) -> Option<Moment> {
-        self.heap.peek().map(|Reverse(entry)| entry.at)
-    }
-
-    /// Takes everything, in no order.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = T> {
-        self.heap.drain().map(|Reverse(entry)| entry.what)
-    }
-}
-
-impl<T> PartialEq for Entry<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<T> Eq for Entry<T> {}
-
-impl<T> PartialOrd for Entry<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> Ord for Entry<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
+        self.entries.first_key_value().map(|(due, _)| due.at)
     }
 }
 
@@ -80,5 +60,15 @@ mod tests {
         let due: String = std::iter::from_fn(|| schedule.pop_due(Moment::from_nanos(5))).collect();
         assert_eq!(due, "abcd");
         assert_eq!(schedule.peek(), None);
+    }
+
+    #[test]
+    fn what_is_taken_out_does_not_come() {
+        let mut schedule = Schedule::new();
+        let first = schedule.push(Moment::from_nanos(1), 'a');
+        schedule.push(Moment::from_nanos(1), 'b');
+        assert_eq!(schedule.cancel(first), Some('a'));
+        assert_eq!(schedule.cancel(first), None, "only once");
+        assert_eq!(schedule.pop_due(Moment::from_nanos(1)), Some('b'));
     }
 }

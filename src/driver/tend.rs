@@ -13,7 +13,7 @@ use super::{
 use crate::{
     claim::Claim,
     error::{Error, ErrorKind},
-    protocol::{Moment, Ttl},
+    protocol::Moment,
 };
 
 /// After a failed renewal the pause is this share of what is left: often
@@ -21,89 +21,91 @@ use crate::{
 const SHARE: u32 = 4;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 
-/// How a lock is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Renewal {
-    /// What each extension asks for.
-    pub(crate) ttl: Ttl,
-    pub(crate) every: Duration,
-    /// From when on it is left to run out.
-    pub(crate) stop_at: Moment,
-}
-
 /// A claim that is watched for its end, and perhaps renewed. Where it is
 /// dropped, nobody would notice the end any more: so that is the end.
-pub(crate) struct Tending {
-    claim: Arc<Claim>,
-    renewal: Option<Renewal>,
-    /// When to extend next.
-    renew_at: Moment,
-}
+pub(crate) struct Tending(Option<Arc<Claim>>);
 
 impl Tending {
-    pub(crate) fn new(claim: Arc<Claim>, renewal: Option<Renewal>) -> Box<Self> {
-        Box::new(Self { claim, renewal, renew_at: Moment::NEVER })
+    pub(crate) fn new(claim: Arc<Claim>) -> Self {
+        Self(Some(claim))
     }
 
-    /// When to extend next, if all is well: at its interval, or sooner where
-    /// less than two of them are left.
-    fn plan(&mut self, now: Moment) {
-        let every = self.renewal.map_or(Duration::ZERO, |renewal| renewal.every);
-        let half = self.claim.until().since(now) / 2;
-        self.renew_at = now.after(every.min(half).max(SHORTEST_PAUSE));
+    /// Takes the claim out: someone else looks after it now.
+    fn into_claim(mut self) -> Option<Arc<Claim>> {
+        self.0.take()
     }
 }
 
 impl Drop for Tending {
     fn drop(&mut self) {
-        self.claim.end();
+        if let Some(claim) = &self.0 {
+            claim.end();
+        }
     }
 }
 
+/// When to extend next, if all is well: at its interval, or sooner where less
+/// than two of them are left. `sooner` is the most to wait.
+fn plan(claim: &Claim, sooner: Duration, now: Moment) {
+    let half = claim.until().since(now) / 2;
+    claim.keeping(|keeping| {
+        if let Some(renewal) = &mut keeping.renewal {
+            renewal.at = now.after(renewal.every.min(half).min(sooner).max(SHORTEST_PAUSE));
+        }
+    });
+}
+
 impl Driver {
-    pub(super) fn begin_tending(&mut self, mut tending: Box<Tending>, now: Moment) {
-        tending.plan(now);
-        self.tend(tending, now);
+    pub(super) fn begin_tending(&mut self, tending: Tending, now: Moment) {
+        let Some(claim) = tending.into_claim() else { return };
+        plan(&claim, Duration::MAX, now);
+        self.forget_tending(&claim);
+        self.tend(Tending::new(claim), now);
+    }
+
+    /// Takes a claim out of the schedule, if it is there.
+    pub(super) fn forget_tending(&mut self, claim: &Claim) {
+        let due = claim.take_due();
+        if let Some(Timer::Tend(tending)) = due.and_then(|due| self.timers.cancel(due)) {
+            tending.into_claim();
+        }
     }
 
     /// Does what is due for a lock, and files when to look again.
-    pub(super) fn tend(&mut self, tending: Box<Tending>, now: Moment) {
-        let claim = Arc::clone(&tending.claim);
+    pub(super) fn tend(&mut self, tending: Tending, now: Moment) {
+        let Some(claim) = tending.0.clone() else { return };
         if claim.remaining(now).is_zero() {
             return; // and that ends it for whoever watches
         }
-        let next = match tending.renewal {
+        let until = claim.until();
+        let next = match claim.keeping(|keeping| keeping.renewal) {
             Some(renewal) if now < renewal.stop_at => {
-                if tending.renew_at <= now {
-                    return self.extend(claim, renewal.ttl, Asker::Keeper(tending), now);
+                if renewal.at <= now {
+                    let ttl = claim.ttl;
+                    return self.extend(claim, ttl, Asker::Keeper(tending), until, now);
                 }
-                tending.renew_at.min(renewal.stop_at)
+                renewal.at.min(renewal.stop_at)
             }
             _ => Moment::NEVER,
         };
-        self.timers.push(next.min(claim.until()), Timer::Tend(tending));
+        let due = self.timers.push(next.min(until), Timer::Tend(tending));
+        claim.keeping(|keeping| keeping.due = Some(due));
     }
 
     /// Goes on after a renewal, whatever came of it.
-    pub(super) fn renewed(
-        &mut self,
-        mut tending: Box<Tending>,
-        outcome: Result<(), Error>,
-        now: Moment,
-    ) {
+    pub(super) fn renewed(&mut self, tending: Tending, outcome: Result<(), Error>, now: Moment) {
+        let Some(claim) = tending.0.clone() else { return };
         let Err(error) = outcome else {
-            tending.claim.warn(None);
-            tending.plan(now);
+            claim.keeping(|keeping| keeping.warning = None);
+            plan(&claim, Duration::MAX, now);
             return self.tend(tending, now);
         };
         let lost = error.kind() == ErrorKind::Lost;
-        tracing::warn!(key = %tending.claim.key, lost, %error, "renewal failed");
+        tracing::warn!(key = %claim.key, lost, %error, "renewal failed");
         // First what happened, then that it is over: who hears of the end asks.
-        tending.claim.warn(Some(error));
+        claim.keeping(|keeping| keeping.warning = Some(Arc::new(error)));
         if !lost {
-            let soon = tending.claim.until().since(now) / SHARE;
-            tending.plan(now);
-            tending.renew_at = tending.renew_at.min(now.after(soon.max(SHORTEST_PAUSE)));
+            plan(&claim, claim.until().since(now) / SHARE, now);
             self.tend(tending, now);
         }
     }

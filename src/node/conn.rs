@@ -11,7 +11,6 @@ use std::{
 
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::wire::{self, Reply};
 use crate::{
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
@@ -70,12 +69,13 @@ impl Conn {
         Ok(())
     }
 
-    /// Reads what has come and hands each whole reply to `take`, until the
-    /// socket has no more.
+    /// Reads what has come, until the socket has no more, and shows it to
+    /// `take`, which says how long the reply is that it took off the front;
+    /// `None` while it has not all arrived.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        mut take: impl FnMut(&Reply<'_>) -> Result<(), NodeError>,
+        mut take: impl FnMut(&[u8]) -> Result<Option<usize>, NodeError>,
     ) -> Result<(), NodeError> {
         loop {
             let mut room = ReadBuf::new(self.inbox.get_mut(self.filled..).unwrap_or_default());
@@ -95,14 +95,11 @@ impl Conn {
 
     fn parse(
         &mut self,
-        take: &mut impl FnMut(&Reply<'_>) -> Result<(), NodeError>,
+        take: &mut impl FnMut(&[u8]) -> Result<Option<usize>, NodeError>,
     ) -> Result<(), NodeError> {
         loop {
             let unread = self.inbox.get(self.parsed..self.filled).unwrap_or_default();
-            let Some((reply, len)) = wire::decode(unread)? else {
-                break;
-            };
-            take(&reply)?;
+            let Some(len) = take(unread)? else { break };
             self.parsed = self.parsed.saturating_add(len);
         }
         self.inbox.copy_within(self.parsed..self.filled, 0);

@@ -81,7 +81,7 @@ impl Node {
         now: Moment,
     ) -> Result<(), NodeError> {
         if !order.patient {
-            self.willing(order.timeout)?;
+            self.willing(&order)?;
         }
         match &mut self.link {
             Link::Up { conn, .. } if self.waiting.is_empty() && self.owed.len() < MAX_IN_FLIGHT => {
@@ -99,7 +99,8 @@ impl Node {
     /// Whether a command may name its script by the hash. If not, its text
     /// must go: asking again with it would come behind what was asked since.
     pub(crate) fn knows(&self, ask: Ask) -> bool {
-        !ask.is_script() || matches!(self.link, Link::Up { .. }) && self.taught.contains(&ask)
+        let Some(script) = ask.script() else { return true };
+        matches!(self.link, Link::Up { .. }) && self.taught.contains(&script)
     }
 
     /// Drops the acquire of `claim` if it has not been sent, and says whether
@@ -113,8 +114,10 @@ impl Node {
 
     fn push(conn: &mut Conn, taught: &mut Vec<Ask>, order: &Order, command: &[u8]) {
         conn.push(command);
-        if order.teaches && !taught.contains(&order.ticket.ask) {
-            taught.push(order.ticket.ask);
+        if let Some(script) = order.ticket.ask.script().filter(|_| order.teaches)
+            && !taught.contains(&script)
+        {
+            taught.push(script);
         }
     }
 
@@ -173,14 +176,14 @@ impl Node {
         self.owed.len() + self.waiting.impatient()
     }
 
-    fn willing(&mut self, timeout: Duration) -> Result<(), NodeError> {
+    fn willing(&mut self, order: &Order) -> Result<(), NodeError> {
         match &self.link {
             Link::Down { cause, .. } | Link::Connecting { after: Some(cause), .. } => {
                 return Err(cause.clone());
             }
             _ => {}
         }
-        if let Some(waited) = self.owed.late_by(timeout) {
+        if let Some(waited) = self.owed.late_by(order.timeout) {
             if self.owed.is_news() {
                 let node = self.endpoint.label();
                 tracing::warn!(%node, ?waited, "node owes an answer: it is sent only releases until it answers");
@@ -188,7 +191,7 @@ impl Node {
             return Err(NodeError::waited(NodeErrorKind::Owing, waited));
         }
         let full = self.owed.len().saturating_add(self.waiting.len()) >= MAX_IN_FLIGHT;
-        if full && !mutant::is(Mutant::UnboundedInFlight) {
+        if full && !order.has_room && !mutant::is(Mutant::UnboundedInFlight) {
             return Err(NodeError::new(NodeErrorKind::Overloaded));
         }
         Ok(())
@@ -232,7 +235,8 @@ impl Node {
         events: &mut Vec<Event>,
     ) -> Result<(), NodeError> {
         let Link::Up { conn, proven } = &mut self.link else { return Ok(()) };
-        conn.poll_read(cx, |reply| {
+        conn.poll_read(cx, |unread| {
+            let Some((reply, len)) = wire::decode(unread)? else { return Ok(None) };
             let Some(Sent { order, offered_at, .. }) = self.owed.pop() else {
                 return Err(NodeError::new(NodeErrorKind::Protocol));
             };
@@ -241,10 +245,10 @@ impl Node {
             events.push(Event {
                 node: self.id,
                 ticket: order.ticket,
-                outcome: Outcome::Answered(wire::interpret(order.ticket.ask, reply)),
+                outcome: Outcome::Answered(wire::interpret(order.ticket.ask, &reply)),
                 latency: now.since(offered_at),
             });
-            Ok(())
+            Ok(Some(len))
         })
     }
 

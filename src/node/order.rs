@@ -30,6 +30,8 @@ pub(crate) struct Order {
     /// A release: it is sent to a node that owes, and waits for one that is
     /// down. Anything else is refused there.
     pub(crate) patient: bool,
+    /// For a lock that is held: a flood of acquires must not crowd it out.
+    pub(crate) has_room: bool,
 }
 
 /// How an order ended.

@@ -48,7 +48,7 @@ fn order(op: usize, ask: Ask) -> Order {
     let patient = ask == Ask::Release;
     let keep_until = START.after(if patient { Duration::from_secs(60) } else { TIMEOUT });
     let ticket = Ticket { op, claim: op as u64, ask };
-    Order { ticket, keep_until, timeout: TIMEOUT, teaches: false, patient }
+    Order { ticket, keep_until, timeout: TIMEOUT, teaches: false, patient, has_room: false }
 }
 
 /// Drives `node` until it has given `events` events, or `done` says so.

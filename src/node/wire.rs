@@ -8,6 +8,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
 
+use super::push::News;
 use crate::{
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
@@ -21,6 +22,8 @@ pub(crate) enum Ask {
     Set,
     /// Lengthen the key's life if it is ours.
     Extend,
+    /// The same, and set the key again if it is not there.
+    Heal,
     /// Delete the key if it is ours.
     Release,
     /// How long does the key still live, whoever's it is?
@@ -28,9 +31,25 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
-    pub(crate) fn is_script(self) -> bool {
-        matches!(self, Self::Extend | Self::Release)
+    /// The script that it runs, if any, named by who else runs it.
+    pub(super) fn script(self) -> Option<Self> {
+        match self {
+            Self::Extend | Self::Heal => Some(Self::Extend),
+            Self::Release => Some(Self::Release),
+            Self::Set | Self::Remaining => None,
+        }
     }
+}
+
+/// A command in the making.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) ask: Ask,
+    pub(crate) key: &'a [u8],
+    pub(crate) token: &'a [u8],
+    pub(crate) ttl: Ttl,
+    /// What a release tells those who wait.
+    pub(crate) news: Option<News>,
 }
 
 /// What a node said, in the terms of the request.
@@ -38,6 +57,8 @@ impl Ask {
 pub(crate) enum Answer {
     /// Set, lengthened or deleted.
     Granted,
+    /// Deleted, but the server lets us tell nobody.
+    Untold,
     /// Another's value is there, or ours is not.
     Refused,
     /// The key's remaining life.
@@ -57,16 +78,10 @@ fn sha1(script: &str) -> String {
     redis::Script::new(script).get_hash().to_owned()
 }
 
-/// Appends the command for `ask` to `out`. With `whole_script` a script goes
-/// as its text, which also makes the server keep it; otherwise as its hash.
-pub(crate) fn encode(
-    out: &mut Vec<u8>,
-    ask: Ask,
-    whole_script: bool,
-    key: &[u8],
-    token: &[u8],
-    ttl: Ttl,
-) {
+/// Appends `request` to `out`. With `whole_script` a script goes as its text,
+/// which also makes the server keep it; otherwise as its hash.
+pub(crate) fn encode(out: &mut Vec<u8>, whole_script: bool, request: Request<'_>) {
+    let Request { ask, key, token, ttl, news } = request;
     let script = |text: &str, hash: &str| match whole_script {
         true => redis::cmd("EVAL").arg(text).arg(1).take(),
         false => redis::cmd("EVALSHA").arg(hash).arg(1).take(),
@@ -80,8 +95,14 @@ pub(crate) fn encode(
             redis::cmd("SET").arg(key).arg(token).arg("PX").arg(ttl).take()
         }
         Ask::Set => redis::cmd("SET").arg(key).arg(token).arg("NX").arg("PX").arg(ttl).take(),
-        Ask::Extend => script(EXTEND, &EXTEND_SHA1).arg(key).arg(token).arg(ttl).arg(0).take(),
-        Ask::Release => script(RELEASE, &RELEASE_SHA1).arg(key).arg(token).arg("").take(),
+        Ask::Extend | Ask::Heal => {
+            let heals = u8::from(ask == Ask::Heal);
+            script(EXTEND, &EXTEND_SHA1).arg(key).arg(token).arg(ttl).arg(heals).take()
+        }
+        Ask::Release => {
+            let news = news.map(News::to_text).unwrap_or_default();
+            script(RELEASE, &RELEASE_SHA1).arg(key).arg(token).arg(news).take()
+        }
         Ask::Remaining => redis::cmd("PTTL").arg(key).take(),
     }
     .write_packed_command(out);
@@ -125,12 +146,14 @@ pub(super) fn interpret(ask: Ask, reply: &Reply<'_>) -> Answer {
     match (ask, reply) {
         (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
         (_, Reply::Error(text)) => Answer::Failed(NodeError::from_reply(text)),
-        (Ask::Set, Reply::Ok) | (Ask::Extend | Ask::Release, Reply::Int(1)) => Answer::Granted,
+        (Ask::Set, Reply::Ok)
+        | (Ask::Extend | Ask::Heal | Ask::Release, Reply::Int(1))
+        | (Ask::Heal, Reply::Int(2)) => Answer::Granted,
+        (Ask::Release, Reply::Int(2)) => Answer::Untold,
         (Ask::Extend, Reply::Ok) if mutant::is(Mutant::ExtendWithoutCompare) => Answer::Granted,
         (Ask::Extend, Reply::Int(0)) if mutant::is(Mutant::MissingKeyIsAVote) => Answer::Granted,
-        (Ask::Set, Reply::Nil) | (Ask::Extend | Ask::Release, Reply::Int(0 | -1)) => {
-            Answer::Refused
-        }
+        (Ask::Set, Reply::Nil)
+        | (Ask::Extend | Ask::Heal | Ask::Release, Reply::Int(0 | -1)) => Answer::Refused,
         // -1: it never expires, so it is no lock. -2: it is gone by now.
         (Ask::Remaining, Reply::Int(-1)) => {
             Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey))
@@ -150,7 +173,8 @@ mod tests {
     fn the_unfenced_acquire_is_the_plain_command_other_libraries_send() {
         let mut out = Vec::new();
         let ttl = Ttl::from_duration(Duration::from_secs(30));
-        encode(&mut out, Ask::Set, false, b"k\0", b"t", ttl);
+        let request = Request { ask: Ask::Set, key: b"k\0", token: b"t", ttl, news: None };
+        encode(&mut out, false, request);
         let text =
             "*6\r\n$3\r\nSET\r\n$2\r\nk\0\r\n$1\r\nt\r\n$2\r\nNX\r\n$2\r\nPX\r\n$5\r\n30000\r\n";
         assert_eq!(out, text.as_bytes());
@@ -177,7 +201,7 @@ mod tests {
         assert!(decode(b"HTTP/1.1 400 Bad Request\r\n").is_err());
         assert!(decode(&b"*1\r\n".repeat(100_000)).is_err());
         assert_eq!(decode(b"$4611686018427387904\r\n").unwrap_or(None), None);
-        for ask in [Ask::Set, Ask::Extend, Ask::Release, Ask::Remaining] {
+        for ask in [Ask::Set, Ask::Extend, Ask::Heal, Ask::Release, Ask::Remaining] {
             for reply in [Reply::Other, Reply::Error("ERR ?"), Reply::Error("")] {
                 let answer = interpret(ask, &reply);
                 let Answer::Failed(error) = answer else { panic!("{ask:?} {reply:?}: {answer:?}") };

@@ -23,10 +23,21 @@ impl Backoff {
     pub(crate) fn next_delay(&mut self, draw: u64) -> Duration {
         let ceiling = self.ceiling.min(self.most);
         self.ceiling = ceiling.saturating_mul(2);
-        let nanos = u64::try_from(ceiling.as_nanos()).unwrap_or(u64::MAX);
-        let scaled = (u128::from(nanos).saturating_add(1)).saturating_mul(u128::from(draw)) >> 64;
-        Duration::from_nanos(u64::try_from(scaled).unwrap_or(nanos))
+        part(ceiling, draw)
     }
+
+    /// The delay for who will be told when it is time, and looks only to be
+    /// sure: from half of the most.
+    pub(crate) fn floor(&self, draw: u64) -> Duration {
+        let half = self.most / 2;
+        half.saturating_add(part(half, draw))
+    }
+}
+
+fn part(whole: Duration, draw: u64) -> Duration {
+    let nanos = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX);
+    let scaled = (u128::from(nanos).saturating_add(1)).saturating_mul(u128::from(draw)) >> 64;
+    Duration::from_nanos(u64::try_from(scaled).unwrap_or(nanos))
 }
 
 #[cfg(test)]
@@ -45,6 +56,7 @@ mod tests {
 
         let mut half = Backoff::new(ms(8), ms(8));
         assert_eq!(half.next_delay(u64::MAX / 2), ms(4));
+        assert_eq!([0, u64::MAX].map(|draw| half.floor(draw)), [ms(4), ms(8)]);
     }
 
     #[test]

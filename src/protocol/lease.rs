@@ -10,7 +10,7 @@ use crate::mutant::{self, Mutant};
 
 /// A point on the client's clock: nanoseconds since an epoch of the clock's
 /// own. A `u64` reaches 584 years.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
 impl Moment {

@@ -9,6 +9,7 @@
 //! or too late is a no-op, never an error.
 
 mod backoff;
+mod home;
 mod lease;
 mod quorum;
 mod release;
@@ -18,6 +19,7 @@ mod round;
 mod tests;
 
 pub(crate) use backoff::Backoff;
+pub(crate) use home::home;
 pub(crate) use lease::{Drift, Lease, Moment, Ttl};
 pub(crate) use quorum::{MAX_NODES, NodeId, NodeSet, Quorum};
 pub(crate) use release::{Release, ReleaseVerdict};

@@ -72,6 +72,13 @@ impl Round {
         }
     }
 
+    /// The same count again, for the nodes that refused: what the others said
+    /// stands. It waits for answers until `give_up_at`.
+    pub(crate) fn again(&self, valid_until: Moment, give_up_at: Moment) -> Self {
+        let refused = NodeSet::EMPTY;
+        Self { valid_until, give_up_at, refused, verdict: None, ..self.clone() }
+    }
+
     /// Counts `vote`. A node's first definite answer stands: it may settle an
     /// earlier [`Vote::Unknown`], nothing else. After the verdict a vote still
     /// says who is a suspect, and changes nothing more.

@@ -1,0 +1,113 @@
+//! Handing a lock on to the next task of this client that waits for it: one
+//! extension in place of a release and an acquire.
+//!
+//! The key and its token stay; who had the lock has it no more before the first
+//! byte is sent, and who gets it has it when a quorum has agreed before the old
+//! deadline. Where that fails, the lock is released and asked for as ever.
+
+use std::sync::Arc;
+
+use rand::Rng as _;
+
+use super::{
+    line::At,
+    op::{Asker, Ending},
+    request::Reply,
+    run::Driver,
+    session::Session,
+};
+use crate::{
+    claim::Claim,
+    guard::Released,
+    mutant::{self, Mutant},
+    node::News,
+    protocol::{Lease, Moment, NodeSet},
+};
+
+/// A lock on its way from one task to the next.
+pub(super) struct HandOver {
+    session: Box<Session>,
+    /// Of who had it.
+    reply: Option<Reply<Released>>,
+    /// Until when it was held.
+    until: Moment,
+}
+
+impl Driver {
+    /// A guard lets go of its lock: to the next in line, or to all.
+    pub(super) fn let_go(
+        &mut self,
+        claim: Arc<Claim>,
+        reply: Option<Reply<Released>>,
+        now: Moment,
+    ) {
+        self.forget_tending(&claim);
+        if let Some(session) = self.successor(&claim, now) {
+            let (until, ttl) = (claim.until(), session.request.ttl);
+            // From here on, it is nobody's.
+            claim.end();
+            self.undecided = self.undecided.saturating_add(1);
+            let hand_over = Box::new(HandOver { session, reply, until });
+            return self.extend(claim, ttl, Asker::Next(hand_over), until, now);
+        }
+        let expired = claim.remaining(now).is_zero();
+        let ending = Ending { reply, expired, news: Some(self.news(&claim)) };
+        self.begin_release(Arc::clone(&claim), ending, now);
+        self.note_released(&claim, now);
+    }
+
+    fn news(&mut self, claim: &Claim) -> News {
+        News { number: self.rng.next_u64(), age: claim.age }
+    }
+
+    /// Who gets the lock next, if it may be handed on. Not one that came from
+    /// elsewhere: there someone may still have its token.
+    fn successor(&mut self, claim: &Claim, now: Moment) -> Option<Box<Session>> {
+        let most = self.config.hand_overs;
+        if self.closed || claim.is_adopted() || claim.remaining(now).is_zero() {
+            return None;
+        }
+        let line = self.lines.get(&claim.key)?;
+        if matches!(line.at, At::Trying) || line.waiting()?.handed >= most {
+            return None;
+        }
+        let session = self.next_in_line(&claim.key)?;
+        let line = self.lines.get(&claim.key)?;
+        line.at = At::Trying;
+        line.waiting_mut().handed += 1;
+        Some(session)
+    }
+
+    /// The extension for the next holder is decided.
+    pub(super) fn conclude_hand_over(
+        &mut self,
+        id: usize,
+        hand_over: HandOver,
+        lease: Lease,
+        granted: NodeSet,
+        now: Moment,
+    ) {
+        let HandOver { session, reply, until } = hand_over;
+        self.undecided = self.undecided.saturating_sub(1);
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let enough = granted.len() >= self.config.quorum.votes() && now < until;
+        if enough || mutant::is(Mutant::HandsOnTheLost) {
+            let number = self.op_number;
+            self.op_number = self.op_number.wrapping_add(1);
+            let heir = op.claim.hand_on(number, session.request.ttl, lease, granted);
+            // What the other nodes answer is about the heir.
+            op.claim = Arc::clone(&heir);
+            heir.grant(lease.until);
+            self.note_held(&heir, false, now);
+            if let Some(reply) = reply {
+                // A caller that is gone needs no answer.
+                let _ = reply.send(Ok(Released::Released));
+            }
+            return session.hand_over(heir);
+        }
+        let claim = Arc::clone(&op.claim);
+        let ending = Ending { reply, expired: now >= until, news: Some(self.news(&claim)) };
+        self.begin_release(claim, ending, now);
+        self.begin_attempt(session, now);
+    }
+}

@@ -1,0 +1,167 @@
+//! Who of this client is at which key, and who stands in line for it.
+//!
+//! First come, first served, per key; one of a line competes with other
+//! clients, the rest wait for their turn. It keeps the order and decides
+//! nothing: whose turn comes when is `wait`'s.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{schedule::Due, session::Session};
+use crate::{
+    claim::Claim,
+    error::NodeReport,
+    key::Key,
+    protocol::{Loss, Moment},
+};
+
+/// The lines of one client, by key. There is one for every key that it is at.
+#[derive(Default)]
+pub(super) struct Lines(HashMap<Key, Line>);
+
+/// One key.
+#[derive(Default)]
+pub(super) struct Line {
+    pub(super) at: At,
+    /// A release was heard of since the present attempt began.
+    pub(super) news: bool,
+    /// Those who stand in line, if any: most locks are free.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// What of this client is at a key now.
+#[derive(Default)]
+pub(super) enum At {
+    /// Nothing: another client may have it.
+    #[default]
+    Nobody,
+    /// A round for the first in line, who is not in it meanwhile.
+    Trying,
+    /// A lock, held until it ends or its guard lets go of it.
+    Held(Arc<Claim>),
+}
+
+/// Those who stand in line, the first in front.
+#[derive(Default)]
+pub(super) struct Waiting {
+    queue: VecDeque<Box<Session>>,
+    /// When the first looks again, whatever happens.
+    pub(super) wake: Option<Due>,
+    /// How many times in a row the lock was handed on.
+    pub(super) handed: u32,
+    /// Why the last attempt of any of them was lost.
+    pub(super) before: Option<(Loss, Vec<NodeReport>)>,
+    next: u64,
+    /// From which length on to look for those who are gone.
+    sweep_at: usize,
+}
+
+impl Lines {
+    pub(super) fn get(&mut self, key: &Key) -> Option<&mut Line> {
+        self.0.get_mut(key)
+    }
+
+    /// The line for `key`, made if need be.
+    pub(super) fn of(&mut self, key: &Key) -> &mut Line {
+        if !self.0.contains_key(key) {
+            self.0.insert(key.clone(), Line::default());
+        }
+        // It was there, or is now.
+        self.0.entry(key.clone()).or_default()
+    }
+
+    /// Removes the line for `key` if there is nothing in it.
+    pub(super) fn tidy(&mut self, key: &Key) {
+        if let Some(line) = self.0.get_mut(key) {
+            line.waiting = line.waiting.take().filter(|waiting| !waiting.queue.is_empty());
+            if matches!(line.at, At::Nobody) && line.waiting.is_none() {
+                self.0.remove(key);
+            }
+        }
+    }
+
+    /// Takes out all who wait.
+    pub(super) fn drain(&mut self) -> Vec<Box<Session>> {
+        let lines = self.0.values_mut();
+        let waiting = lines.filter_map(|line| line.waiting.take());
+        let mut sessions: Vec<_> = waiting.flat_map(|waiting| waiting.queue).collect();
+        self.0.retain(|_, line| !matches!(line.at, At::Nobody));
+        // The same in every run: a map's own order is not.
+        sessions.sort_by(|a, b| (&a.request.key, a.number).cmp(&(&b.request.key, b.number)));
+        sessions
+    }
+
+    /// Whether somebody waits for another client to let go of `key`.
+    pub(super) fn waits_for_others(&self, key: &Key) -> bool {
+        let line = self.0.get(key);
+        line.is_some_and(|line| line.waiting.is_some() && !matches!(line.at, At::Held(_)))
+    }
+}
+
+impl Line {
+    /// Whether nothing and nobody is before who comes now.
+    pub(super) fn is_free(&self, now: Moment) -> bool {
+        let held = match &self.at {
+            At::Nobody => false,
+            At::Trying => true,
+            At::Held(claim) => !claim.remaining(now).is_zero(),
+        };
+        !held && self.waiting.is_none()
+    }
+
+    pub(super) fn holds(&self, claim: &Arc<Claim>) -> bool {
+        matches!(&self.at, At::Held(held) if Arc::ptr_eq(held, claim))
+    }
+
+    pub(super) fn waiting(&mut self) -> Option<&mut Waiting> {
+        self.waiting.as_deref_mut()
+    }
+
+    pub(super) fn waiting_mut(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_default()
+    }
+}
+
+impl Waiting {
+    /// Below this many, nobody looks for those who are gone.
+    const SWEEP_LEAST: usize = 64;
+
+    /// How many stand here, not counting those who are known to be gone.
+    pub(super) fn len(&mut self) -> usize {
+        if self.queue.len() >= self.sweep_at.max(Self::SWEEP_LEAST) {
+            self.queue.retain(|session| !session.request.reply.is_closed());
+            self.sweep_at = self.queue.len().saturating_mul(2);
+        }
+        self.queue.len()
+    }
+
+    /// Numbers who comes, for [`Self::remove`].
+    pub(super) fn number(&mut self) -> u64 {
+        self.next = self.next.wrapping_add(1);
+        self.next
+    }
+
+    pub(super) fn push_back(&mut self, session: Box<Session>) {
+        self.queue.push_back(session);
+    }
+
+    pub(super) fn push_front(&mut self, session: Box<Session>) {
+        self.queue.push_front(session);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Box<Session>> {
+        self.queue.pop_front()
+    }
+
+    pub(super) fn first_mut(&mut self) -> Option<&mut Session> {
+        self.queue.front_mut().map(|session| &mut **session)
+    }
+
+    /// Takes out who has that number.
+    pub(super) fn remove(&mut self, number: u64) -> Option<Box<Session>> {
+        let place = self.queue.iter().position(|session| session.number == number)?;
+        self.queue.remove(place)
+    }
+}

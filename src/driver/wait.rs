@@ -1,0 +1,241 @@
+//! Waiting for a lock: whose turn it is, and when to try.
+//!
+//! Of all tasks of this client that want a key, the first in line competes for
+//! it. It tries when a quorum of nodes has told of a release, when the key's
+//! remaining life has passed, or at the polling floor; what is told is only a
+//! hint. While this client itself holds the lock, nobody tries at all: the
+//! lock's end is known here.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    AcquireRequest, Patience,
+    line::At,
+    run::{Driver, Timer},
+    session::Session,
+};
+use crate::{
+    claim::Claim,
+    error::{Error, ErrorKind},
+    key::Key,
+    mutant::{self, Mutant},
+    protocol::{Loss, Moment},
+};
+
+/// After so many hand-overs in a row, others get so long to be first: a tick
+/// of the timer in which they hear of the release, and one to try.
+const OTHERS_FIRST: Duration = Duration::from_millis(2);
+
+/// A caller whose patience may run out in a line.
+pub(super) struct InLine {
+    key: Key,
+    number: u64,
+}
+
+impl Driver {
+    pub(super) fn begin_acquire(&mut self, request: AcquireRequest, now: Moment) {
+        let mut session = Box::new(Session::new(request, self.config.retry, now));
+        session.joined = self.releases_heard(&session.request.key);
+        let once = session.request.patience == Patience::Once;
+        let line = self.lines.get(&session.request.key);
+        let free = line.is_none_or(|line| line.is_free(now));
+        if once || free {
+            self.begin_attempt(session, now);
+        } else {
+            self.stand_in_line(session, now);
+        }
+    }
+
+    /// At the end, if there is room.
+    fn stand_in_line(&mut self, mut session: Box<Session>, now: Moment) {
+        let most = self.config.max_waiters;
+        let key = session.request.key.clone();
+        let waiting = self.lines.of(&key).waiting_mut();
+        if waiting.len() >= most {
+            let message = format!("{most} tasks of this client are waiting for lock {key} already");
+            return session.refuse(Error::new(ErrorKind::Busy, message));
+        }
+        self.file_patience(&key, &mut session);
+        let waiting = self.lines.of(&key).waiting_mut();
+        waiting.push_back(session);
+        if waiting.wake.is_none() {
+            self.look_at(&key, now);
+        }
+    }
+
+    /// In front: its attempt was lost, and it tries again `at`.
+    pub(super) fn wait_for_turn(&mut self, mut session: Box<Session>, at: Moment, now: Moment) {
+        let key = session.request.key.clone();
+        (session.hinted, session.poll_by) = (false, at);
+        self.file_patience(&key, &mut session);
+        self.listen(&key, now);
+        let line = self.lines.of(&key);
+        line.at = At::Nobody;
+        let news = std::mem::take(&mut line.news);
+        let waiting = line.waiting_mut();
+        waiting.before.clone_from(&session.before);
+        waiting.push_front(session);
+        self.wake(&key, at);
+        if news {
+            self.hear_release(&key, now);
+        }
+    }
+
+    fn file_patience(&mut self, key: &Key, session: &mut Session) {
+        session.number = self.lines.of(key).waiting_mut().number();
+        if let Patience::Until(limit) = session.request.patience
+            && !mutant::is(Mutant::PatienceForgotten)
+        {
+            let who = InLine { key: key.clone(), number: session.number };
+            session.due = Some(self.timers.push(limit, Timer::Patience(Box::new(who))));
+        }
+    }
+
+    /// Sees to it that the line is looked at then, and not at the time that was
+    /// set before.
+    fn wake(&mut self, key: &Key, at: Moment) {
+        let due = self.timers.push(at, Timer::Turn(Box::new(key.clone())));
+        let waiting = self.lines.of(key).waiting_mut();
+        if let Some(before) = waiting.wake.replace(due) {
+            self.timers.cancel(before);
+        }
+    }
+
+    /// The first in line tries, unless this client has the lock or tries to
+    /// get it already.
+    pub(super) fn look_at(&mut self, key: &Key, now: Moment) {
+        let Some(line) = self.lines.get(key) else { return };
+        match &line.at {
+            At::Trying => return,
+            At::Held(claim) if !claim.remaining(now).is_zero() => {
+                let until = claim.until();
+                if line.waiting().is_some() {
+                    self.wake(key, until);
+                }
+                return;
+            }
+            At::Held(_) | At::Nobody => line.at = At::Nobody,
+        }
+        match self.next_in_line(key) {
+            Some(session) => self.begin_attempt(session, now),
+            None => self.lines.tidy(key),
+        }
+    }
+
+    /// Takes the first out of the line, past those who are gone.
+    pub(super) fn next_in_line(&mut self, key: &Key) -> Option<Box<Session>> {
+        let waiting = self.lines.get(key)?.waiting()?;
+        if let Some(wake) = waiting.wake.take() {
+            self.timers.cancel(wake);
+        }
+        while let Some(mut session) = self.lines.get(key)?.waiting()?.pop() {
+            if let Some(due) = session.due.take() {
+                self.timers.cancel(due);
+            }
+            if !session.request.reply.is_closed() {
+                return Some(session);
+            }
+        }
+        None
+    }
+
+    /// Who was in front is done without the lock: the next one's turn. By the
+    /// schedule, since that may fail at once, and so may the one after it.
+    pub(super) fn step_back(&mut self, key: &Key, failing_since: Option<Moment>, now: Moment) {
+        let Some(line) = self.lines.get(key) else { return };
+        line.at = At::Nobody;
+        if let Some(first) = line.waiting().and_then(|waiting| waiting.first_mut())
+            && !mutant::is(Mutant::LineStandsStill)
+        {
+            first.inherit(failing_since);
+            self.wake(key, now);
+        }
+        self.lines.tidy(key);
+    }
+
+    /// Notes that the lock on `key` is held by this client now.
+    pub(super) fn note_held(&mut self, claim: &Arc<Claim>, once: bool, now: Moment) {
+        let line = self.lines.of(&claim.key);
+        if once && matches!(line.at, At::Trying) {
+            return; // that one will find out
+        }
+        line.at = At::Held(Arc::clone(claim));
+        self.look_at(&claim.key, now);
+    }
+
+    /// The guard of `claim` has let go of it without a release: others may have
+    /// it when its key is gone.
+    pub(super) fn leave(&mut self, claim: &Arc<Claim>, now: Moment) {
+        self.forget_tending(claim);
+        if let Some(line) = self.lines.get(&claim.key)
+            && line.holds(claim)
+        {
+            line.at = At::Nobody;
+            self.look_at(&claim.key, now);
+        }
+    }
+
+    /// The guard of `claim` is released: the next in line gets the lock, or
+    /// may try for it.
+    pub(super) fn note_released(&mut self, claim: &Arc<Claim>, now: Moment) {
+        let key = &claim.key;
+        let Some(line) = self.lines.get(key) else { return };
+        if matches!(line.at, At::Trying) {
+            line.news = true;
+            return;
+        }
+        let ours = line.holds(claim);
+        if ours {
+            line.at = At::Nobody;
+        }
+        let polite = match line.waiting() {
+            Some(waiting) => waiting.handed >= self.config.hand_overs,
+            None => return self.lines.tidy(key),
+        };
+        if polite {
+            self.lines.of(key).waiting_mut().handed = 0;
+            self.listen(key, now);
+            self.wake(key, now.after(OTHERS_FIRST));
+        } else {
+            self.look_at(key, now);
+        }
+    }
+
+    /// A caller's patience is at its end.
+    pub(super) fn lose_patience(&mut self, who: &InLine, now: Moment) {
+        let Some(line) = self.lines.get(&who.key) else { return };
+        let left = match &line.at {
+            At::Held(claim) => Some(claim.remaining(now)).filter(|left| !left.is_zero()),
+            _ => None,
+        };
+        let Some(waiting) = line.waiting() else { return };
+        let Some(mut session) = waiting.remove(who.number) else { return };
+        let (loss, reports) = match waiting.before.clone() {
+            Some(before) if left.is_none() => before,
+            _ => (Loss::Contended, Vec::new()),
+        };
+        session.due = None;
+        let error = session.explain(&self.config, 0, loss, left, now);
+        session.refuse(error.with_nodes(reports));
+        self.lines.tidy(&who.key);
+    }
+
+    /// A quorum of nodes has told of a release of `key`: the first in line
+    /// tries, after those of other clients who have waited longer.
+    pub(super) fn hear_release(&mut self, key: &Key, now: Moment) {
+        let heard = self.releases_heard(key);
+        let Some(line) = self.lines.get(key) else { return };
+        match line.at {
+            At::Trying => line.news = true,
+            At::Held(_) => {}
+            At::Nobody => {
+                let first = line.waiting().and_then(|waiting| waiting.first_mut());
+                let Some(first) = first else { return };
+                let (age, poll_by) = (first.age(heard), first.poll_by);
+                first.hinted = true;
+                let at = now.after(self.pause_for(key, age)).min(poll_by);
+                if at <= now { self.look_at(key, now) } else { self.wake(key, at) }
+            }
+        }
+    }
+}

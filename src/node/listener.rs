@@ -1,0 +1,198 @@
+//! A second connection to a node, on which releases are heard of.
+//!
+//! Made when there is something to listen to, closed when there is not. It
+//! passes on what comes and promises nothing: a node that refuses, a connection
+//! that breaks and a message that is lost all only mean that nothing is heard.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use super::{
+    conn::Conn,
+    connect,
+    endpoint::Endpoint,
+    push::{self, CHANNEL, News, Push},
+    state::Attempt,
+};
+use crate::{
+    key::Key,
+    node_error::NodeError,
+    protocol::{Backoff, Moment, NodeId},
+    world::World,
+};
+
+/// Delays between attempts to connect. Nobody waits for this connection, so
+/// they are longer than those of the node's own.
+const RECONNECT: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+
+/// The pause before a server is asked again that does not let us listen.
+const REFUSED: Duration = Duration::from_secs(60);
+
+/// The connection of one node that listens.
+pub(crate) struct Listener {
+    id: NodeId,
+    endpoint: Arc<Endpoint>,
+    world: Arc<dyn World>,
+    state: State,
+    /// What to listen to, and whether the server has said that we do.
+    channels: BTreeMap<Key, bool>,
+    backoff: Backoff,
+    /// Whether it has been said that we may not.
+    told: bool,
+}
+
+enum State {
+    Off { retry_at: Moment },
+    Connecting(Attempt),
+    Up(Conn),
+}
+
+impl Listener {
+    pub(crate) fn new(id: NodeId, endpoint: Arc<Endpoint>, world: Arc<dyn World>) -> Self {
+        Self {
+            id,
+            endpoint,
+            world,
+            state: State::Off { retry_at: Moment::PAST },
+            channels: BTreeMap::new(),
+            backoff: RECONNECT,
+            told: false,
+        }
+    }
+
+    /// Listens for releases of `key` from now on, as soon as it can.
+    pub(crate) fn listen(&mut self, key: &Key) {
+        if self.channels.insert(key.clone(), false).is_none()
+            && let State::Up(conn) = &mut self.state
+        {
+            push_command(conn, true, key);
+        }
+    }
+
+    /// Listens no more for those of `key`.
+    pub(crate) fn leave(&mut self, key: &Key) {
+        if self.channels.remove(key).is_some()
+            && let State::Up(conn) = &mut self.state
+        {
+            push_command(conn, false, key);
+        }
+    }
+
+    /// Whether there is no connection, and none is wanted.
+    pub(crate) fn is_off(&self) -> bool {
+        self.channels.is_empty() && matches!(self.state, State::Off { .. })
+    }
+
+    /// Whether it surely hears of a release of `key` from now on, if the
+    /// connection holds.
+    pub(crate) fn hears(&self, key: &Key) -> bool {
+        self.channels.get(key).copied().unwrap_or(false)
+    }
+
+    /// Drives the connection, and gives to `heard` what is published.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        due: Moment,
+        draw: &mut dyn FnMut() -> u64,
+        heard: &mut Vec<(NodeId, Key, News)>,
+    ) {
+        if self.channels.is_empty() {
+            // Whatever is wrong with it can wait until it is wanted again.
+            if !matches!(self.state, State::Off { .. }) {
+                self.state = State::Off { retry_at: Moment::PAST };
+            }
+            return;
+        }
+        if let State::Off { retry_at } = self.state
+            && retry_at <= due
+        {
+            let attempt = connect::connect(Arc::clone(&self.endpoint), Arc::clone(&self.world));
+            self.state = State::Connecting(Box::pin(attempt));
+        }
+        if let State::Connecting(attempt) = &mut self.state
+            && let Poll::Ready(outcome) = attempt.as_mut().poll(cx)
+        {
+            match outcome {
+                Ok(stream) => {
+                    let mut conn = Conn::new(stream);
+                    self.channels.keys().for_each(|key| push_command(&mut conn, true, key));
+                    self.state = State::Up(conn);
+                }
+                Err(error) => return self.lose(&error, now, draw),
+            }
+        }
+        if let Err(error) = self.poll_messages(cx, heard) {
+            self.lose(&error, now, draw);
+        }
+    }
+
+    /// When to poll although nothing happened.
+    pub(crate) fn poll_timeout(&self) -> Moment {
+        match self.state {
+            State::Off { retry_at } if !self.channels.is_empty() => retry_at,
+            _ => Moment::NEVER,
+        }
+    }
+
+    fn poll_messages(
+        &mut self,
+        cx: &mut Context<'_>,
+        heard: &mut Vec<(NodeId, Key, News)>,
+    ) -> Result<(), NodeError> {
+        let State::Up(conn) = &mut self.state else { return Ok(()) };
+        conn.poll_write(cx)?;
+        let (id, channels) = (self.id, &mut self.channels);
+        conn.poll_read(cx, |unread| {
+            let Some((push, len)) = push::decode(unread)? else { return Ok(None) };
+            match push {
+                Push::Listening(channel) => {
+                    let key = channel.strip_prefix(CHANNEL).unwrap_or_default();
+                    if let Some(confirmed) = channels.get_mut(key) {
+                        *confirmed = true;
+                        (self.backoff, self.told) = (RECONNECT, false);
+                    }
+                }
+                Push::Message(channel, text) => {
+                    let key = channel.strip_prefix(CHANNEL).unwrap_or_default();
+                    let known = channels.get_key_value(key);
+                    if let (Some((key, _)), Some(news)) = (known, News::from_text(text)) {
+                        heard.push((id, key.clone(), news));
+                    }
+                }
+                Push::Error(text) => return Err(NodeError::from_reply(text)),
+                Push::Other => {}
+            }
+            Ok(Some(len))
+        })
+    }
+
+    /// Drops the connection, to be made again later.
+    fn lose(&mut self, error: &NodeError, now: Moment, draw: &mut dyn FnMut() -> u64) {
+        self.channels.values_mut().for_each(|confirmed| *confirmed = false);
+        let mut pause = self.backoff.next_delay(draw());
+        if !error.is_transient() {
+            pause = REFUSED;
+            if !std::mem::replace(&mut self.told, true) {
+                let node = self.endpoint.label();
+                tracing::warn!(
+                    %node, %error,
+                    "node does not let us SUBSCRIBE: who waits for a lock asks now and then \
+                     instead. Allow +subscribe +unsubscribe &redlock:*"
+                );
+            }
+        }
+        self.state = State::Off { retry_at: now.after(pause) };
+    }
+}
+
+fn push_command(conn: &mut Conn, begin: bool, key: &Key) {
+    let mut command = Vec::new();
+    push::encode(&mut command, begin, key.as_bytes());
+    conn.push(&command);
+}

@@ -1,0 +1,125 @@
+//! What releases publish, and how it comes to those who listen.
+//!
+//! It only reads and writes bytes. That a message is a hint and no more, and
+//! what follows from it, is the driver's business.
+
+use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
+
+use super::wire::{self, Reply};
+use crate::node_error::{NodeError, NodeErrorKind};
+
+/// The news of a release, as it is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct News {
+    /// The same from all nodes, and of no other release.
+    pub(crate) number: u64,
+    /// For how many releases its holder had waited.
+    pub(crate) age: u32,
+}
+
+impl News {
+    pub(super) fn to_text(self) -> String {
+        format!("{:x} {}", self.number, self.age)
+    }
+
+    pub(super) fn from_text(text: &[u8]) -> Option<Self> {
+        let (number, age) = str::from_utf8(text).ok()?.split_once(' ')?;
+        Some(Self { number: u64::from_str_radix(number, 16).ok()?, age: age.parse().ok()? })
+    }
+}
+
+/// What a release publishes on, before the key's own bytes.
+pub(super) const CHANNEL: &[u8] = b"redlock:";
+
+/// Appends the command that begins, or ends, listening to a lock's channel.
+pub(super) fn encode(out: &mut Vec<u8>, begin: bool, key: &[u8]) {
+    let name = if begin { "SUBSCRIBE" } else { "UNSUBSCRIBE" };
+    redis::cmd(name).arg([CHANNEL, key].concat()).write_packed_command(out);
+}
+
+/// What comes on a connection that listens.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Push<'a> {
+    /// The channel is listened to from now on.
+    Listening(&'a [u8]),
+    /// Something was published there.
+    Message(&'a [u8], &'a [u8]),
+    Error(&'a str),
+    Other,
+}
+
+/// Takes one push off the front of `buffer`, as [`wire::decode`] takes a reply.
+/// An array in the array is never fed to the parser, which recurses.
+pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Push<'_>, usize)>, NodeError> {
+    const HEAD: &[u8] = b"*3\r\n";
+    let shared = HEAD.len().min(buffer.len());
+    if buffer.first() != Some(&b'*') {
+        return Ok(wire::decode(buffer)?.map(|(reply, len)| match reply {
+            Reply::Error(text) => (Push::Error(text), len),
+            _ => (Push::Other, len),
+        }));
+    }
+    if buffer.get(..shared) != HEAD.get(..shared) {
+        return Err(NodeError::new(NodeErrorKind::Protocol));
+    }
+    let mut words = [&[][..]; 3];
+    let mut len = HEAD.len();
+    for word in &mut words {
+        let rest = buffer.get(len..).unwrap_or_default();
+        let Some((bytes, taken)) = decode_word(rest)? else { return Ok(None) };
+        *word = bytes;
+        len = len.saturating_add(taken);
+    }
+    let push = match words {
+        [b"subscribe", channel, _] => Push::Listening(channel),
+        [b"message", channel, text] => Push::Message(channel, text),
+        _ => Push::Other,
+    };
+    Ok(Some((push, len)))
+}
+
+/// A bulk string's bytes; nothing for what is none.
+fn decode_word(buffer: &[u8]) -> Result<Option<(&[u8], usize)>, NodeError> {
+    let garbage = || NodeError::new(NodeErrorKind::Protocol);
+    if buffer.first() == Some(&b'*') {
+        return Err(garbage());
+    }
+    let Some((frame, len)) = decode_range(buffer).map_err(|_| garbage())? else {
+        return Ok(None);
+    };
+    let bytes = match frame {
+        RangeFrame::BulkString((start, end)) => buffer.get(start..end).unwrap_or_default(),
+        _ => &[],
+    };
+    Ok(Some((bytes, len)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pushes_are_taken_whole_and_news_survives_the_wire() {
+        let news = News { number: u64::MAX, age: 7 };
+        let text = news.to_text();
+        assert_eq!(News::from_text(text.as_bytes()), Some(news));
+        for bad in ["", "7", "x 7", "7 x", "7 -1", "1 4294967296", "11111111111111111 1"] {
+            assert_eq!(News::from_text(bad.as_bytes()), None, "{bad}");
+        }
+        let stream = b"*3\r\n$9\r\nsubscribe\r\n$2\r\nab\r\n:1\r\n\
+                       *3\r\n$7\r\nmessage\r\n$2\r\nab\r\n$1\r\n7\r\n-NOPERM no\r\n";
+        let mut rest = &stream[..];
+        let mut seen = Vec::new();
+        while let Some((push, len)) = decode(rest).unwrap() {
+            seen.push(push);
+            rest = &rest[len..];
+        }
+        let message = Push::Message(b"ab", b"7");
+        assert_eq!(seen, [Push::Listening(b"ab"), message, Push::Error("NOPERM no")]);
+        for cut in 0..31 {
+            assert_eq!(decode(&stream[..cut]).unwrap(), None, "cut at {cut}");
+        }
+        assert!(decode(b"*2\r\n").is_err());
+        assert!(decode(&[b"*3\r\n", &b"*1\r\n".repeat(100_000)[..]].concat()).is_err());
+    }
+}
