@@ -10,7 +10,7 @@ use super::{
     line::At,
     op::{Acquiring, Job, Op},
     run::Driver,
-    session::Session,
+    session::{Finding, Session},
     split::Insisting,
 };
 use crate::{
@@ -185,13 +185,19 @@ impl Driver {
         let Some(op) = self.ops.get(id) else { return };
         // A foreign key is no holder who will be done: it is a failure.
         let hopeless = op.notes.permanent() > self.config.quorum.spare();
-        let (loss, reports) = match session.before.take() {
-            _ if mutant::is(Mutant::CutShortForgetsWhy) => (loss, op.reports(&self.config, now)),
-            _ if hopeless => (Loss::NoQuorum, op.reports(&self.config, now)),
+        // It came to its only attempt too late to hear anything.
+        let in_line =
+            session.before.is_none() && loss == Loss::NoQuorum && op.cut_short && !hopeless;
+        let reports = || op.reports(&self.config, now);
+        let found = |loss| Finding { began_at: op.started_at, loss, reports: reports() };
+        let finding = match session.before.take() {
+            _ if mutant::is(Mutant::CutShortForgetsWhy) => found(loss),
+            _ if hopeless => found(Loss::NoQuorum),
             // Nobody had time to answer now: what was said before stands.
             Some(before) if loss == Loss::NoQuorum && op.cut_short => before,
-            _ => (loss, op.reports(&self.config, now)),
+            _ => found(loss),
         };
+        let loss = finding.loss;
         let granted = op.claim.granted().len();
         let once = session.request.patience == Patience::Once;
         if self.closed && !once {
@@ -199,13 +205,17 @@ impl Driver {
         }
         let draw = self.rng.next_u64();
         if !hopeless && let Some(at) = session.next_attempt(loss, free_in, draw, now) {
-            session.before = Some((loss, reports));
+            session.before = Some(finding);
             return self.wait_for_turn(session, at, now);
         }
-        let error = session.explain(&self.config, granted, loss, free_in, now);
+        let error = if in_line {
+            session.explain_line(None, now)
+        } else {
+            session.explain(&self.config, granted, loss, free_in, now).with_nodes(finding.reports)
+        };
         if !once {
             self.step_back(&session.request.key, session.failing_since, now);
         }
-        session.refuse(error.with_nodes(reports));
+        session.refuse(error);
     }
 }

@@ -71,7 +71,10 @@ impl Driver {
         let Event { node, ticket: Ticket { op: id, .. }, outcome, latency } = event;
         let Some(op) = self.ops.get_mut(id) else { return };
         op.awaited.remove(node);
-        if matches!(outcome, Outcome::Answered(Answer::NoScript)) && !op.scriptless.contains(node) {
+        let unknown = matches!(outcome, Outcome::Answered(Answer::NoScript));
+        // Behind the lock's release, it would set the key again for nobody.
+        let late = matches!(op.job, Job::Heal) && op.claim.has_ended();
+        if unknown && !late && !op.scriptless.contains(node) {
             op.scriptless.insert(node);
             self.ask(id, NodeSet::EMPTY.with(node), now);
         } else {

@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     error::{Error, ErrorKind},
     mutant::{self, Mutant},
-    node::Outcome,
+    node::{Answer, Outcome},
     protocol::{Moment, NodeId, NodeSet, Round, Ttl, Vote},
 };
 
@@ -43,7 +43,12 @@ impl Driver {
         now: Moment,
     ) {
         let lease = self.config.lease(self.config.world.now(), ttl);
-        let whole = now.after(self.config.node_timeout(ttl));
+        let timeout = self.config.node_timeout(ttl);
+        let whole = match &asker {
+            // Who lets go of it waits: the rest of the time is for a release.
+            Asker::Next(hand_over) => hand_over.give_up_at(now.after(timeout / 2)),
+            _ => now.after(timeout),
+        };
         let give_up_at = whole.min(until);
         let mut round = Round::new(self.config.quorum, until.min(lease.until), give_up_at);
         let suspects = claim.suspects();
@@ -154,6 +159,9 @@ impl Driver {
         latency: Duration,
     ) {
         let Some(op) = self.ops.get(id) else { return };
+        if matches!(outcome, Outcome::Answered(Answer::NoScript)) {
+            return op.claim.note_gone(node);
+        }
         match vote(outcome).0 {
             Vote::Granted => {
                 tracing::info!(key = %op.claim.key, "a node that did not have the key has it again");

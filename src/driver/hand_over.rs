@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rand::Rng as _;
 
 use super::{
+    Patience,
     line::At,
     op::{Asker, Ending},
     request::Reply,
@@ -29,8 +30,20 @@ pub(super) struct HandOver {
     session: Box<Session>,
     /// Of who had it.
     reply: Option<Reply<Released>>,
+    /// By when to answer, whatever becomes of it.
+    answer_by: Moment,
     /// Until when it was held.
     until: Moment,
+}
+
+impl HandOver {
+    /// By when it must be done, for both of them.
+    pub(super) fn give_up_at(&self, at: Moment) -> Moment {
+        match self.session.request.patience {
+            Patience::Until(limit) => at.min(limit),
+            _ => at,
+        }
+    }
 }
 
 impl Driver {
@@ -44,14 +57,16 @@ impl Driver {
         self.forget_tending(&claim);
         if let Some(session) = self.successor(&claim, now) {
             let (until, ttl) = (claim.until(), session.request.ttl);
+            let answer_by = now.after(self.patience_to_release(&claim));
             // From here on, it is nobody's.
             claim.end();
             self.undecided = self.undecided.saturating_add(1);
-            let hand_over = Box::new(HandOver { session, reply, until });
+            let hand_over = Box::new(HandOver { session, reply, answer_by, until });
             return self.extend(claim, ttl, Asker::Next(hand_over), until, now);
         }
         let expired = claim.remaining(now).is_zero();
-        let ending = Ending { reply, expired, news: Some(self.news(&claim)) };
+        let news = Some(self.news(&claim));
+        let ending = Ending { reply, answer_by: None, expired, news };
         self.begin_release(Arc::clone(&claim), ending, now);
         self.note_released(&claim, now);
     }
@@ -71,7 +86,7 @@ impl Driver {
         if matches!(line.at, At::Trying) || line.waiting()?.handed >= most {
             return None;
         }
-        let session = self.next_in_line(&claim.key)?;
+        let session = self.next_in_line(&claim.key, now)?;
         let line = self.lines.get(&claim.key)?;
         line.at = At::Trying;
         line.waiting_mut().handed += 1;
@@ -87,7 +102,7 @@ impl Driver {
         granted: NodeSet,
         now: Moment,
     ) {
-        let HandOver { session, reply, until } = hand_over;
+        let HandOver { session, reply, answer_by, until } = hand_over;
         self.undecided = self.undecided.saturating_sub(1);
         let Some(op) = self.ops.get_mut(id) else { return };
         let enough = granted.len() >= self.config.quorum.votes() && now < until;
@@ -106,8 +121,15 @@ impl Driver {
             return session.hand_over(heir);
         }
         let claim = Arc::clone(&op.claim);
-        let ending = Ending { reply, expired: now >= until, news: Some(self.news(&claim)) };
+        let (answer_by, news) = (Some(answer_by), Some(self.news(&claim)));
+        let ending = Ending { reply, answer_by, expired: now >= until, news };
         self.begin_release(claim, ending, now);
-        self.begin_attempt(session, now);
+        if session.is_over(now) {
+            let key = session.request.key.clone();
+            self.refuse_waiting(session, now);
+            self.step_back(&key, None, now);
+        } else {
+            self.begin_attempt(session, now);
+        }
     }
 }

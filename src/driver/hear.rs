@@ -4,11 +4,7 @@
 //! may be lost, late, or anyone's. It makes a waiter try sooner, and never
 //! keeps one from trying at the polling floor.
 
-use std::{
-    collections::BTreeMap,
-    task::Context,
-    time::Duration,
-};
+use std::{collections::BTreeMap, task::Context, time::Duration};
 
 use rand::Rng as _;
 

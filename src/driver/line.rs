@@ -7,15 +7,14 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
-use super::{schedule::Due, session::Session};
-use crate::{
-    claim::Claim,
-    error::NodeReport,
-    key::Key,
-    protocol::{Loss, Moment},
+use super::{
+    schedule::Due,
+    session::{Finding, Session},
 };
+use crate::{claim::Claim, key::Key, protocol::Moment};
 
 /// The lines of one client, by key. There is one for every key that it is at.
 #[derive(Default)]
@@ -51,8 +50,8 @@ pub(super) struct Waiting {
     pub(super) wake: Option<Due>,
     /// How many times in a row the lock was handed on.
     pub(super) handed: u32,
-    /// Why the last attempt of any of them was lost.
-    pub(super) before: Option<(Loss, Vec<NodeReport>)>,
+    /// What the last attempt of any of them found.
+    pub(super) before: Option<Finding>,
     next: u64,
     /// From which length on to look for those who are gone.
     sweep_at: usize,
@@ -103,12 +102,16 @@ impl Lines {
 impl Line {
     /// Whether nothing and nobody is before who comes now.
     pub(super) fn is_free(&self, now: Moment) -> bool {
-        let held = match &self.at {
-            At::Nobody => false,
-            At::Trying => true,
-            At::Held(claim) => !claim.remaining(now).is_zero(),
-        };
-        !held && self.waiting.is_none()
+        let taken = matches!(self.at, At::Trying) || self.free_in(now).is_some();
+        !taken && self.waiting.is_none()
+    }
+
+    /// When this client's own lock ends by itself, if it has it.
+    pub(super) fn free_in(&self, now: Moment) -> Option<Duration> {
+        match &self.at {
+            At::Held(claim) => Some(claim.remaining(now)).filter(|left| !left.is_zero()),
+            _ => None,
+        }
     }
 
     pub(super) fn holds(&self, claim: &Arc<Claim>) -> bool {

@@ -77,10 +77,13 @@ pub(super) enum Asker {
     Next(Box<HandOver>),
 }
 
-/// How a lock is let go of.
+/// How a lock is let go of; by default, one that nobody had.
+#[derive(Default)]
 pub(super) struct Ending {
     /// Who waits for the outcome, if anyone.
     pub(super) reply: Option<Reply<Released>>,
+    /// By when, if not within the node timeout.
+    pub(super) answer_by: Option<Moment>,
     /// It had ended before.
     pub(super) expired: bool,
     /// What to tell those who wait for it; nothing of what never was a lock.

@@ -27,11 +27,11 @@ const PAUSE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_se
 impl Driver {
     /// Takes back what an attempt that was lost may have set.
     pub(super) fn roll_back(&mut self, claim: Arc<Claim>, now: Moment) {
-        self.begin_release(claim, Ending { reply: None, expired: false, news: None }, now);
+        self.begin_release(claim, Ending::default(), now);
     }
 
     pub(super) fn begin_release(&mut self, claim: Arc<Claim>, ending: Ending, now: Moment) {
-        let Ending { reply, expired, news } = ending;
+        let Ending { reply, answer_by, expired, news } = ending;
         let mut asked = claim.suspects();
         if mutant::is(Mutant::RollbackOfGrantsOnly) {
             asked = claim.granted();
@@ -44,9 +44,7 @@ impl Driver {
         }
         // Once a release is on its way, the lock is not held, whatever comes.
         claim.end();
-        // Also for a short lock, which may have been extended since.
-        let patience = self.config.node_timeout(claim.ttl.max(self.config.ttl));
-        let give_up_at = now.after(patience);
+        let give_up_at = answer_by.unwrap_or(now.after(self.patience_to_release(&claim)));
         // Of a lock that was taken elsewhere, any of them may have it.
         let had = if claim.is_adopted() { NodeSet::EMPTY } else { claim.granted() };
         let count = Release::new(self.config.quorum, asked, had);
@@ -59,6 +57,12 @@ impl Driver {
             op.tell(&self.config, ReleaseVerdict::AlreadyExpired, now);
         }
         self.start(op, asked, now);
+    }
+
+    /// How long a release may take. Also of a short lock, which may have been
+    /// extended since.
+    pub(super) fn patience_to_release(&self, claim: &Claim) -> Duration {
+        self.config.node_timeout(claim.ttl.max(self.config.ttl))
     }
 
     pub(super) fn count_release(&mut self, id: usize, node: NodeId, outcome: Outcome, now: Moment) {

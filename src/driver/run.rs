@@ -274,7 +274,9 @@ impl Driver {
         // The runtime's timers stand still while the machine is suspended.
         let soon = |at: Moment| at.min(self.config.world.now().after(LONGEST_SLEEP));
         let timers = self.timers.peek().map(soon);
-        let Some(next) = nodes.chain(listeners).chain(timers).min().filter(|at| *at < Moment::NEVER) else {
+        let Some(next) =
+            nodes.chain(listeners).chain(timers).min().filter(|at| *at < Moment::NEVER)
+        else {
             return false;
         };
         // An alarm that rings too early only costs a turn; most of them are

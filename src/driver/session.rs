@@ -20,11 +20,19 @@ const LAST_ATTEMPT: Duration = Duration::from_millis(2);
 /// it told, the key is gone.
 const EXPIRY_GRANULARITY: Duration = Duration::from_millis(1);
 
+/// Why an attempt was lost, and what the nodes said.
+#[derive(Clone)]
+pub(super) struct Finding {
+    pub(super) began_at: Moment,
+    pub(super) loss: Loss,
+    pub(super) reports: Vec<NodeReport>,
+}
+
 /// One caller's acquire, over all its attempts.
 pub(super) struct Session {
     pub(super) request: AcquireRequest,
     backoff: Backoff,
-    begun_at: Moment,
+    pub(super) begun_at: Moment,
     pub(super) attempts: u32,
     /// The present attempt was begun because a release was told of.
     pub(super) hinted: bool,
@@ -37,8 +45,8 @@ pub(super) struct Session {
     /// Its number in the line, and where its patience is filed.
     pub(super) number: u64,
     pub(super) due: Option<Due>,
-    /// Why the last attempt was lost, and what the nodes said.
-    pub(super) before: Option<(Loss, Vec<NodeReport>)>,
+    /// What its last attempt found.
+    pub(super) before: Option<Finding>,
     /// Since when no attempt has found a quorum of nodes able to answer.
     pub(super) failing_since: Option<Moment>,
 }
@@ -68,6 +76,14 @@ impl Session {
 
     pub(super) fn is_wanted(&self) -> bool {
         !self.request.reply.is_closed()
+    }
+
+    /// Whether too little of its wait is left for an attempt.
+    pub(super) fn is_over(&self, now: Moment) -> bool {
+        match self.request.patience {
+            Patience::Until(limit) => limit.since(now) <= LAST_ATTEMPT,
+            Patience::Once | Patience::Forever => false,
+        }
     }
 
     /// Whether to ask how long the keys in the way live. Not where that is
@@ -134,8 +150,7 @@ impl Session {
             return None;
         }
         let told = loss == Loss::Contended && self.listened;
-        let mut delay =
-            if told { self.backoff.floor(draw) } else { self.backoff.next_delay(draw) };
+        let mut delay = if told { self.backoff.floor(draw) } else { self.backoff.next_delay(draw) };
         if told && mutant::is(Mutant::NoPollingFloor) {
             delay = Duration::from_secs(3600);
         }
@@ -143,6 +158,16 @@ impl Session {
             delay = delay.min(free_in.saturating_add(EXPIRY_GRANULARITY));
         }
         Some(now.after(delay.min(left / 2)))
+    }
+
+    /// What to say to who was not first in line when its time was over.
+    pub(super) fn explain_line(&self, free_in: Option<Duration>, now: Moment) -> Error {
+        let (key, waited) = (&self.request.key, now.since(self.begun_at));
+        let message = format!(
+            "lock {key}: after {waited:?}, other tasks of this client still have it or are before \
+             this one"
+        );
+        Error::new(ErrorKind::Timeout, message).with_retry_after(free_in)
     }
 
     pub(super) fn explain(

@@ -136,7 +136,9 @@ impl Op {
             return if now < by { Next::Wait(by) } else { Next::Over };
         }
         match PAUSES.get(insisting.tries) {
-            Some(pause) if round.granted().contains(home) && now.after(*pause) < limit => Next::AskAgain(now.after(*pause)),
+            Some(pause) if round.granted().contains(home) && now.after(*pause) < limit => {
+                Next::AskAgain(now.after(*pause))
+            }
             _ => Next::Over,
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, ErrorKind},
     key::Key,
     mutant::{self, Mutant},
-    protocol::{Loss, Moment},
+    protocol::Moment,
 };
 
 /// After so many hand-overs in a row, others get so long to be first: a tick
@@ -39,7 +39,7 @@ impl Driver {
         let once = session.request.patience == Patience::Once;
         let line = self.lines.get(&session.request.key);
         let free = line.is_none_or(|line| line.is_free(now));
-        if once || free {
+        if once || free || self.closed {
             self.begin_attempt(session, now);
         } else {
             self.stand_in_line(session, now);
@@ -116,14 +116,14 @@ impl Driver {
             }
             At::Held(_) | At::Nobody => line.at = At::Nobody,
         }
-        match self.next_in_line(key) {
+        match self.next_in_line(key, now) {
             Some(session) => self.begin_attempt(session, now),
             None => self.lines.tidy(key),
         }
     }
 
     /// Takes the first out of the line, past those who are gone.
-    pub(super) fn next_in_line(&mut self, key: &Key) -> Option<Box<Session>> {
+    pub(super) fn next_in_line(&mut self, key: &Key, now: Moment) -> Option<Box<Session>> {
         let waiting = self.lines.get(key)?.waiting()?;
         if let Some(wake) = waiting.wake.take() {
             self.timers.cancel(wake);
@@ -132,7 +132,9 @@ impl Driver {
             if let Some(due) = session.due.take() {
                 self.timers.cancel(due);
             }
-            if !session.request.reply.is_closed() {
+            if session.is_over(now) {
+                self.refuse_waiting(session, now);
+            } else if session.is_wanted() {
                 return Some(session);
             }
         }
@@ -203,21 +205,31 @@ impl Driver {
 
     /// A caller's patience is at its end.
     pub(super) fn lose_patience(&mut self, who: &InLine, now: Moment) {
-        let Some(line) = self.lines.get(&who.key) else { return };
-        let left = match &line.at {
-            At::Held(claim) => Some(claim.remaining(now)).filter(|left| !left.is_zero()),
-            _ => None,
+        let Some(waiting) = self.lines.get(&who.key).and_then(|line| line.waiting()) else {
+            return;
         };
-        let Some(waiting) = line.waiting() else { return };
-        let Some(mut session) = waiting.remove(who.number) else { return };
-        let (loss, reports) = match waiting.before.clone() {
-            Some(before) if left.is_none() => before,
-            _ => (Loss::Contended, Vec::new()),
+        if let Some(mut session) = waiting.remove(who.number) {
+            session.due = None;
+            self.refuse_waiting(session, now);
+            self.lines.tidy(&who.key);
+        }
+    }
+
+    /// Tells who has waited long enough what was in the way.
+    pub(super) fn refuse_waiting(&mut self, session: Box<Session>, now: Moment) {
+        let line = self.lines.get(&session.request.key);
+        let ours = line.as_ref().and_then(|line| line.free_in(now));
+        let of_others = line.and_then(|line| line.waiting()?.before.clone());
+        // What another attempt found while this one was waiting.
+        let of_others = of_others.filter(|finding| session.begun_at <= finding.began_at);
+        let error = match session.before.clone().or(of_others) {
+            Some(finding) if ours.is_none() => {
+                let error = session.explain(&self.config, 0, finding.loss, None, now);
+                error.with_nodes(finding.reports)
+            }
+            _ => session.explain_line(ours, now),
         };
-        session.due = None;
-        let error = session.explain(&self.config, 0, loss, left, now);
-        session.refuse(error.with_nodes(reports));
-        self.lines.tidy(&who.key);
+        session.refuse(error);
     }
 
     /// A quorum of nodes has told of a release of `key`: the first in line

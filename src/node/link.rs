@@ -170,10 +170,11 @@ impl Node {
         self.waiting.poll_timeout(connected).min(retry_at).min(self.owed.abandon_at())
     }
 
-    /// How much is on its way here that is no release that waits.
+    /// How much is on its way here that is no release that waits, and not for
+    /// a lock that is held.
     #[cfg(redlock_sim)]
     pub(crate) fn in_flight(&self) -> usize {
-        self.owed.len() + self.waiting.impatient()
+        self.owed.bounded() + self.waiting.bounded()
     }
 
     fn willing(&mut self, order: &Order) -> Result<(), NodeError> {

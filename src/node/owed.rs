@@ -35,6 +35,11 @@ impl Owed {
         self.sent.len()
     }
 
+    #[cfg(redlock_sim)]
+    pub(super) fn bounded(&self) -> usize {
+        self.sent.iter().filter(|sent| !sent.order.has_room).count()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.sent.is_empty()
     }

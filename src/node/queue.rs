@@ -49,8 +49,8 @@ impl Queue {
     }
 
     #[cfg(redlock_sim)]
-    pub(super) fn impatient(&self) -> usize {
-        self.impatient.len()
+    pub(super) fn bounded(&self) -> usize {
+        self.impatient.iter().filter(|waiting| !waiting.order.has_room).count()
     }
 
     pub(super) fn is_empty(&self) -> bool {

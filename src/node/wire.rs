@@ -152,8 +152,9 @@ pub(super) fn interpret(ask: Ask, reply: &Reply<'_>) -> Answer {
         (Ask::Release, Reply::Int(2)) => Answer::Untold,
         (Ask::Extend, Reply::Ok) if mutant::is(Mutant::ExtendWithoutCompare) => Answer::Granted,
         (Ask::Extend, Reply::Int(0)) if mutant::is(Mutant::MissingKeyIsAVote) => Answer::Granted,
-        (Ask::Set, Reply::Nil)
-        | (Ask::Extend | Ask::Heal | Ask::Release, Reply::Int(0 | -1)) => Answer::Refused,
+        (Ask::Set, Reply::Nil) | (Ask::Extend | Ask::Heal | Ask::Release, Reply::Int(0 | -1)) => {
+            Answer::Refused
+        }
         // -1: it never expires, so it is no lock. -2: it is gone by now.
         (Ask::Remaining, Reply::Int(-1)) => {
             Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey))

@@ -5,13 +5,17 @@ use std::time::Duration;
 use redlock_quorum::{Error, ErrorKind, NodeAnswer, NodeErrorKind, Released, sim::Peek};
 
 use crate::{
-    plan::Profile,
+    plan::{Profile, SECOND},
     stage::{Told, Truth},
     trace::{Kind, Lane},
 };
 
 /// With less left of its wait, an acquire gives up.
 const LAST_ATTEMPT: Duration = Duration::from_millis(2);
+
+fn is_acquire(what: &str) -> bool {
+    matches!(what, "try" | "wait" | "lock" | "run")
+}
 
 /// A call under way.
 pub struct Call {
@@ -31,6 +35,9 @@ impl Truth {
         self.trace.note(self.now, Lane::Client(client), Kind::Call, || {
             format!("{what} {}", String::from_utf8_lossy(key))
         });
+        if is_acquire(what) {
+            self.enter(client, key);
+        }
         Call {
             client,
             what,
@@ -53,7 +60,7 @@ impl Truth {
         if elapsed > limit.saturating_add(self.oracle.tick) {
             self.violate(format!("{} took {elapsed:?}, and has {limit:?}", call.what));
         }
-        let acquires = matches!(call.what, "try" | "wait" | "lock");
+        let acquires = is_acquire(call.what) && call.what != "run";
         match error {
             Some(error) => self.check_error(call, elapsed, error),
             None if acquires && call.closed => {
@@ -61,6 +68,28 @@ impl Truth {
             }
             None => {}
         }
+        self.drop_call(call);
+    }
+
+    /// A call is over, however it ended.
+    pub fn drop_call(&mut self, call: &Call) {
+        if is_acquire(call.what) {
+            self.leave(call.client, &call.key);
+        }
+    }
+
+    /// Whether others of the same client were at the key meanwhile, or had
+    /// been shortly before: their locks are released in the background.
+    fn had_company(&self, call: &Call) -> bool {
+        let crowd = self.crowds.get(&(call.client, call.key.clone())).copied().unwrap_or_default();
+        let before = |left: u64| left + SECOND >= call.since;
+        crowd.size > 1 || crowd.left_at.is_some_and(before)
+    }
+
+    /// Whether someone of the same client was waiting when a lock was let go of.
+    fn had_heir(&self, call: &Call) -> bool {
+        let crowd = self.crowds.get(&(call.client, call.key.clone())).copied().unwrap_or_default();
+        crowd.size > 0 || crowd.left_at.is_some_and(|left| left >= call.since)
     }
 
     /// On the client's clock, while its process ran.
@@ -76,14 +105,15 @@ impl Truth {
             let (refused, alive) = (after.refused > before.refused, after.alive > before.alive);
             (after.granted > before.granted, refused, alive)
         };
-        let acquires = matches!(call.what, "try" | "wait" | "lock" | "run");
+        let acquires = is_acquire(call.what);
         let refused = (0..self.nodes.len()).any(|node| told(self, node).1);
         let what = match error.kind() {
             ErrorKind::Contended if call.what == "try" => {
                 (!refused).then(|| "no node had refused".to_owned())
             }
-            ErrorKind::Timeout if call.what == "wait" => {
-                (!refused).then(|| "no node had refused".to_owned())
+            ErrorKind::Timeout if matches!(call.what, "wait" | "run") => {
+                let alone = !refused && !self.had_company(call);
+                alone.then(|| "no node had refused, nor another task of the client".to_owned())
             }
             ErrorKind::Expired if acquires => {
                 let drift = self.plan.habits.ttl / 100 + Duration::from_millis(2);
@@ -186,6 +216,23 @@ impl Truth {
         }
     }
 
+    /// A caller has waited long enough: while nothing was wrong and nobody had
+    /// the lock, somebody must have asked for it.
+    pub fn check_not_forgotten(&mut self, call: &Call) {
+        let idle = |since: u64| self.now.saturating_sub(since) > SECOND;
+        let asked = self.asked_at.get(&call.key).copied().unwrap_or_default();
+        let well = |node: &usize| !self.had_trouble(call.client, *node, self.now - SECOND);
+        let able = (0..self.nodes.len()).filter(well).count() >= self.plan.quorum();
+        let left = self.crowds.iter().filter(|((_, key), _)| *key == call.key);
+        let left = left.filter_map(|(_, crowd)| crowd.left_at).max().unwrap_or_default();
+        let stalled = self.is_stalled(call.client) || self.stalled(call.client) > call.stalled;
+        let free = !self.is_in_hand(&call.key) && idle(left) && !stalled && !call.closed;
+        if free && able && idle(asked) && idle(call.since) && !self.plan.slow_anyway {
+            let key = String::from_utf8_lossy(&call.key);
+            self.violate(format!("{} waits for `{key}`, and nobody asks for it", call.what));
+        }
+    }
+
     /// A lock was said to be lost: it had ended, or its key is gone.
     pub fn check_lost(&mut self, client: usize, key: &[u8], peek: &Peek, was_until: u64) {
         let clock = self.clock(client);
@@ -215,7 +262,8 @@ impl Truth {
         let votes = self.votes(&call.key, peek.token());
         let spare = self.plan.nodes.len() - self.plan.quorum();
         match released {
-            Released::Released if votes > spare && kept => {
+            // To others of the same client it may have been handed on.
+            Released::Released if votes > spare && kept && !self.had_heir(call) => {
                 self.violate(format!("released, said a client, and {votes} nodes have the key"));
             }
             Released::Released if was_over || had < self.plan.quorum() && known => {

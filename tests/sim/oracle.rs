@@ -139,6 +139,7 @@ impl Truth {
         let key = key.to_vec();
         self.oracle.unchecked = true;
         let (held, counted, over_at, over_since) = (true, false, 0, None);
+        self.enter(client, &key);
         let belief = Belief { id, client, key, peek, held, counted, is_work, over_at, over_since };
         self.oracle.beliefs.push(belief);
         self.check_beliefs();
@@ -149,9 +150,15 @@ impl Truth {
     pub fn let_go(&mut self, id: u64) {
         if let Some(place) = self.oracle.beliefs.iter().position(|belief| belief.id == id) {
             let belief = self.oracle.beliefs.swap_remove(place);
+            self.leave(belief.client, &belief.key);
             self.trace
                 .note(self.now, Lane::Client(belief.client), Kind::Ended, || format!("#{id}"));
         }
+    }
+
+    /// Whether anyone has a lock on `key` in hand.
+    pub fn is_in_hand(&self, key: &[u8]) -> bool {
+        self.oracle.beliefs.iter().any(|belief| belief.key == key)
     }
 
     /// Someone has a lock now that nobody had.

@@ -59,6 +59,10 @@ pub struct Truth {
     /// By client and node: the next message ends its connection, and is
     /// carried out up to so much later. (Of the slower level.)
     pub breaks: BTreeMap<(usize, usize), u64>,
+    /// Who of each client is at, or after, each key.
+    pub crowds: BTreeMap<(usize, Vec<u8>), Crowd>,
+    /// When a node was last asked for anything to do with each key.
+    pub asked_at: BTreeMap<Vec<u8>, u64>,
     /// Locks on their way from one client to another.
     pub handed_over: Vec<redlock_quorum::LockParts>,
     pub counts: Counts,
@@ -76,6 +80,14 @@ pub struct Client {
     pub abandoned: bool,
     /// What nodes told it, by node and key.
     pub told: BTreeMap<(usize, Vec<u8>), Told>,
+}
+
+/// The calls of one client for one key, and the locks it has there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Crowd {
+    pub size: u32,
+    /// When one of them ended last.
+    pub left_at: Option<u64>,
 }
 
 /// What a node did for a client's acquires of one key.
@@ -129,6 +141,8 @@ impl Truth {
             trace: Trace::new(record),
             owners: BTreeMap::new(),
             breaks: BTreeMap::new(),
+            crowds: BTreeMap::new(),
+            asked_at: BTreeMap::new(),
             handed_over: Vec::new(),
             counts,
             plan,
@@ -204,7 +218,10 @@ impl Truth {
 
     /// What a node's reply says, and whose a value is.
     fn learn(&mut self, client: usize, node: usize, command: &[Vec<u8>], reply: Option<&[u8]>) {
-        let key = command.get(1).map_or(&[][..], |key| key);
+        // A script's key comes after its text and its number of keys.
+        let place = if matches!(&*command[0], b"EVAL" | b"EVALSHA") { 3 } else { 1 };
+        let key = command.get(place).map_or(&[][..], |key| key);
+        self.asked_at.insert(key.to_vec(), self.now);
         if matches!(&*command[0], b"SET" | b"PTTL") {
             let told = self.clients[client].told.entry((node, key.to_vec())).or_default();
             match reply {
@@ -219,6 +236,17 @@ impl Truth {
         {
             self.owners.entry(token.clone()).or_insert(client);
         }
+    }
+
+    /// Someone of a client is at a key from now on.
+    pub fn enter(&mut self, client: usize, key: &[u8]) {
+        self.crowds.entry((client, key.to_vec())).or_default().size += 1;
+    }
+
+    pub fn leave(&mut self, client: usize, key: &[u8]) {
+        let crowd = self.crowds.entry((client, key.to_vec())).or_default();
+        crowd.size -= 1;
+        crowd.left_at = Some(self.now);
     }
 
     /// What a client has been told so far about `key`.

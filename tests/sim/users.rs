@@ -100,14 +100,19 @@ impl User {
                 let patience = ttl.min(most).mul_f64(1.5) + Duration::from_secs(2);
                 let outcome = within(self.world.sleep(patience), lock.into_future()).await;
                 if outcome.is_none() {
-                    self.stage.truth().check_gave_up(&call, ttl);
+                    let mut truth = self.stage.truth();
+                    truth.check_gave_up(&call, ttl);
+                    truth.check_not_forgotten(&call);
                 }
                 outcome
             }
             _ => self.perhaps_dropped(lock.into_future()).await,
         };
-        let outcome = outcome?;
         let mut truth = self.stage.truth();
+        let Some(outcome) = outcome else {
+            truth.drop_call(&call);
+            return None;
+        };
         truth.end_call(&call, limit, outcome.as_ref().err());
         if let (Way::Wait(wait), Err(error)) = (way, &outcome)
             && error.kind() == ErrorKind::Timeout
@@ -234,13 +239,14 @@ impl User {
         let outcome = within(self.world.sleep(patience), work).await;
         let mut truth = self.stage.truth();
         match outcome {
-            Some(Err(error)) if error.kind() == ErrorKind::Lost => {
-                truth.check_innocent_loss(&error);
-            }
-            Some(Err(error)) if error.kind() != ErrorKind::Timeout => {
+            Some(Err(error)) if error.kind() != ErrorKind::Lost => {
                 truth.end_call(&call, Duration::MAX, Some(&error));
             }
-            _ => {}
+            Some(Err(error)) => {
+                truth.check_innocent_loss(&error);
+                truth.drop_call(&call);
+            }
+            _ => truth.drop_call(&call),
         }
     }
 
