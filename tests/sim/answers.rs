@@ -86,10 +86,9 @@ impl Truth {
         crowd.size > 1 || crowd.left_at.is_some_and(before)
     }
 
-    /// Whether someone of the same client was waiting when a lock was let go of.
-    fn had_heir(&self, call: &Call) -> bool {
-        let crowd = self.crowds.get(&(call.client, call.key.clone())).copied().unwrap_or_default();
-        crowd.size > 0 || crowd.left_at.is_some_and(|left| left >= call.since)
+    /// Whether a lock was extended since, as it is when it is handed on.
+    fn was_extended(&self, peek: &Peek, since: u64) -> bool {
+        self.extended_at.get(peek.token()).is_some_and(|at| *at >= since)
     }
 
     /// On the client's clock, while its process ran.
@@ -263,7 +262,7 @@ impl Truth {
         let spare = self.plan.nodes.len() - self.plan.quorum();
         match released {
             // To others of the same client it may have been handed on.
-            Released::Released if votes > spare && kept && !self.had_heir(call) => {
+            Released::Released if votes > spare && kept && !self.was_extended(peek, call.since) => {
                 self.violate(format!("released, said a client, and {votes} nodes have the key"));
             }
             Released::Released if was_over || had < self.plan.quorum() && known => {

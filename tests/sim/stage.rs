@@ -63,6 +63,8 @@ pub struct Truth {
     pub crowds: BTreeMap<(usize, Vec<u8>), Crowd>,
     /// When a node was last asked for anything to do with each key.
     pub asked_at: BTreeMap<Vec<u8>, u64>,
+    /// When the lock of each token was extended last.
+    pub extended_at: BTreeMap<Vec<u8>, u64>,
     /// Locks on their way from one client to another.
     pub handed_over: Vec<redlock_quorum::LockParts>,
     pub counts: Counts,
@@ -143,6 +145,7 @@ impl Truth {
             breaks: BTreeMap::new(),
             crowds: BTreeMap::new(),
             asked_at: BTreeMap::new(),
+            extended_at: BTreeMap::new(),
             handed_over: Vec::new(),
             counts,
             plan,
@@ -222,6 +225,11 @@ impl Truth {
         let place = if matches!(&*command[0], b"EVAL" | b"EVALSHA") { 3 } else { 1 };
         let key = command.get(place).map_or(&[][..], |key| key);
         self.asked_at.insert(key.to_vec(), self.now);
+        if let [name, _, _, _, token, _lifetime, _heals] = command
+            && matches!(&**name, b"EVAL" | b"EVALSHA")
+        {
+            self.extended_at.insert(token.clone(), self.now);
+        }
         if matches!(&*command[0], b"SET" | b"PTTL") {
             let told = self.clients[client].told.entry((node, key.to_vec())).or_default();
             match reply {
