@@ -203,7 +203,7 @@ impl Acquire {
         }
         if let Some((every, limit)) = renewal {
             let stop_at = limit.map_or(Moment::NEVER, |limit| config.world.now().after(limit));
-            guard.tend(Some(Renewal { every, at: Moment::NEVER, stop_at }));
+            guard.tend(Some(Renewal::every(every, stop_at)));
         }
         if guard.is_held() { Ok(guard) } else { Err(Error::closed()) }
     }

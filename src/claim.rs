@@ -47,14 +47,35 @@ pub(crate) struct Claim {
     /// present one, and whose answer is not known: it may arrive there after
     /// anything sent later.
     adrift: AtomicU64,
-    /// Per node, microseconds to its grant.
-    latency: Box<[AtomicU32]>,
+    latencies: Latencies,
     /// For how many releases its holder had waited.
     pub(crate) age: u32,
     /// Made when it is first wanted: most locks are short.
     watch: OnceLock<Box<Watch>>,
-    /// The claim that its key and token were handed on to.
-    heir: OnceLock<Arc<Self>>,
+}
+
+/// Per node, microseconds to its grant; in place for as many nodes as most
+/// users have.
+enum Latencies {
+    Few([AtomicU32; 5]),
+    Many(Box<[AtomicU32]>),
+}
+
+impl Latencies {
+    fn new(nodes: usize) -> Self {
+        let few = <[AtomicU32; 5]>::default();
+        if nodes <= few.len() {
+            return Self::Few(few);
+        }
+        Self::Many((0..nodes).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    fn of(&self, node: NodeId) -> Option<&AtomicU32> {
+        match self {
+            Self::Few(cells) => cells.get(node.index()),
+            Self::Many(cells) => cells.get(node.index()),
+        }
+    }
 }
 
 impl Claim {
@@ -81,10 +102,9 @@ impl Claim {
             healed: AtomicU64::new(0),
             suspects: AtomicU64::new(NodeSet::first(nodes).bits()),
             adrift: AtomicU64::new(0),
-            latency: (0..nodes).map(|_| AtomicU32::new(0)).collect(),
+            latencies: Latencies::new(nodes),
             age: 0,
             watch: OnceLock::new(),
-            heir: OnceLock::new(),
         }
     }
 
@@ -97,9 +117,10 @@ impl Claim {
         ttl: Ttl,
         lease: Lease,
         granted: NodeSet,
+        nodes: usize,
     ) -> Arc<Self> {
         let (key, token) = (self.key.clone(), self.token.clone());
-        let mut heir = Self::new(number, key, token, ttl, lease, self.latency.len());
+        let mut heir = Self::new(number, key, token, ttl, lease, nodes);
         heir.age = self.age;
         heir.may_live_until(self.gone_by());
         let suspects = if mutant::is(Mutant::HeirForgetsNodes) { granted } else { self.suspects() };
@@ -108,7 +129,7 @@ impl Claim {
         for node in granted.iter() {
             heir.note_grant(node, self.latency(node).unwrap_or_default());
         }
-        Arc::clone(self.heir.get_or_init(|| Arc::new(heir)))
+        Arc::clone(self.watch().hand_on(|| Arc::new(heir)))
     }
 
     /// A claim that was made elsewhere, with other connections than ours.
@@ -208,7 +229,13 @@ impl Claim {
 
     /// What the last renewal failed of; `None` if it did not.
     pub(crate) fn warning(&self) -> Option<Arc<Error>> {
-        self.watch.get()?.keeping(|keeping| keeping.warning.clone())
+        self.watch.get()?.warning()
+    }
+
+    pub(crate) fn warn(&self, error: Option<Error>) {
+        if error.is_some() || self.watch.get().is_some() {
+            self.watch().warn(error);
+        }
     }
 
     fn watch(&self) -> &Watch {
@@ -250,7 +277,7 @@ impl Claim {
 
     pub(crate) fn note_grant(&self, node: NodeId, latency: Duration) {
         self.granted.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
-        if let Some(cell) = self.latency.get(node.index()) {
+        if let Some(cell) = self.latencies.of(node) {
             cell.store(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX), Relaxed);
         }
     }
@@ -285,7 +312,7 @@ impl Claim {
             return;
         }
         self.adrift.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
-        if let Some(heir) = self.heir.get() {
+        if let Some(heir) = self.watch.get().and_then(|watch| watch.heir()) {
             heir.note_adrift(node);
         }
     }
@@ -309,7 +336,7 @@ impl Claim {
 
     /// How long `node` took to grant.
     pub(crate) fn latency(&self, node: NodeId) -> Option<Duration> {
-        let micros = self.latency.get(node.index())?.load(Relaxed);
+        let micros = self.latencies.of(node)?.load(Relaxed);
         self.granted().contains(node).then(|| Duration::from_micros(micros.into()))
     }
 }

@@ -183,7 +183,7 @@ impl LockGuard {
     /// lock that is renewed already is left as it is.
     pub fn renew(&self) {
         let every = self.claim.ttl.third();
-        self.tend(Some(Renewal { every, at: Moment::NEVER, stop_at: Moment::NEVER }));
+        self.tend(Some(Renewal::every(every, Moment::NEVER)));
     }
 
     /// What the last renewal failed of, with each node's answer, while the
@@ -214,13 +214,7 @@ impl LockGuard {
     }
 
     pub(crate) fn tend(&self, renewal: Option<Renewal>) {
-        let is_news = self.claim.keeping(|keeping| {
-            let news = !keeping.is_watched || keeping.renewal.is_none() && renewal.is_some();
-            keeping.is_watched = true;
-            keeping.renewal = keeping.renewal.or(renewal);
-            news
-        });
-        if is_news {
+        if self.claim.keeping(|keeping| keeping.keep(renewal)) {
             // With nobody there to say when it ends, dropping this ends it.
             let _ = self.shared.send(Request::Tend(Tending::new(Arc::clone(&self.claim))));
         }

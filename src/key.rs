@@ -14,12 +14,12 @@ use crate::error::{Error, ErrorKind};
 pub(crate) const MAX_KEY_BYTES: usize = 1024;
 
 /// A valid key as the servers see it: the client's prefix, then the user's
-/// bytes. Cheap to clone.
+/// bytes. Cheap to clone, and small: there may be very many.
 #[derive(Clone)]
-pub(crate) struct Key {
-    bytes: Arc<[u8]>,
-    prefix_len: usize,
-}
+pub(crate) struct Key(Arc<[u8]>);
+
+/// In front of a key's bytes stands the length of its prefix.
+const HEAD: usize = size_of::<u16>();
 
 impl Key {
     pub(crate) fn new(prefix: &[u8], name: &[u8]) -> Result<Self, Error> {
@@ -34,24 +34,27 @@ impl Key {
             );
             return Err(Error::new(ErrorKind::InvalidConfig, message));
         }
-        Ok(Self { bytes: [prefix, name].concat().into(), prefix_len: prefix.len() })
+        // Under the longest key.
+        let prefix_len = u16::try_from(prefix.len()).unwrap_or(0).to_ne_bytes();
+        Ok(Self([&prefix_len[..], prefix, name].concat().into()))
     }
 
     /// What the servers see.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        self.0.get(HEAD..).unwrap_or_default()
     }
 
     /// What the user said.
     pub(crate) fn name(&self) -> &[u8] {
-        self.bytes.get(self.prefix_len..).unwrap_or_default()
+        let head = self.0.first_chunk().copied().unwrap_or_default();
+        self.as_bytes().get(usize::from(u16::from_ne_bytes(head))..).unwrap_or_default()
     }
 }
 
 /// By what the servers see.
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.bytes == other.bytes
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -65,19 +68,19 @@ impl PartialOrd for Key {
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.bytes.cmp(&other.bytes)
+        self.as_bytes().cmp(other.as_bytes())
     }
 }
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.bytes.hash(state);
+        self.as_bytes().hash(state);
     }
 }
 
 impl Borrow<[u8]> for Key {
     fn borrow(&self) -> &[u8] {
-        &self.bytes
+        self.as_bytes()
     }
 }
 

@@ -1,6 +1,10 @@
 //! What proves that a lock is ours: the value stored at its key.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use crate::error::{Error, ErrorKind};
 
@@ -10,11 +14,19 @@ use crate::error::{Error, ErrorKind};
 /// A token is any 1 to 256 bytes. Those this library makes are 32 hexadecimal
 /// digits, 128 random bits: at a million locks a second for ten years, the
 /// chance that two are ever equal is about one in six thousand million.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Token(Arc<[u8]>);
+#[derive(Clone)]
+pub struct Token(Bytes);
+
+/// Our own are kept in place: there may be very many.
+#[derive(Clone)]
+enum Bytes {
+    Own([u8; Token::OWN_BYTES]),
+    Foreign(Arc<[u8]>),
+}
 
 impl Token {
     const MAX_BYTES: usize = 256;
+    const OWN_BYTES: usize = 32;
 
     /// A token that has never been used.
     pub(crate) fn random(source: &mut impl rand::Rng) -> Self {
@@ -22,8 +34,11 @@ impl Token {
         let mut bits = [0; 16];
         source.fill_bytes(&mut bits);
         let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-        let digits = bits.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
-        Self(digits.collect())
+        let mut digits = [0; Self::OWN_BYTES];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bits) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        Self(Bytes::Own(digits))
     }
 
     /// A token that came from elsewhere: another process, another library.
@@ -34,7 +49,7 @@ impl Token {
     pub fn from_bytes(bytes: impl AsRef<[u8]>) -> Result<Self, Error> {
         let bytes = bytes.as_ref();
         if (1..=Self::MAX_BYTES).contains(&bytes.len()) {
-            return Ok(Self(bytes.into()));
+            return Ok(Self(Bytes::Foreign(bytes.into())));
         }
         let message = format!("a token has 1 to {} bytes, not {}", Self::MAX_BYTES, bytes.len());
         Err(Error::new(ErrorKind::InvalidConfig, message))
@@ -43,7 +58,24 @@ impl Token {
     /// The bytes themselves: a secret.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Bytes::Own(digits) => digits,
+            Bytes::Foreign(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Token {}
+
+impl Hash for Token {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 

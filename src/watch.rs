@@ -11,50 +11,112 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{driver::Due, error::Error, protocol::Moment};
+use crate::{claim::Claim, driver::Due, error::Error, protocol::Moment};
 
-/// What most locks do without.
+/// What most locks do without. Small, since there may be very many that are
+/// renewed.
 #[derive(Default)]
 pub(crate) struct Watch {
-    ended: OnceLock<CancellationToken>,
     keeping: Mutex<Keeping>,
+    rare: OnceLock<Box<Rare>>,
+}
+
+/// What most of those do without.
+#[derive(Default)]
+struct Rare {
+    ended: OnceLock<CancellationToken>,
+    heir: OnceLock<Arc<Claim>>,
+    warning: Mutex<Option<Arc<Error>>>,
 }
 
 /// How a lock is kept.
 #[derive(Default)]
 pub(crate) struct Keeping {
-    /// Whether the driver says when it ends.
-    pub(crate) is_watched: bool,
-    pub(crate) renewal: Option<Renewal>,
     /// Its place in the driver's schedule.
     pub(crate) due: Option<Due>,
-    /// What the last renewal failed of.
-    pub(crate) warning: Option<Arc<Error>>,
+    renewal: Renewal,
+    /// Whether the driver says when it ends.
+    is_watched: bool,
 }
 
 /// When to extend a lock, each time by its ttl.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Renewal {
-    pub(crate) every: Duration,
+    /// In nanoseconds; zero where it is not renewed.
+    every: u64,
     /// The next time.
     pub(crate) at: Moment,
     /// From when on it is left to run out.
     pub(crate) stop_at: Moment,
 }
 
+impl Renewal {
+    pub(crate) fn every(span: Duration, stop_at: Moment) -> Self {
+        // At least something: zero is none.
+        let every = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX).max(1);
+        Self { every, at: Moment::NEVER, stop_at }
+    }
+
+    pub(crate) fn interval(&self) -> Duration {
+        Duration::from_nanos(self.every)
+    }
+}
+
+impl Keeping {
+    pub(crate) fn renewal(&mut self) -> Option<&mut Renewal> {
+        Some(&mut self.renewal).filter(|renewal| renewal.every > 0)
+    }
+
+    /// Notes that the lock is to be watched, and renewed; says whether that is
+    /// news to the driver. A lock that is renewed already is left as it is.
+    pub(crate) fn keep(&mut self, renewal: Option<Renewal>) -> bool {
+        let renews = renewal.filter(|_| self.renewal.every == 0);
+        if let Some(renewal) = renews {
+            self.renewal = renewal;
+        }
+        !std::mem::replace(&mut self.is_watched, true) || renews.is_some()
+    }
+}
+
 impl Watch {
     /// A token that is cancelled by [`Self::tell`]; cancelling it does nothing.
     pub(crate) fn ended(&self) -> CancellationToken {
-        self.ended.get_or_init(CancellationToken::new).child_token()
+        self.rare().ended.get_or_init(CancellationToken::new).child_token()
     }
 
     pub(crate) fn tell(&self) {
-        if let Some(ended) = self.ended.get() {
+        if let Some(ended) = self.rare.get().and_then(|rare| rare.ended.get()) {
             ended.cancel();
         }
     }
 
     pub(crate) fn keeping<R>(&self, change: impl FnOnce(&mut Keeping) -> R) -> R {
         change(&mut self.keeping.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The claim that the lock was handed on to; that of `make` if none was.
+    pub(crate) fn hand_on(&self, make: impl FnOnce() -> Arc<Claim>) -> &Arc<Claim> {
+        self.rare().heir.get_or_init(make)
+    }
+
+    pub(crate) fn heir(&self) -> Option<&Arc<Claim>> {
+        self.rare.get()?.heir.get()
+    }
+
+    /// What the last renewal failed of.
+    pub(crate) fn warning(&self) -> Option<Arc<Error>> {
+        let warning = &self.rare.get()?.warning;
+        warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn warn(&self, error: Option<Error>) {
+        if error.is_some() || self.rare.get().is_some() {
+            let warning = &self.rare().warning;
+            *warning.lock().unwrap_or_else(PoisonError::into_inner) = error.map(Arc::new);
+        }
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 }

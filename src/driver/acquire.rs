@@ -41,8 +41,7 @@ impl Driver {
         }
         if !once {
             session.listened = self.hears(&key);
-            let line = self.lines.of(&key);
-            (line.at, line.news) = (At::Trying, false);
+            self.lines.of(&key).at = At::Trying { news: false };
         }
         session.attempts = session.attempts.saturating_add(1);
         let (config, ttl) = (Arc::clone(&self.config), session.request.ttl);

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use slab::Slab;
+
 use super::{
     op::{Acquiring, Job, Op},
     run::{Driver, Timer},
@@ -13,6 +15,9 @@ use crate::{
     node_error::{NodeError, NodeErrorKind},
     protocol::{Moment, NodeId, NodeSet, Vote},
 };
+
+/// Above this much room for operations, it is given back when there are none.
+const KEEP_OPS: usize = 1024;
 
 impl Driver {
     pub(super) fn is_current(&self, id: usize, number: u64) -> bool {
@@ -109,6 +114,9 @@ impl Driver {
             if !mutant::is(Mutant::OperationsPileUp) {
                 let due = self.ops.remove(id).due;
                 due.and_then(|due| self.timers.cancel(due));
+                if self.ops.is_empty() && self.ops.capacity() > KEEP_OPS {
+                    self.ops = Slab::with_capacity(KEEP_OPS);
+                }
             }
         }
     }

@@ -101,8 +101,10 @@ impl Driver {
             }
             Some(asker) => asker,
         };
-        if op.claim.has_ended() && matches!(asker, Asker::Keeper(_)) {
-            return; // released, or let go of, meanwhile: nobody holds it
+        let keeps = matches!(asker, Asker::Keeper(_));
+        if op.claim.has_ended() && keeps {
+            // Released, or let go of, meanwhile: nobody holds it.
+            return self.pace.note(true);
         }
         // By the deadline that holds now: another extension may have moved it.
         let enough = round.granted().len() >= self.config.quorum.votes();
@@ -112,8 +114,9 @@ impl Driver {
             Err(op.explain_extension(&self.config, now))
         };
         let claim = Arc::clone(&op.claim);
+        let well = outcome.is_ok();
         let lost = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Lost);
-        if outcome.is_ok() || mutant::is(Mutant::HealsTheLost) {
+        if well || mutant::is(Mutant::HealsTheLost) {
             self.heal(id, now);
         }
         match asker {
@@ -129,6 +132,9 @@ impl Driver {
         }
         if lost {
             self.leave(&claim, now);
+        }
+        if keeps {
+            self.pace.note(well);
         }
     }
 

@@ -83,12 +83,12 @@ impl Driver {
             return None;
         }
         let line = self.lines.get(&claim.key)?;
-        if matches!(line.at, At::Trying) || line.waiting()?.handed >= most {
+        if matches!(line.at, At::Trying { .. }) || line.waiting()?.handed >= most {
             return None;
         }
         let session = self.next_in_line(&claim.key, now)?;
         let line = self.lines.get(&claim.key)?;
-        line.at = At::Trying;
+        line.at = At::Trying { news: false };
         line.waiting_mut().handed += 1;
         Some(session)
     }
@@ -109,7 +109,8 @@ impl Driver {
         if enough || mutant::is(Mutant::HandsOnTheLost) {
             let number = self.op_number;
             self.op_number = self.op_number.wrapping_add(1);
-            let heir = op.claim.hand_on(number, session.request.ttl, lease, granted);
+            let heir =
+                op.claim.hand_on(number, session.request.ttl, lease, granted, self.nodes.len());
             // What the other nodes answer is about the heir.
             op.claim = Arc::clone(&heir);
             heir.grant(lease.until);

@@ -24,8 +24,6 @@ pub(super) struct Lines(HashMap<Key, Line>);
 #[derive(Default)]
 pub(super) struct Line {
     pub(super) at: At,
-    /// A release was heard of since the present attempt began.
-    pub(super) news: bool,
     /// Those who stand in line, if any: most locks are free.
     waiting: Option<Box<Waiting>>,
 }
@@ -37,7 +35,10 @@ pub(super) enum At {
     #[default]
     Nobody,
     /// A round for the first in line, who is not in it meanwhile.
-    Trying,
+    Trying {
+        /// A release was heard of since it began.
+        news: bool,
+    },
     /// A lock, held until it ends or its guard lets go of it.
     Held(Arc<Claim>),
 }
@@ -102,7 +103,7 @@ impl Lines {
 impl Line {
     /// Whether nothing and nobody is before who comes now.
     pub(super) fn is_free(&self, now: Moment) -> bool {
-        let taken = matches!(self.at, At::Trying) || self.free_in(now).is_some();
+        let taken = matches!(self.at, At::Trying { .. }) || self.free_in(now).is_some();
         !taken && self.waiting.is_none()
     }
 

@@ -18,7 +18,7 @@ use super::{
     op::{Closing, Job, Op},
     request::Request,
     schedule::Schedule,
-    tend::Tending,
+    tend::{Pace, Tending},
     wait::InLine,
 };
 use crate::{
@@ -61,6 +61,9 @@ pub(crate) struct Driver {
     /// Releases that may still change something.
     pub(super) releasing: usize,
     pub(super) timers: Schedule<Timer>,
+    /// When to look after which lock that is held: there may be very many.
+    pub(super) tended: Schedule<Tending>,
+    pub(super) pace: Pace,
     pub(super) lines: Lines,
     pub(super) channels: Channels,
     /// What the listeners have just heard.
@@ -88,8 +91,6 @@ pub(super) enum Timer {
     Op { id: usize, number: u64 },
     /// Ask this node again to release.
     Release { id: usize, number: u64, node: NodeId },
-    /// Look after a lock that is held.
-    Tend(Tending),
     /// Ask again for the votes that a split vote left to others.
     Insist { id: usize, number: u64 },
     /// It is time for the first in line to try.
@@ -123,6 +124,8 @@ impl Driver {
             undecided: 0,
             releasing: 0,
             timers: Schedule::new(),
+            tended: Schedule::new(),
+            pace: Pace::new(),
             lines: Lines::default(),
             channels: Channels::default(),
             heard: Vec::new(),
@@ -161,7 +164,7 @@ impl Driver {
         }
         // Read again: the verdict must know how late it really is.
         let now = self.now();
-        let mut happened = self.handle_events(now);
+        let mut happened = self.handle_events(now) | self.renew_waiting(now);
         happened |= self.poll_listeners(cx, now);
         happened |= self.run_timers(now);
         happened |= self.take_requests(cx, self.now());
@@ -222,6 +225,10 @@ impl Driver {
 
     fn run_timers(&mut self, now: Moment) -> bool {
         let mut happened = false;
+        while let Some(tending) = self.tended.pop_due(self.due) {
+            self.tend(tending, now);
+            happened = true;
+        }
         while let Some(timer) = self.timers.pop_due(self.due) {
             happened = true;
             match timer {
@@ -232,7 +239,6 @@ impl Driver {
                 Timer::Release { id, number, node } if self.is_current(id, number) => {
                     self.release_again(id, node, now);
                 }
-                Timer::Tend(tending) => self.tend(tending, now),
                 Timer::Turn(key) => self.look_at(&key, now),
                 Timer::Patience(who) => self.lose_patience(&who, now),
                 Timer::Hush => self.hush(now),
@@ -273,7 +279,7 @@ impl Driver {
         let listeners = self.listeners.iter().map(Listener::poll_timeout);
         // The runtime's timers stand still while the machine is suspended.
         let soon = |at: Moment| at.min(self.config.world.now().after(LONGEST_SLEEP));
-        let timers = self.timers.peek().map(soon);
+        let timers = self.timers.peek().into_iter().chain(self.tended.peek()).map(soon);
         let Some(next) =
             nodes.chain(listeners).chain(timers).min().filter(|at| *at < Moment::NEVER)
         else {

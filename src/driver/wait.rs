@@ -70,8 +70,8 @@ impl Driver {
         self.file_patience(&key, &mut session);
         self.listen(&key, now);
         let line = self.lines.of(&key);
+        let news = matches!(line.at, At::Trying { news: true });
         line.at = At::Nobody;
-        let news = std::mem::take(&mut line.news);
         let waiting = line.waiting_mut();
         waiting.before.clone_from(&session.before);
         waiting.push_front(session);
@@ -106,7 +106,7 @@ impl Driver {
     pub(super) fn look_at(&mut self, key: &Key, now: Moment) {
         let Some(line) = self.lines.get(key) else { return };
         match &line.at {
-            At::Trying => return,
+            At::Trying { .. } => return,
             At::Held(claim) if !claim.remaining(now).is_zero() => {
                 let until = claim.until();
                 if line.waiting().is_some() {
@@ -158,7 +158,7 @@ impl Driver {
     /// Notes that the lock on `key` is held by this client now.
     pub(super) fn note_held(&mut self, claim: &Arc<Claim>, once: bool, now: Moment) {
         let line = self.lines.of(&claim.key);
-        if once && matches!(line.at, At::Trying) {
+        if once && matches!(line.at, At::Trying { .. }) {
             return; // that one will find out
         }
         line.at = At::Held(Arc::clone(claim));
@@ -182,8 +182,8 @@ impl Driver {
     pub(super) fn note_released(&mut self, claim: &Arc<Claim>, now: Moment) {
         let key = &claim.key;
         let Some(line) = self.lines.get(key) else { return };
-        if matches!(line.at, At::Trying) {
-            line.news = true;
+        if let At::Trying { news } = &mut line.at {
+            *news = true;
             return;
         }
         let ours = line.holds(claim);
@@ -237,8 +237,8 @@ impl Driver {
     pub(super) fn hear_release(&mut self, key: &Key, now: Moment) {
         let heard = self.releases_heard(key);
         let Some(line) = self.lines.get(key) else { return };
-        match line.at {
-            At::Trying => line.news = true,
+        match &mut line.at {
+            At::Trying { news } => *news = true,
             At::Held(_) => {}
             At::Nobody => {
                 let first = line.waiting().and_then(|waiting| waiting.first_mut());

@@ -10,6 +10,9 @@ use std::{
 use super::order::Order;
 use crate::{protocol::Moment, world::DEAD_PEER_AFTER};
 
+/// Above this much unused room, the list gives it back when it is empty.
+const KEEP: usize = 1024;
+
 /// A command that was handed to the connection.
 pub(super) struct Sent {
     pub(super) order: Order,
@@ -51,7 +54,11 @@ impl Owed {
     /// Takes the command that an answer belongs to.
     pub(super) fn pop(&mut self) -> Option<Sent> {
         self.told = false;
-        self.sent.pop_front()
+        let first = self.sent.pop_front();
+        if self.sent.is_empty() {
+            self.sent.shrink_to(KEEP);
+        }
+        first
     }
 
     /// Takes all of them: they will not be answered.
