@@ -92,6 +92,8 @@ pub enum Mutant {
     LineStandsStill,
     /// In a line, nobody's patience ends.
     PatienceForgotten,
+    /// Who comes to a line goes to the front.
+    LastComeFirstServed,
 }
 
 /// Whether `mutant` is what is being tried.
@@ -125,7 +127,7 @@ pub(crate) mod chosen {
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 41] = [
+        pub const ALL: [Self; 42] = [
             Self::QuorumMinusOne,
             Self::QuorumOfTheReachable,
             Self::ValidityFromTheEnd,
@@ -167,6 +169,7 @@ pub(crate) mod chosen {
             Self::NoPollingFloor,
             Self::LineStandsStill,
             Self::PatienceForgotten,
+            Self::LastComeFirstServed,
         ];
     }
 }

@@ -57,7 +57,11 @@ impl Driver {
         }
         self.file_patience(&key, &mut session);
         let waiting = self.lines.of(&key).waiting_mut();
-        waiting.push_back(session);
+        if mutant::is(Mutant::LastComeFirstServed) {
+            waiting.push_front(session);
+        } else {
+            waiting.push_back(session);
+        }
         if waiting.wake.is_none() {
             self.look_at(&key, now);
         }

@@ -20,6 +20,8 @@ fn is_acquire(what: &str) -> bool {
 /// A call under way.
 pub struct Call {
     client: usize,
+    /// In the order in which calls came.
+    pub number: u64,
     what: &'static str,
     key: Vec<u8>,
     since: u64,
@@ -35,11 +37,17 @@ impl Truth {
         self.trace.note(self.now, Lane::Client(client), Kind::Call, || {
             format!("{what} {}", String::from_utf8_lossy(key))
         });
+        self.next_call += 1;
+        let number = self.next_call;
         if is_acquire(what) {
             self.enter(client, key);
+            if what != "try" {
+                self.crowds.entry((client, key.to_vec())).or_default().line.push(number);
+            }
         }
         Call {
             client,
+            number,
             what,
             key: key.to_vec(),
             since: self.now,
@@ -68,6 +76,9 @@ impl Truth {
             }
             None => {}
         }
+        if error.is_none() && acquires {
+            self.check_turn(call.number, call.client, &call.key);
+        }
         self.drop_call(call);
     }
 
@@ -75,13 +86,27 @@ impl Truth {
     pub fn drop_call(&mut self, call: &Call) {
         if is_acquire(call.what) {
             self.leave(call.client, &call.key);
+            let crowd = self.crowds.entry((call.client, call.key.clone())).or_default();
+            crowd.line.retain(|number| *number != call.number);
         }
+    }
+
+    /// A call got its lock: those of the same client that came before it must
+    /// have had theirs, or be gone.
+    pub fn check_turn(&mut self, number: u64, client: usize, key: &[u8]) {
+        let crowd = self.crowds.entry((client, key.to_vec())).or_default();
+        let first = crowd.line.first().copied();
+        if crowd.line.contains(&number) && first != Some(number) {
+            let key = String::from_utf8_lossy(key);
+            return self.violate(format!("client {client}: `{key}` went past who came first"));
+        }
+        crowd.line.retain(|other| *other != number);
     }
 
     /// Whether others of the same client were at the key meanwhile, or had
     /// been shortly before: their locks are released in the background.
     fn had_company(&self, call: &Call) -> bool {
-        let crowd = self.crowds.get(&(call.client, call.key.clone())).copied().unwrap_or_default();
+        let crowd = self.crowds.get(&(call.client, call.key.clone())).cloned().unwrap_or_default();
         let before = |left: u64| left + SECOND >= call.since;
         crowd.size > 1 || crowd.left_at.is_some_and(before)
     }

@@ -17,7 +17,8 @@ impl Profile {
         let mut rng = SmallRng::seed_from_u64(seed ^ 0x9e37_79b9_7f4a_7c15);
         match rng.random_range(0..32u32) {
             0..2 => Self::Calm,
-            2..4 => Self::Crowd,
+            2 => Self::Crowd,
+            3 => Self::Line,
             4 => Self::Burst,
             5..9 => Self::Links,
             9..12 => Self::Cuts,
@@ -44,9 +45,10 @@ impl Plan {
             false => 0,
         };
         let ttl = draw_ttl(&mut rng, profile);
-        let crowd = profile.is(&[P::Crowd]);
+        let crowd = profile.is(&[P::Crowd, P::Line]);
         let clients = match profile {
             P::Burst => 1,
+            P::Line => rng.random_range(1..=3),
             P::Crowd => rng.random_range(3..=5),
             _ => rng.random_range(2..=4),
         };
@@ -58,6 +60,7 @@ impl Plan {
                     .map(Duration::from_millis),
                 users: match profile {
                     P::Burst => rng.random_range(36..=48),
+                    P::Line => rng.random_range(3..=9),
                     _ => rng.random_range(1..=2),
                 },
             })
@@ -121,7 +124,11 @@ fn draw_habits(rng: &mut SmallRng, profile: Profile, ttl: Duration) -> Habits {
             P::Burst => Duration::ZERO,
             _ => Duration::from_millis(*pick(rng, &[0, 3, 30])),
         },
-        drop_call: if drops { *pick(rng, &[100, 400, 800]) } else { 0 },
+        drop_call: match profile {
+            P::Drops | P::Storm => *pick(rng, &[100, 400, 800]),
+            P::Line => *pick(rng, &[0, 100, 400]),
+            _ => 0,
+        },
         drop_guard: if drops { 500 } else { 200 },
         forget: if drops { 50 } else { 0 },
         hand_over: if drops { 100 } else { 0 },
@@ -136,6 +143,7 @@ fn draw_faults(rng: &mut SmallRng, plan: &Plan) -> Vec<Planned> {
     let most = match plan.profile {
         P::Calm | P::Crowd | P::Burst | P::Clocks => return Vec::new(),
         P::Storm | P::Pauses => 8,
+        P::Line => 2,
         _ => 5,
     };
     // Within the time that users need at least.
@@ -169,6 +177,7 @@ fn draw_fault(rng: &mut SmallRng, plan: &Plan) -> Fault {
     let node = rng.random_range(0..plan.nodes.len());
     let kind = match plan.profile {
         P::Storm => *pick(rng, &[P::Links, P::Cuts, P::Nodes, P::Errors, P::Pauses, P::Drops]),
+        P::Line => *pick(rng, &[P::Links, P::Nodes, P::Errors]),
         kind => kind,
     };
     match kind {

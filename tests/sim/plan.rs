@@ -13,6 +13,8 @@ pub enum Profile {
     Calm,
     /// Many want one key.
     Crowd,
+    /// Many tasks of each client want one key, and some give up.
+    Line,
     /// One client asks for more at once than may be on its way.
     Burst,
     /// Messages are late, connections break, what they carried comes later.
@@ -38,9 +40,10 @@ pub enum Profile {
 }
 
 impl Profile {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Calm,
         Self::Crowd,
+        Self::Line,
         Self::Burst,
         Self::Links,
         Self::Cuts,

@@ -61,6 +61,7 @@ pub struct Truth {
     pub breaks: BTreeMap<(usize, usize), u64>,
     /// Who of each client is at, or after, each key.
     pub crowds: BTreeMap<(usize, Vec<u8>), Crowd>,
+    pub next_call: u64,
     /// When a node was last asked for anything to do with each key.
     pub asked_at: BTreeMap<Vec<u8>, u64>,
     /// When the lock of each token was extended last.
@@ -85,9 +86,11 @@ pub struct Client {
 }
 
 /// The calls of one client for one key, and the locks it has there.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Crowd {
     pub size: u32,
+    /// The numbers of the calls that stand in line, in the order they came.
+    pub line: Vec<u64>,
     /// When one of them ended last.
     pub left_at: Option<u64>,
 }
@@ -144,6 +147,7 @@ impl Truth {
             owners: BTreeMap::new(),
             breaks: BTreeMap::new(),
             crowds: BTreeMap::new(),
+            next_call: 0,
             asked_at: BTreeMap::new(),
             extended_at: BTreeMap::new(),
             handed_over: Vec::new(),

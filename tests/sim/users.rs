@@ -228,10 +228,11 @@ impl User {
         let patience = ttl.min(Duration::from_secs(1)).mul_f64(3.0);
         let lock = self.redlock.lock(key).ttl(ttl).wait(Duration::from_millis(200)).renew();
         let call = self.stage.truth().begin_call(self.client, "run", key);
-        let world = Arc::clone(&self.world);
+        let (world, number) = (Arc::clone(&self.world), call.number);
         let (stage, client, owned) = (Arc::clone(&self.stage), self.client, key.to_vec());
         let work = lock.run(|held| async move {
             let peek = Peek::under(&held);
+            stage.truth().check_turn(number, client, &owned);
             let id = stage.truth().believe(client, &owned, peek.clone(), true);
             let _working = Holding { guard: None, peek, key: owned, id, stage };
             world.sleep(span).await;
