@@ -20,7 +20,8 @@
 //! consensus: use a system that is built on it.
 //!
 //! What it costs: one round trip to a majority for acquire and for release, one
-//! connection per node, and a task that owns them.
+//! connection per node, a second one while somebody waits for another client's
+//! lock, and a task that owns them.
 //!
 //! # Use
 //!
