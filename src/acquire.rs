@@ -36,6 +36,10 @@ use crate::{
 /// # drop(guard); Ok(()) }
 /// ```
 ///
+/// Tasks of one client that wait for the same lock get it in the order in which
+/// they came; only the first of them asks the nodes. A release, here or by
+/// another client, wakes who is next.
+///
 /// Without [`Self::wait`] it waits for as long as another holds the lock, until
 /// the future is dropped. It does not wait like that for servers: if for a
 /// whole ttl too few can answer, it fails with
@@ -94,7 +98,7 @@ impl Acquire {
     }
 
     /// Renews the lock in the background for as long as it is held, every third
-    /// of its ttl: then work may take longer than the ttl, and the ttl is only
+    /// of its ttl or up to a quarter of that sooner: then work may take longer than the ttl, and the ttl is only
     /// how long others wait if the holder dies.
     pub fn renew(mut self) -> Self {
         self.renew = true;

@@ -220,7 +220,7 @@ impl Builder {
     }
 
     /// How many tasks of this client may stand in line for one lock, besides
-    /// the one that has it. More are refused with [`ErrorKind::Busy`].
+    /// those that have it or ask the nodes for it. More are refused with [`ErrorKind::Busy`].
     pub fn max_waiters(mut self, most: usize) -> Self {
         self.max_waiters = most;
         self
@@ -230,6 +230,10 @@ impl Builder {
     /// next task of this client that waits for it, in one round trip instead
     /// of two. Then it is released to all, so that other clients are not kept
     /// out. Zero: it is always released to all. At most 1024.
+    ///
+    /// The key and its token stay as they are: they are the next holder's, and
+    /// the one before has nothing any more. Its ttl is only ever lengthened.
+    /// An adopted lock is not handed on.
     pub fn hand_overs(mut self, most: u32) -> Self {
         self.hand_overs = most;
         self

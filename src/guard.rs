@@ -25,7 +25,8 @@ use crate::{
 ///
 /// Dropping it releases in the background, from anywhere, also outside a
 /// runtime, and without blocking. [`Self::release`] does the same and tells
-/// what came of it.
+/// what came of it. Where another task of the same client waits for the lock,
+/// it gets it at once, see [`Builder::hand_overs`](crate::Builder::hand_overs).
 ///
 /// Held means: this client was granted the lock by a quorum, and its own clock
 /// says that no server's copy can have expired yet. Work that takes longer than
@@ -44,8 +45,9 @@ pub struct LockGuard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Released {
-    /// The lock was ours until now, as far as the nodes could tell, and a
-    /// majority of them is known not to hold it any more.
+    /// The lock was ours until now, as far as the nodes could tell. A majority
+    /// of them is known not to hold it any more, or it was handed on to the
+    /// next task of this client that waited for it.
     Released,
     /// The lock had ended before, by its deadline or because its key was gone:
     /// another may have held it since. Check what was done under it.
@@ -112,7 +114,8 @@ impl LockGuard {
 
     /// Holds the lock for `ttl` from now, if a quorum agrees before the present
     /// deadline. It only ever moves the deadline out: asking for less than is
-    /// left changes nothing.
+    /// left changes nothing. Nodes that do not have the key are then given it
+    /// again, see [`Votes::healed`].
     ///
     /// # Errors
     ///
@@ -177,8 +180,8 @@ impl LockGuard {
     }
 
     /// Renews the lock from now on, in the background, until it is released or
-    /// lost: every third of its ttl, for that ttl. Where that fails, it is
-    /// tried again ever sooner, and [`Self::warning`] tells of it. For other
+    /// lost: every third of its ttl or a little sooner, for that ttl. Where that
+    /// fails, it is tried again ever sooner, and [`Self::warning`] tells of it. For other
     /// times see [`Acquire::renew_every`](crate::Acquire::renew_every); a
     /// lock that is renewed already is left as it is.
     pub fn renew(&self) {

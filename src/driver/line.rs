@@ -83,10 +83,11 @@ impl Lines {
     }
 
     /// Takes out all who wait.
-    pub(super) fn drain(&mut self) -> Vec<Box<Session>> {
+    pub(super) fn drain(&mut self) -> Vec<Session> {
         let lines = self.0.values_mut();
         let waiting = lines.filter_map(|line| line.waiting.take());
-        let mut sessions: Vec<_> = waiting.flat_map(|waiting| waiting.queue).collect();
+        let sessions = waiting.flat_map(|waiting| waiting.queue).map(|session| *session);
+        let mut sessions: Vec<_> = sessions.collect();
         self.0.retain(|_, line| !matches!(line.at, At::Nobody));
         // The same in every run: a map's own order is not.
         sessions.sort_by(|a, b| (&a.request.key, a.number).cmp(&(&b.request.key, b.number)));

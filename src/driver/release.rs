@@ -44,7 +44,7 @@ impl Driver {
         }
         // Once a release is on its way, the lock is not held, whatever comes.
         claim.end();
-        let give_up_at = answer_by.unwrap_or(now.after(self.patience_to_release(&claim)));
+        let give_up_at = answer_by.unwrap_or_else(|| now.after(self.patience_to_release(&claim)));
         // Of a lock that was taken elsewhere, any of them may have it.
         let had = if claim.is_adopted() { NodeSet::EMPTY } else { claim.granted() };
         let count = Release::new(self.config.quorum, asked, had);

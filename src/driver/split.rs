@@ -132,7 +132,8 @@ impl Op {
         let names = NodeId::all(config.endpoints.len()).zip(names);
         let Some(home) = home(self.claim.key.as_bytes(), names, among) else { return Next::Over };
         if awaited.contains(home) {
-            let by = insisting.home_by.unwrap_or(now.after(HOME_LIMIT)).min(self.give_up_at);
+            let by =
+                insisting.home_by.unwrap_or_else(|| now.after(HOME_LIMIT)).min(self.give_up_at);
             return if now < by { Next::Wait(by) } else { Next::Over };
         }
         match PAUSES.get(insisting.tries) {
