@@ -1,6 +1,6 @@
 //! Locks that many want, and many locks, beside rslock: rounds of both back to
 //! back in turning order, medians of the rounds, and ratios within each. In the
-//! end what this library promises, and whether it held. Under three minutes.
+//! end what this library promises, and whether it held. Under four minutes.
 //!
 //! `cargo bench -p redlock-quorum-benches --bench contention`; with
 //! `-- one`, `many`, `start` or `held` only that part, and with an odd number
@@ -13,6 +13,7 @@ mod table;
 
 mod client;
 mod held;
+mod network;
 mod process;
 mod report;
 mod start;
@@ -33,6 +34,7 @@ struct Plan {
     rounds: usize,
     traffic: Duration,
     start: start::Plan,
+    start_away: start::Plan,
     held: held::Plan,
 }
 
@@ -40,6 +42,7 @@ const FULL: Plan = Plan {
     rounds: 3,
     traffic: Duration::from_secs(5),
     start: start::Plan { starts: 200, alone: 500, together: 20 },
+    start_away: start::Plan { starts: 100, alone: 100, together: 10 },
     held: held::Plan {
         locks: 100_000,
         ttl: Duration::from_secs(10),
@@ -53,6 +56,7 @@ const TRIAL: Plan = Plan {
     rounds: 1,
     traffic: Duration::from_millis(500),
     start: start::Plan { starts: 5, alone: 20, together: 2 },
+    start_away: start::Plan { starts: 5, alone: 5, together: 2 },
     held: held::Plan {
         locks: 2000,
         ttl: Duration::from_secs(3),
@@ -113,7 +117,7 @@ async fn run(plan: &Plan, parts: &[&str]) -> Result<Vec<Target>> {
             "many" => {
                 traffic::section(&stand, Through::ClientEach, plan.rounds, plan.traffic).await?
             }
-            _ => start::section(&stand, plan.rounds, &plan.start).await?,
+            _ => start::section(&stand, plan.rounds, &plan.start, &plan.start_away).await?,
         });
     }
     Ok(targets)

@@ -1,6 +1,6 @@
 //! What this process uses: bytes, by an allocator that counts them and as the
 //! system sees them, and one thread's time on a core. Only Linux tells the
-//! latter two.
+//! latter two. And how many files it may have open.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -8,6 +8,8 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
+
+use crate::common::Result;
 
 /// The system's allocator, and how many bytes it has given out.
 pub struct Counting;
@@ -44,6 +46,21 @@ pub fn resident() -> Option<usize> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok().map(|kilobytes: usize| kilobytes * 1024)
+}
+
+/// Makes it so many if they are fewer; fails if the system does not let it.
+pub fn allow_open_files(count: u64) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        if limit.current.is_some_and(|current| current < count) {
+            limit.current = Some(count);
+            setrlimit(Resource::Nofile, limit)
+                .map_err(|error| format!("it needs {count} open files: {error}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// How long this process's threads of that name have been on a core.

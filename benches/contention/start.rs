@@ -2,7 +2,9 @@
 //!
 //! Beside it the round trips to measure it by: an acquire that nobody competes
 //! with, while nothing else happens, and while all the others have one too,
-//! each on a key of its own.
+//! each on a key of its own. On loopback the first is next to no time, and what
+//! so many clients have to do is nearly all; so both again with a network
+//! between.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark has a clock of its own")]
 
@@ -21,6 +23,7 @@ use crate::{
     Stand,
     client::{Client, Held, Library},
     common::{Result, quantile},
+    network::{DELAY, Network},
     report::{Rounds, Target, Versus},
     table::median,
 };
@@ -30,6 +33,7 @@ const KEY: &str = "start";
 
 /// How long what was dropped may still be on its way to the servers.
 const SETTLE: Duration = Duration::from_millis(5);
+const SETTLE_AWAY: Duration = Duration::from_millis(20);
 
 /// How much is done in each round.
 pub struct Plan {
@@ -38,24 +42,48 @@ pub struct Plan {
     pub together: usize,
 }
 
-pub async fn section(stand: &Stand, rounds: usize, plan: &Plan) -> Result<Vec<Target>> {
-    let urls = stand.servers.urls();
-    let [ours, theirs] = Library::BOTH.map(|library| library.clients(&urls, CLIENTS));
+pub async fn section(
+    stand: &Stand,
+    rounds: usize,
+    plan: &Plan,
+    plan_away: &Plan,
+) -> Result<Vec<Target>> {
+    let servers = stand.servers.urls();
+    let taken = all_rounds(stand, &servers, SETTLE, rounds, plan).await?;
+    println!("\n## {CLIENTS} clients start at once, one key, {} times a round\n", plan.starts);
+    print(&taken);
+    let network = Network::to(&servers).await?;
+    let away = all_rounds(stand, network.urls(), SETTLE_AWAY, rounds, plan_away).await?;
+    println!("\n## The same, servers {DELAY:?} away, {} times a round\n", plan_away.starts);
+    print_away(&away);
+    let mut targets = targets(&taken);
+    targets.extend(targets_away(&away));
+    Ok(targets)
+}
+
+/// Of both libraries, in the order of [`Library::BOTH`].
+async fn all_rounds(
+    stand: &Stand,
+    urls: &[String],
+    settle: Duration,
+    rounds: usize,
+    plan: &Plan,
+) -> Result<[Vec<Taken>; 2]> {
+    let [ours, theirs] = Library::BOTH.map(|library| library.clients(urls, CLIENTS));
     let clients = [ours.await?, theirs.await?];
     let mut taken: [Vec<Taken>; 2] = Default::default();
     for round in 0..rounds {
         for library in Library::turns(round) {
             let side = library as usize;
-            taken[side].push(one_round(stand, library, &clients[side], plan).await?);
+            taken[side].push(one_round(stand, settle, library, &clients[side], plan).await?);
         }
     }
-    println!("\n## {CLIENTS} clients start at once, one key, {} times a round\n", plan.starts);
-    print(&taken);
-    Ok(targets(&taken))
+    Ok(taken)
 }
 
 async fn one_round(
     stand: &Stand,
+    settle: Duration,
     library: Library,
     clients: &[Client],
     plan: &Plan,
@@ -70,7 +98,7 @@ async fn one_round(
     let mut keys_left = 0;
     for _ in 0..plan.starts {
         firsts.push(first_of(clients).await?);
-        keys_left += clear(stand, library).await?;
+        keys_left += clear(stand, library, settle).await?;
     }
     Ok(Taken {
         alone: millis(quantile(&mut alone, 0.5)),
@@ -144,8 +172,8 @@ async fn first_of(clients: &[Client]) -> Result<Duration> {
 
 /// Sees to it that no key is left; how many there were that nobody would have
 /// deleted before their ttl.
-async fn clear(stand: &Stand, library: Library) -> Result<u64> {
-    sleep(SETTLE).await;
+async fn clear(stand: &Stand, library: Library, settle: Duration) -> Result<u64> {
+    sleep(settle).await;
     if library == Library::Quorum {
         return stand.observer.keys_left().await;
     }
@@ -153,7 +181,7 @@ async fn clear(stand: &Stand, library: Library) -> Result<u64> {
     while stand.observer.keys().await? > 0 {
         let mut del = redis::cmd("DEL");
         stand.observer.ask_all::<u64>(del.arg(KEY)).await?;
-        sleep(SETTLE).await;
+        sleep(settle).await;
     }
     Ok(left)
 }
@@ -184,20 +212,37 @@ fn in_together(taken: &Taken) -> f64 {
 
 fn print(taken: &[Vec<Taken>; 2]) {
     let mut table = Versus::new();
-    table.row("first winner p50, ms", &each(taken, |taken| taken.firsts[0]));
-    table.row("first winner p99, ms", &each(taken, |taken| taken.firsts[1]));
-    table.row("first winner max, ms", &each(taken, |taken| taken.firsts[2]));
+    add_firsts(&mut table, taken);
     table.row("acquire alone p50, ms", &each(taken, |taken| taken.alone));
     table.row("acquire together p50, ms", &each(taken, |taken| taken.together));
     table.row("p50 in acquires alone", &each(taken, |taken| taken.firsts[0] / taken.alone));
     table.row("p99 in acquires alone", &each(taken, in_alone));
     table.row("p50 in acquires together", &each(taken, |taken| taken.firsts[0] / taken.together));
     table.row("p99 in acquires together", &each(taken, in_together));
-    table.plain(
-        "keys left by what was dropped",
-        [0, 1].map(|side| keys_left(taken, side).to_string()),
-    );
+    add_keys_left(&mut table, taken);
     table.print();
+}
+
+fn print_away(taken: &[Vec<Taken>; 2]) {
+    let mut table = Versus::new();
+    add_firsts(&mut table, taken);
+    table.row("round trip: acquire alone p50, ms", &each(taken, |taken| taken.alone));
+    table.row("acquire together p50, ms", &each(taken, |taken| taken.together));
+    table.row("p50 in round trips", &each(taken, |taken| taken.firsts[0] / taken.alone));
+    table.row("p99 in round trips", &each(taken, in_alone));
+    add_keys_left(&mut table, taken);
+    table.print();
+}
+
+fn add_firsts(table: &mut Versus, taken: &[Vec<Taken>; 2]) {
+    table.row("first winner p50, ms", &each(taken, |taken| taken.firsts[0]));
+    table.row("first winner p99, ms", &each(taken, |taken| taken.firsts[1]));
+    table.row("first winner max, ms", &each(taken, |taken| taken.firsts[2]));
+}
+
+fn add_keys_left(table: &mut Versus, taken: &[Vec<Taken>; 2]) {
+    let left = [0, 1].map(|side| keys_left(taken, side).to_string());
+    table.plain("keys left by what was dropped", left);
 }
 
 fn keys_left(taken: &[Vec<Taken>; 2], side: usize) -> u64 {
@@ -211,5 +256,14 @@ fn targets(taken: &[Vec<Taken>; 2]) -> Vec<Target> {
         Target::under("start: p99, in acquires alone", 20.0, median(&alone)),
         Target::under("start: p99, in acquires together", 20.0, median(&together)),
         Target::none("start: keys left", keys_left(taken, 0)),
+    ]
+}
+
+fn targets_away(taken: &[Vec<Taken>; 2]) -> Vec<Target> {
+    let [round_trips, _] = each(taken, in_alone);
+    let name = format!("start, {} ms away", DELAY.as_millis());
+    vec![
+        Target::under(&format!("{name}: p99, in round trips"), 20.0, median(&round_trips)),
+        Target::none(&format!("{name}: keys left"), keys_left(taken, 0)),
     ]
 }
