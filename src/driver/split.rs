@@ -17,18 +17,14 @@ use crate::{
     protocol::{Moment, NodeId, Verdict, home},
 };
 
-/// How long to wait for the home node's vote when the round is lost without it:
-/// some round trips, while our other votes are in everyone's way.
-const HOME_LIMIT: Duration = Duration::from_millis(5);
+/// How long the first answers took, within bounds: at least what a timer can
+/// tell, and not so long that votes block a lock for nobody.
+const ROUND_TRIP: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(40));
 
-/// Pauses before the nodes that refused are asked again: what the others take
-/// to hear that they have lost, and to give their votes back.
-const PAUSES: [Duration; 4] = [
-    Duration::from_millis(1),
-    Duration::from_millis(2),
-    Duration::from_millis(3),
-    Duration::from_millis(5),
-];
+/// Pauses before the nodes that refused are asked again, in quarters of a round
+/// trip: what the others take to hear that they have lost, and to give their
+/// votes back.
+const PAUSES: [u32; 4] = [1, 2, 3, 5];
 
 /// Where a lost round stands that may go on.
 #[derive(Default)]
@@ -37,6 +33,8 @@ pub(super) struct Insisting {
     /// It asks again, at its time.
     is_filed: bool,
     home_by: Option<Moment>,
+    /// How long the verdict took.
+    took: Option<Duration>,
 }
 
 impl Insisting {
@@ -60,6 +58,10 @@ impl Driver {
             return false;
         }
         let Some(op) = self.ops.get_mut(id) else { return false };
+        let took = now.since(op.started_at);
+        if let Job::Acquire(Acquiring { insisting, .. }) = &mut op.job {
+            insisting.took.get_or_insert(took);
+        }
         let next = op.after_split(&self.config, now);
         let number = op.number;
         let Job::Acquire(Acquiring { insisting, .. }) = &mut op.job else { return false };
@@ -130,16 +132,18 @@ impl Op {
         let among = round.granted().union(round.refused()).union(awaited);
         let names = config.endpoints.iter().map(|endpoint| &**endpoint.label());
         let names = NodeId::all(config.endpoints.len()).zip(names);
+        let (least, most) = ROUND_TRIP;
+        let round_trip = insisting.took.unwrap_or(least).clamp(least, most);
         let Some(home) = home(self.claim.key.as_bytes(), names, among) else { return Next::Over };
         if awaited.contains(home) {
             let by =
-                insisting.home_by.unwrap_or_else(|| now.after(HOME_LIMIT)).min(self.give_up_at);
+                insisting.home_by.unwrap_or_else(|| now.after(round_trip)).min(self.give_up_at);
             return if now < by { Next::Wait(by) } else { Next::Over };
         }
-        match PAUSES.get(insisting.tries) {
-            Some(pause) if round.granted().contains(home) && now.after(*pause) < limit => {
-                Next::AskAgain(now.after(*pause))
-            }
+        let again =
+            PAUSES.get(insisting.tries).map(|quarters| now.after(round_trip / 4 * *quarters));
+        match again {
+            Some(at) if round.granted().contains(home) && at < limit => Next::AskAgain(at),
             _ => Next::Over,
         }
     }
