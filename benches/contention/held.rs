@@ -50,7 +50,11 @@ pub async fn section(stand: &Stand, plan: &Plan) -> Result<Vec<Target>> {
     let keys = stand.observer.keys().await?;
 
     let not_held = guards.iter().filter(|guard| !guard.is_held()).count();
-    let warned = guards.iter().filter(|guard| guard.warning().is_some()).count();
+    let warnings = guards.iter().filter_map(LockGuard::warning);
+    let warned = warnings.clone().count();
+    if let Some(first) = warnings.clone().next() {
+        println!("\nthe first renewal that failed last: {first}");
+    }
     let begun = Instant::now();
     let (lost, found) = release_all(guards).await?;
     let releasing = begun.elapsed();
