@@ -13,6 +13,7 @@ mod late;
 mod loss;
 mod overload;
 mod permissions;
+mod printed;
 mod proxy;
 mod renew;
 mod rollback;

@@ -1,81 +1,19 @@
 //! No password and no token in anything that is printed, and no URL either.
 
-use std::{
-    fmt::{Debug, Display, Write as _},
-    io,
-    sync::{Arc, Mutex},
-};
-
 use redlock_quorum::{
     ErrorKind, LockParts, Redlock, Token,
     testing::{Cluster, Reply, TestNode},
 };
-use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::{
-    LIMIT, TTL, builder, eventually, finish, ms, run, run_on, set_up, start, take_elsewhere,
+use crate::{
+    printed::Printed,
+    support::{
+        LIMIT, TTL, builder, eventually, finish, ms, run, run_on, set_up, start, take_elsewhere,
+    },
 };
 
 const PASSWORD: &str = "pa55-w0rd";
 const TOKEN: &str = "t0ken-t0ken";
-
-/// Everything that was printed, to look for secrets in.
-#[derive(Clone, Default)]
-struct Printed(Arc<Mutex<String>>);
-
-impl Printed {
-    fn debug(&self, what: &impl Debug) {
-        writeln!(self.0.lock().unwrap(), "{what:?} {what:#?}").unwrap();
-    }
-
-    /// An error, its sources, and what each node said.
-    fn error(&self, error: &redlock_quorum::Error) {
-        self.both(error);
-        for report in error.nodes() {
-            self.both(report);
-            self.debug(report.answer());
-        }
-        let mut source = std::error::Error::source(error);
-        while let Some(error) = source {
-            self.both(error);
-            source = error.source();
-        }
-    }
-
-    fn both(&self, what: &(impl Debug + Display + ?Sized)) {
-        writeln!(self.0.lock().unwrap(), "{what} {what:?}").unwrap();
-    }
-
-    fn contains(&self, text: &str) -> bool {
-        self.0.lock().unwrap().contains(text)
-    }
-
-    fn assert_without(&self, secret: &[u8]) {
-        let secret = String::from_utf8_lossy(secret);
-        let text = self.0.lock().unwrap();
-        let line = text.lines().find(|line| line.contains(&*secret));
-        assert_eq!(line, None, "a secret was printed");
-    }
-}
-
-impl io::Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Printed {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// The nodes' URLs, with a user and a password.
 fn urls(cluster: &Cluster, password: &str) -> Vec<String> {
@@ -93,12 +31,7 @@ async fn token_on(node: &TestNode, key: &str) -> Vec<u8> {
 #[tokio::test]
 async fn no_password_and_no_token_is_ever_printed() {
     let printed = Printed::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(printed.clone())
-        .finish();
-    // For this thread, which the driver shares.
-    let _logging = tracing::subscriber::set_default(subscriber);
+    let _logging = printed.log(tracing::Level::TRACE);
 
     let cluster = start(3).await;
     let rules = format!("ACL SETUSER locker on >{PASSWORD} ~* &* +@all");
