@@ -8,6 +8,7 @@ mod errors;
 mod faults;
 mod fixture;
 mod handover;
+mod heal;
 mod hung;
 mod late;
 mod loss;
