@@ -7,7 +7,10 @@ use redlock_quorum::{
     Builder, Error, LockGuard, NodeErrorKind, Redlock,
     testing::{Cluster, Reply, TestNode},
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 /// Longer than any test: a key that should have been deleted does not end by
 /// itself before the test has seen it.
@@ -96,6 +99,39 @@ pub async fn connections(node: &TestNode) -> usize {
         panic!("no CLIENT LIST");
     };
     list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() - 1
+}
+
+/// How many connections a node has that listen.
+pub async fn listeners(node: &TestNode) -> usize {
+    let Reply::Bulk(list) = run(node, "CLIENT LIST TYPE pubsub").await else {
+        panic!("no CLIENT LIST");
+    };
+    list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count()
+}
+
+/// Waits until one client listens on each of `nodes` for releases of `key`,
+/// which is the key on the servers.
+pub async fn listening(nodes: &[TestNode], key: impl AsRef<[u8]>) {
+    let channel = [b"redlock:", key.as_ref()].concat();
+    for node in nodes {
+        eventually("one client listens", async || {
+            let reply = node.command(&[&b"PUBSUB"[..], b"NUMSUB", &channel]).await.unwrap();
+            let one = Reply::Array(vec![bulk(&channel), Reply::Int(1)]);
+            if reply == one { Ok(()) } else { Err(reply) }
+        })
+        .await;
+    }
+}
+
+/// Begins to wait for `key`, without a limit.
+pub fn wait_for(redlock: &Redlock, key: impl AsRef<[u8]>) -> JoinHandle<LockGuard> {
+    let acquire = redlock.lock(key);
+    tokio::spawn(async move { acquire.await.unwrap() })
+}
+
+/// The lock that was waited for, which comes within [`LIMIT`].
+pub async fn got(waiting: JoinHandle<LockGuard>) -> LockGuard {
+    within(LIMIT, "who waits gets the lock", waiting).await.unwrap()
 }
 
 /// Opens the connections, so that what is sent later reaches also a node that

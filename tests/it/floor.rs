@@ -1,0 +1,166 @@
+//! What is not heard, or is not true: a message is only a hint, and without it
+//! a lock is had a polling floor later, or when it runs out.
+
+use std::time::Duration;
+
+use redlock_quorum::{
+    Redlock,
+    testing::{Reply, TestNode},
+};
+
+use crate::support::{
+    LIMIT, builder, client, eventually, finish, got, listening, ms, run, set_up, sets_executed,
+    start, take_elsewhere, wait_for,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Waits until the only waiter listens for `job` and has looked again since.
+async fn listening_and_looking(nodes: &[TestNode]) {
+    listening(nodes, "job").await;
+    let before = sets_executed(&nodes[0]).await;
+    eventually("it looks now and then", async || match sets_executed(&nodes[0]).await {
+        seen if seen >= before + 2 => Ok(()),
+        seen => Err(seen),
+    })
+    .await;
+}
+
+/// Releases as a client does that tells nobody.
+async fn release_elsewhere(nodes: &[TestNode]) {
+    const RELEASE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then \
+                           return redis.call('DEL', KEYS[1]) end return 0";
+    for node in nodes {
+        let released = node.command(&["EVAL", RELEASE, "1", "job", "another"]).await.unwrap();
+        assert_eq!(released, Reply::Int(1));
+    }
+}
+
+#[tokio::test]
+async fn a_holder_that_tells_nobody_costs_a_polling_floor() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    take_elsewhere(cluster.nodes(), "job").await;
+    let waiting = wait_for(&redlock, "job");
+    listening_and_looking(cluster.nodes()).await;
+    assert!(!waiting.is_finished());
+    release_elsewhere(cluster.nodes()).await;
+    got(waiting).await.release().await.unwrap();
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn a_lock_that_runs_out_is_had_then_and_not_at_the_polling_floor() {
+    let cluster = start(3).await;
+    let redlock = builder(&cluster).retry_delay(ms(10), HOUR).build().unwrap();
+    set_up(cluster.nodes(), "SET job another NX PX 3000").await;
+    let waiting = wait_for(&redlock, "job");
+    listening(cluster.nodes(), "job").await;
+    got(waiting).await.release().await.unwrap();
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_lost_costs_a_polling_floor_and_the_next_is_heard() {
+    let cluster = start(3).await;
+    let (holder, waiter) = (client(&cluster), client(&cluster));
+    for _ in 0..3 {
+        let guard = holder.lock("job").await.unwrap();
+        let waiting = wait_for(&waiter, "job");
+        listening_and_looking(cluster.nodes()).await;
+        set_up(cluster.nodes(), "CLIENT KILL TYPE pubsub").await;
+        guard.release().await.unwrap();
+        let guard = got(waiting).await;
+        listening(cluster.nodes(), "job").await;
+        guard.release().await.unwrap();
+    }
+    finish(&holder, &cluster).await;
+    finish(&waiter, &cluster).await;
+}
+
+/// A client that would not look by itself: see `push`.
+fn patient(urls: Vec<String>) -> Redlock {
+    Redlock::builder().nodes(urls).ttl(LIMIT).retry_delay(HOUR, HOUR).build().unwrap()
+}
+
+#[tokio::test]
+async fn who_waits_listens_again_when_its_connections_break() {
+    let cluster = start(3).await;
+    let (holder, waiter) = (client(&cluster), patient(cluster.urls()));
+    let guard = holder.lock("job").await.unwrap();
+    let waiting = wait_for(&waiter, "job");
+    for _ in 0..5 {
+        listening(cluster.nodes(), "job").await;
+        set_up(cluster.nodes(), "CLIENT KILL TYPE pubsub").await;
+    }
+    listening(cluster.nodes(), "job").await;
+    guard.release().await.unwrap();
+    got(waiting).await.release().await.unwrap();
+    finish(&holder, &cluster).await;
+    finish(&waiter, &cluster).await;
+}
+
+async fn publish(nodes: &[TestNode], message: &[u8]) {
+    for node in nodes {
+        let publish = [&b"PUBLISH"[..], b"redlock:job", message];
+        assert_eq!(node.command(&publish).await.unwrap(), Reply::Int(1), "{message:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_others_publish_there_does_no_harm() {
+    let cluster = start(3).await;
+    let (holder, waiter) = (client(&cluster), patient(cluster.urls()));
+    let guard = holder.lock("job").await.unwrap();
+    let waiting = wait_for(&waiter, "job");
+    listening(cluster.nodes(), "job").await;
+    let mut garbage: Vec<Vec<u8>> = [
+        &b""[..],
+        b" ",
+        b"\xff\xfe",
+        b"\0",
+        b"gone",
+        b"1",
+        b"1 ",
+        b" 1",
+        b"x 1",
+        b"1 -1",
+        b"1 4294967295",
+        b"2 4294967296",
+        b"3 99999999999999999999",
+        b"\r\n*3\r\n",
+        b"4 0 0",
+    ]
+    .map(<[u8]>::to_vec)
+    .into();
+    garbage.push(vec![b'1'; 10_000]);
+    // And what could have been a release, many of them.
+    garbage.extend((100..200).map(|number| format!("{number:x} 1024").into_bytes()));
+    for message in &garbage {
+        publish(cluster.nodes(), message).await;
+    }
+    assert!(!waiting.is_finished());
+    guard.release().await.unwrap();
+    got(waiting).await.release().await.unwrap();
+    finish(&holder, &cluster).await;
+    finish(&waiter, &cluster).await;
+}
+
+/// It may cost the connections that listen.
+#[tokio::test]
+async fn what_is_far_too_long_to_be_a_message_does_no_harm() {
+    let cluster = start(3).await;
+    let (holder, waiter) = (client(&cluster), client(&cluster));
+    let guard = holder.lock("job").await.unwrap();
+    let waiting = wait_for(&waiter, "job");
+    for _ in 0..3 {
+        listening(cluster.nodes(), "job").await;
+        publish(cluster.nodes(), &vec![b'1'; 1 << 20]).await;
+    }
+    assert!(!waiting.is_finished());
+    assert!(run(&cluster.nodes()[0], "GET job").await.as_bytes().is_some());
+    guard.release().await.unwrap();
+    got(waiting).await.release().await.unwrap();
+    finish(&holder, &cluster).await;
+    finish(&waiter, &cluster).await;
+}
