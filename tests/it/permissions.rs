@@ -1,18 +1,29 @@
 //! Passwords, users and what an ACL must allow.
 
-use redlock_quorum::{
-    ErrorKind, NodeErrorKind, Redlock, Released,
-    testing::{Cluster, TestNode},
-};
+use std::time::Duration;
 
-use crate::support::{
-    LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, client, finish, kinds, set_up, start, within,
+use redlock_quorum::{
+    Builder, ErrorKind, NodeErrorKind, Redlock, Released,
+    testing::{Cluster, Reply, TestNode},
+};
+use tracing::Level;
+
+use crate::{
+    printed::Printed,
+    support::{
+        LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, bulk, client, eventually, everywhere, finish,
+        got, kinds, listening, run_on, set_up, start, wait_for, within,
+    },
 };
 
 const PASSWORD: &str = "pa55-w0rd";
 /// What the documentation says a user needs, and no more.
-const ENOUGH: &str = "resetkeys ~app:* resetchannels -@all \
-                      +set +get +del +pexpire +pttl +eval +evalsha";
+const ENOUGH: &str = "resetkeys ~app:* resetchannels &redlock:app:* -@all \
+                      +set +get +del +pexpire +pttl +eval +evalsha \
+                      +publish +subscribe +unsubscribe";
+/// The same but for what lets others hear of releases, and hears of theirs.
+const UNHEARD: &str = "resetkeys ~app:* resetchannels -@all \
+                       +set +get +del +pexpire +pttl +eval +evalsha";
 
 async fn with_user(rules: &str) -> Cluster {
     let cluster = start(3).await;
@@ -22,9 +33,17 @@ async fn with_user(rules: &str) -> Cluster {
 
 /// A client that logs in with `login`, as in `user:password@`.
 fn client_with(cluster: &Cluster, login: &str) -> Redlock {
+    builder_with(cluster, login).build().unwrap()
+}
+
+fn builder_with(cluster: &Cluster, login: &str) -> Builder {
     let urls = cluster.nodes().iter().map(|node| format!("redis://{login}{}", node.address()));
     let builder = Redlock::builder().nodes(urls).key_prefix("app:").ttl(TTL);
-    builder.node_timeout(NODE_TIMEOUT).build().unwrap()
+    builder.node_timeout(NODE_TIMEOUT)
+}
+
+fn locker(cluster: &Cluster) -> Redlock {
+    client_with(cluster, &format!("locker:{PASSWORD}@"))
 }
 
 /// Fails at once, also without a limit: waiting would not help.
@@ -95,7 +114,7 @@ async fn a_database_that_the_server_does_not_have_is_named_as_such() {
 #[tokio::test]
 async fn a_user_without_a_command_is_told_what_to_allow() {
     let cluster = with_user(&ENOUGH.replace("+set", "")).await;
-    let redlock = client_with(&cluster, &format!("locker:{PASSWORD}@"));
+    let redlock = locker(&cluster);
     refused(&redlock, NodeErrorKind::NotPermitted, "+set").await;
     finish(&redlock, &cluster).await;
 }
@@ -103,28 +122,157 @@ async fn a_user_without_a_command_is_told_what_to_allow() {
 #[tokio::test]
 async fn a_user_without_the_keys_is_told_so() {
     let cluster = with_user(&ENOUGH.replace("~app:*", "~other:*")).await;
-    let redlock = client_with(&cluster, &format!("locker:{PASSWORD}@"));
+    let redlock = locker(&cluster);
     refused(&redlock, NodeErrorKind::NotPermitted, "the key").await;
     finish(&redlock, &cluster).await;
 }
 
-#[tokio::test]
-async fn the_documented_rules_are_enough() {
-    let cluster = with_user(ENOUGH).await;
-    let redlock = client_with(&cluster, &format!("locker:{PASSWORD}@"));
+/// All that a client does with a lock of its own.
+async fn locks(redlock: &Redlock) {
     let guard = redlock.lock("job").await.unwrap();
     let error = redlock.try_lock("job").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contended, "{error}");
     assert!(error.retry_after().is_some(), "PTTL is allowed: {error}");
     guard.extend(2 * TTL).await.unwrap();
     assert_eq!(guard.release().await.unwrap(), Released::Released);
-    finish(&redlock, &cluster).await;
+}
+
+/// Waits until nothing else is listened to.
+async fn all_channels_are(cluster: &Cluster, channels: &[&str]) {
+    let wanted = Reply::Array(channels.iter().map(bulk).collect());
+    eventually("it listens to what it waits for", async || {
+        let channels = run_on(cluster.nodes(), "PUBSUB CHANNELS").await;
+        if channels.iter().all(|reply| *reply == wanted) { Ok(()) } else { Err(channels) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_documented_rules_are_enough() {
+    let printed = Printed::default();
+    let _logging = printed.log(Level::WARN);
+    let cluster = with_user(ENOUGH).await;
+    let (holder, hour) = (locker(&cluster), Duration::from_secs(3600));
+    locks(&holder).await;
+    // One that must be told in time.
+    let waiter = builder_with(&cluster, &format!("locker:{PASSWORD}@")).retry_delay(hour, hour);
+    let waiter = waiter.build().unwrap();
+    for key in ["job", "other"] {
+        let guard = holder.lock(key).await.unwrap();
+        let waiting = wait_for(&waiter, key);
+        listening(cluster.nodes(), format!("app:{key}")).await;
+        if key == "other" {
+            all_channels_are(&cluster, &["redlock:app:other"]).await;
+        }
+        guard.release().await.unwrap();
+        got(waiting).await.release().await.unwrap();
+    }
+    all_channels_are(&cluster, &[]).await;
+    assert_eq!(printed.lines_with(&["WARN"]), 0);
+    finish(&holder, &cluster).await;
+    finish(&waiter, &cluster).await;
+}
+
+#[tokio::test]
+async fn without_the_rules_to_hear_and_be_heard_it_locks_all_the_same() {
+    let cluster = with_user(UNHEARD).await;
+    let (holder, waiter) = (locker(&cluster), locker(&cluster));
+    locks(&holder).await;
+    let guard = holder.lock("job").await.unwrap();
+    let waiting = wait_for(&waiter, "job");
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    got(waiting).await.release().await.unwrap();
+    finish(&holder, &cluster).await;
+    finish(&waiter, &cluster).await;
+}
+
+/// Waits until it was said once of each of these nodes what it does not let us
+/// do, and nothing of the others.
+async fn said_once(printed: &Printed, what: &str, nodes: &[TestNode], refusing: usize) {
+    eventually("it is said once per node", async || {
+        let times = |node: &TestNode| printed.lines_with(&["WARN", what, &node.address()]);
+        let times: Vec<_> = nodes.iter().map(times).collect();
+        let (refused, others) = times.split_at(refusing);
+        let once = refused.iter().all(|times| *times == 1) && others.iter().all(|n| *n == 0);
+        if once { Ok(()) } else { Err(times) }
+    })
+    .await;
+}
+
+/// Takes rights away from the user on the first nodes.
+async fn forbid(cluster: &Cluster, rules: &str, nodes: usize) {
+    set_up(&cluster.nodes()[..nodes], &format!("ACL SETUSER locker {rules}")).await;
+}
+
+async fn waits_without_listening(rules: &str, refusing: usize) {
+    let printed = Printed::default();
+    let _logging = printed.log(Level::WARN);
+    let cluster = with_user(ENOUGH).await;
+    forbid(&cluster, rules, refusing).await;
+    let (holder, waiter) = (client_with(&cluster, ""), locker(&cluster));
+    for key in ["job", "other", "job"] {
+        let guard = holder.lock(key).await.unwrap();
+        let waiting = wait_for(&waiter, key);
+        said_once(&printed, "SUBSCRIBE", cluster.nodes(), refusing).await;
+        listening(&cluster.nodes()[refusing..], format!("app:{key}")).await;
+        assert!(!waiting.is_finished());
+        guard.release().await.unwrap();
+        got(waiting).await.release().await.unwrap();
+    }
+    said_once(&printed, "SUBSCRIBE", cluster.nodes(), refusing).await;
+    finish(&holder, &cluster).await;
+    finish(&waiter, &cluster).await;
+}
+
+#[tokio::test]
+async fn who_may_not_subscribe_waits_without_and_says_so_once_per_node() {
+    for refusing in [3, 2] {
+        waits_without_listening("-subscribe", refusing).await;
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_use_the_channel_waits_without_and_says_so_once_per_node() {
+    for refusing in [3, 2] {
+        waits_without_listening("resetchannels &other:*", refusing).await;
+    }
+}
+
+async fn releases_without_publishing(rules: &str, refusing: usize) {
+    let printed = Printed::default();
+    let _logging = printed.log(Level::WARN);
+    let cluster = with_user(ENOUGH).await;
+    forbid(&cluster, rules, refusing).await;
+    let (holder, waiter) = (locker(&cluster), client_with(&cluster, ""));
+    for _ in 0..3 {
+        let guard = holder.lock("job").await.unwrap();
+        everywhere(&guard, &cluster).await;
+        let waiting = wait_for(&waiter, "job");
+        listening(cluster.nodes(), "app:job").await;
+        assert_eq!(guard.release().await.unwrap(), Released::Released);
+        got(waiting).await.release().await.unwrap();
+        said_once(&printed, "PUBLISH", cluster.nodes(), refusing).await;
+    }
+    let guard = holder.lock("alone").await.unwrap();
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    assert_no_keys(&cluster).await;
+    said_once(&printed, "PUBLISH", cluster.nodes(), refusing).await;
+    finish(&holder, &cluster).await;
+    finish(&waiter, &cluster).await;
+}
+
+#[tokio::test]
+async fn who_may_not_publish_releases_all_the_same_and_says_so_once_per_node() {
+    for refusing in [3, 2] {
+        releases_without_publishing("-publish", refusing).await;
+        releases_without_publishing("resetchannels &other:*", refusing).await;
+    }
 }
 
 #[tokio::test]
 async fn a_user_that_may_not_delete_learns_it_from_the_release() {
     let cluster = with_user(&ENOUGH.replace("+del", "")).await;
-    let redlock = client_with(&cluster, &format!("locker:{PASSWORD}@"));
+    let redlock = locker(&cluster);
     let guard = redlock.lock("job").await.unwrap();
     let error = guard.release().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
