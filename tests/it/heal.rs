@@ -53,7 +53,7 @@ async fn has_no_key(node: &TestNode) {
 }
 
 async fn a_restarted_node_has_the_key_again(redlock: Redlock, cluster: Cluster) {
-    let guard = redlock.lock("job").ttl(LIMIT).renew_every(ms(50)).await.unwrap();
+    let guard = redlock.lock("job").renew_every(ms(50)).await.unwrap();
     everywhere(&guard, &cluster).await;
     assert_eq!(guard.votes().healed(), 0);
     let token = run(&cluster.nodes()[0], "GET job").await;

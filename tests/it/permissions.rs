@@ -12,7 +12,7 @@ use crate::{
     printed::Printed,
     support::{
         LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, bulk, client, eventually, everywhere, finish,
-        got, kinds, listening, run_on, set_up, start, wait_for, within,
+        got, kinds, listening, run_on, set_up, sets_executed, start, wait_for, within,
     },
 };
 
@@ -199,6 +199,16 @@ async fn said_once(printed: &Printed, what: &str, nodes: &[TestNode], refusing: 
     .await;
 }
 
+/// Waits until the only waiter has looked so many times more.
+async fn looks(node: &TestNode, times: u64) {
+    let before = sets_executed(node).await;
+    eventually("it looks now and then", async || match sets_executed(node).await {
+        seen if seen >= before + times => Ok(()),
+        seen => Err(seen),
+    })
+    .await;
+}
+
 /// Takes rights away from the user on the first nodes.
 async fn forbid(cluster: &Cluster, rules: &str, nodes: usize) {
     set_up(&cluster.nodes()[..nodes], &format!("ACL SETUSER locker {rules}")).await;
@@ -215,6 +225,7 @@ async fn waits_without_listening(rules: &str, refusing: usize) {
         let waiting = wait_for(&waiter, key);
         said_once(&printed, "SUBSCRIBE", cluster.nodes(), refusing).await;
         listening(&cluster.nodes()[refusing..], format!("app:{key}")).await;
+        looks(&cluster.nodes()[0], 5).await;
         assert!(!waiting.is_finished());
         guard.release().await.unwrap();
         got(waiting).await.release().await.unwrap();

@@ -164,12 +164,16 @@ async fn who_does_not_wait_does_not_listen() {
         let guard = redlock.lock("job").await.unwrap();
         assert_eq!(redlock.try_lock("job").await.unwrap_err().kind(), ErrorKind::Contended);
         redlock.lock("job").wait(ms(20)).await.unwrap_err(); // in its own line
+        let other = client(&cluster);
+        assert_eq!(other.try_lock("job").await.unwrap_err().kind(), ErrorKind::Contended);
+        other.shutdown(LIMIT).await.unwrap();
+        drop(other);
         guard.release().await.unwrap();
     }
     has_connections(cluster.nodes(), 1, 0).await;
     for node in cluster.nodes() {
-        // Ours, and those of the looks at it: no one of ours has come and gone.
-        assert_eq!(info(node, "stats", "pubsub_channels:").await, 0);
+        let subscribed = info(node, "commandstats", "cmdstat_subscribe:calls=").await;
+        assert_eq!(subscribed, 0, "{}", node.address());
     }
     finish(&redlock, &cluster).await;
 }
