@@ -22,7 +22,7 @@ use crate::support::{TTL, client, eventually, finish, run_on, start, take_elsewh
 const MOST_POLLS: usize = 100_000;
 
 /// Polls `future` up to `polls` times, with a turn for all others after each.
-async fn poll_times<F: Future + Unpin>(future: &mut F, polls: usize) -> Option<F::Output> {
+pub async fn poll_times<F: Future + Unpin>(future: &mut F, polls: usize) -> Option<F::Output> {
     for _ in 0..polls {
         let outcome = poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await;
         if let Poll::Ready(output) = outcome {
@@ -34,12 +34,12 @@ async fn poll_times<F: Future + Unpin>(future: &mut F, polls: usize) -> Option<F
 }
 
 /// One more at first, then in steps that grow.
-fn more(polls: usize) -> usize {
+pub fn more(polls: usize) -> usize {
     polls + 1 + polls / 16
 }
 
 /// Calls `attempt(polls)` with 0, 1, 2, … until it says that it completed.
-async fn for_every_number_of_polls(mut attempt: impl AsyncFnMut(usize) -> bool) {
+pub async fn for_every_number_of_polls(mut attempt: impl AsyncFnMut(usize) -> bool) {
     let mut polls = 0;
     while !attempt(polls).await {
         polls = more(polls);
@@ -49,7 +49,7 @@ async fn for_every_number_of_polls(mut attempt: impl AsyncFnMut(usize) -> bool) 
 }
 
 /// Waits until the first nodes are free of `key`: all nodes but those paused.
-async fn gone(nodes: &[TestNode], key: &str) {
+pub async fn gone(nodes: &[TestNode], key: &str) {
     eventually("a dropped acquire leaves no key", async || {
         let found = run_on(nodes, &format!("EXISTS {key}")).await;
         if found.iter().all(|reply| reply.as_int() == Some(0)) { Ok(()) } else { Err(found) }

@@ -1,5 +1,6 @@
 //! The integration tests: the public API against real servers.
 
+mod adopt;
 mod bad_input;
 mod basics;
 mod cancel;
@@ -8,10 +9,11 @@ mod errors;
 mod faults;
 mod fixture;
 mod floor;
-mod handover;
 mod heal;
 mod hung;
 mod late;
+mod line;
+mod line_end;
 mod loss;
 mod overload;
 mod permissions;
@@ -24,6 +26,7 @@ mod run;
 mod runtimes;
 mod secrets;
 mod shutdown;
+
 mod support;
 mod types;
 mod validity;

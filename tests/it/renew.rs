@@ -5,22 +5,16 @@ use std::{thread, time::Duration};
 use redlock_quorum::{LockGuard, Released, testing::TestNode};
 
 use crate::support::{
-    LIMIT, assert_no_keys, builder, client, eventually, everywhere, finish, info, ms, run, set_up,
-    start,
+    LIMIT, assert_no_keys, builder, client, eventually, everywhere, finish, ms, run,
+    scripts_executed, set_up, start,
 };
 
 /// Short, so that a test sees several of them pass; long enough for a loaded
 /// machine to renew in time.
 const TTL: Duration = ms(3000);
 
-/// How many extensions and releases `node` has executed.
-async fn scripts(node: &TestNode) -> u64 {
-    info(node, "commandstats", "cmdstat_eval:calls=").await
-        + info(node, "commandstats", "cmdstat_evalsha:calls=").await
-}
-
 async fn renewed(node: &TestNode, times: u64) {
-    eventually("it is renewed", async || match scripts(node).await {
+    eventually("it is renewed", async || match scripts_executed(node).await {
         seen if seen >= times => Ok(()),
         seen => Err(seen),
     })
@@ -78,13 +72,13 @@ async fn what_is_released_is_not_renewed() {
     let guard = redlock.lock("job").ttl(TTL).renew_every(ms(50)).await.unwrap();
     renewed(node, 2).await;
     guard.release().await.unwrap();
-    let after_release = scripts(node).await;
+    let after_release = scripts_executed(node).await;
     // Another lock that is renewed at the same pace is the clock here.
     let other = redlock.lock("other").ttl(TTL).renew_every(ms(50)).await.unwrap();
-    let before = scripts(node).await;
+    let before = scripts_executed(node).await;
     assert_eq!(before, after_release);
     renewed(node, before + 5).await;
-    assert!(scripts(node).await <= before + 8, "two locks are renewed");
+    assert!(scripts_executed(node).await <= before + 8, "two locks are renewed");
     drop(other);
     finish(&redlock, &cluster).await;
 }

@@ -1,10 +1,15 @@
 //! What the tests share: clusters, clients, a look at the servers past the
 //! client under test, and the only way to wait here, which is for a condition.
 
-use std::{fmt::Debug, future::Future, time::Duration};
+use std::{
+    fmt::Debug,
+    future::{Future, IntoFuture},
+    time::Duration,
+};
 
+use futures_util::FutureExt as _;
 use redlock_quorum::{
-    Builder, Error, LockGuard, NodeErrorKind, Redlock,
+    Acquire, Builder, Error, LockGuard, NodeErrorKind, Redlock,
     testing::{Cluster, Reply, TestNode},
 };
 use tokio::{
@@ -93,6 +98,21 @@ pub async fn sets_executed(node: &TestNode) -> u64 {
     info(node, "commandstats", "cmdstat_set:calls=").await
 }
 
+/// How many extensions and releases a node has executed.
+pub async fn scripts_executed(node: &TestNode) -> u64 {
+    info(node, "commandstats", "cmdstat_eval:calls=").await
+        + info(node, "commandstats", "cmdstat_evalsha:calls=").await
+}
+
+/// How much the nodes have executed of what changes a lock.
+pub async fn asked(cluster: &Cluster) -> u64 {
+    let mut sum = 0;
+    for node in cluster.nodes() {
+        sum += sets_executed(node).await + scripts_executed(node).await;
+    }
+    sum
+}
+
 /// How many connections a node has besides the one that asks.
 pub async fn connections(node: &TestNode) -> usize {
     let Reply::Bulk(list) = run(node, "CLIENT LIST TYPE normal").await else {
@@ -132,6 +152,27 @@ pub fn wait_for(redlock: &Redlock, key: impl AsRef<[u8]>) -> JoinHandle<LockGuar
 /// The lock that was waited for, which comes within [`LIMIT`].
 pub async fn got(waiting: JoinHandle<LockGuard>) -> LockGuard {
     within(LIMIT, "who waits gets the lock", waiting).await.unwrap()
+}
+
+/// An acquire that was asked for.
+pub type Locking = <Acquire as IntoFuture>::IntoFuture;
+
+/// Asks for a lock that is not free: whatever this client asks for later comes
+/// after it.
+pub fn ask(acquire: Acquire) -> Locking {
+    let mut locking = acquire.into_future();
+    assert!((&mut locking).now_or_never().is_none(), "it is held");
+    locking
+}
+
+/// So many who ask for the lock, one after the other.
+pub fn ask_in_turn(redlock: &Redlock, key: &str, count: usize) -> Vec<Locking> {
+    (0..count).map(|_| ask(redlock.lock(key))).collect()
+}
+
+/// Returns when the driver has seen all that was asked for before.
+pub async fn seen(redlock: &Redlock) {
+    redlock.try_lock("seen").await.unwrap().release().await.unwrap();
 }
 
 /// Opens the connections, so that what is sent later reaches also a node that

@@ -2,15 +2,13 @@
 
 use std::time::SystemTime;
 
-use redlock_quorum::{
-    ErrorKind, LockGuard, LockParts, Redlock, Released, Token, testing::TestNode,
-};
+use redlock_quorum::{ErrorKind, LockGuard, LockParts, Redlock, Released, Token};
 
 use crate::{
     proxy::Proxy,
     support::{
-        TTL, assert_no_keys, builder, bulk, client, connect, eventually, finish, info, ms, run,
-        run_on, set_up, start,
+        TTL, assert_no_keys, builder, bulk, client, connect, eventually, finish, ms, run, run_on,
+        scripts_executed, set_up, start,
     },
 };
 
@@ -156,11 +154,11 @@ async fn an_acquire_that_arrives_after_its_lock_was_handed_over_leaves_no_key() 
     )
     .await;
     let first_node = &cluster.nodes()[0];
-    let before = scripts_run(first_node).await;
+    let before = scripts_executed(first_node).await;
     let guard = second.adopt(parts).unwrap();
     assert_eq!(guard.release().await.unwrap(), Released::Released);
     eventually("the first node has answered the release too", async || {
-        let scripts = scripts_run(first_node).await;
+        let scripts = scripts_executed(first_node).await;
         if scripts > before { Ok(()) } else { Err(scripts) }
     })
     .await;
@@ -174,10 +172,4 @@ async fn an_acquire_that_arrives_after_its_lock_was_handed_over_leaves_no_key() 
     )
     .await;
     assert_no_keys(&cluster).await;
-}
-
-/// How often a node has run a script, which is what a release is.
-async fn scripts_run(node: &TestNode) -> u64 {
-    info(node, "commandstats", "cmdstat_eval:calls=").await
-        + info(node, "commandstats", "cmdstat_evalsha:calls=").await
 }
