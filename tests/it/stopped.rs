@@ -1,0 +1,142 @@
+//! A holder whose process is stopped past its ttl: another gets the lock, and
+//! when the first one goes on, it knows before anything else.
+#![cfg(unix)]
+
+use std::process::Stdio;
+
+use redlock_quorum::{ErrorKind, Redlock, Released, testing::Cluster};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+
+use crate::support::{
+    LIMIT, NODE_TIMEOUT, assert_no_keys, client, eventually, everywhere, ms, run_on,
+    scripts_executed, start, within,
+};
+
+/// The holder, in a process of its own that ends with this.
+struct Holder {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Holder {
+    fn start(cluster: &Cluster) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["stopped::keep_a_lock", "--exact", "--ignored", "--nocapture"])
+            .env("NODES", cluster.urls().join(","))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Waits until it has said that.
+    async fn says(&mut self, what: &str) {
+        let saying = async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                // The first one comes behind the name of the test.
+                if line.ends_with(what) {
+                    return;
+                }
+                assert!(!line.starts_with("it"), "{line} instead of {what}");
+            }
+            panic!("it ended before it said {what}");
+        };
+        within(LIMIT, what, saying).await;
+    }
+
+    async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let mut kill = Command::new("sh");
+        kill.args(["-c", r#"kill -s "$1" "$2""#, "sh", name, &id]);
+        assert!(kill.status().await.unwrap().success());
+    }
+
+    async fn go_on(&mut self) {
+        // It reads this before it does anything.
+        self.child.stdin.as_mut().unwrap().write_all(b"go on\n").await.unwrap();
+        self.signal("CONT").await;
+    }
+}
+
+/// With `in_flight`, it is stopped before the nodes answer a renewal: the
+/// answers are there when it goes on.
+async fn a_holder_is_stopped(in_flight: bool) {
+    let cluster = start(3).await;
+    let mut holder = Holder::start(&cluster);
+    holder.says("it holds").await;
+    eventually("it renews", async || {
+        let scripts = scripts_executed(&cluster.nodes()[0]).await;
+        if scripts >= 5 { Ok(()) } else { Err(scripts) }
+    })
+    .await;
+    if in_flight {
+        for node in cluster.nodes() {
+            node.pause().await.unwrap();
+        }
+    }
+    holder.signal("STOP").await;
+    for node in cluster.nodes() {
+        node.resume().await.unwrap();
+    }
+    let other = client(&cluster);
+    let locking = other.lock("job").into_future();
+    let guard = within(LIMIT, "its ttl passes", locking).await.unwrap();
+    everywhere(&guard, &cluster).await;
+    let values = run_on(cluster.nodes(), "GET job").await;
+
+    holder.go_on().await;
+    for line in
+        ["it holds: false", "it is told", "it can extend: false", "its release: AlreadyExpired"]
+    {
+        holder.says(line).await;
+    }
+    within(LIMIT, "it ends", holder.child.wait()).await.unwrap();
+    assert!(guard.is_held());
+    assert_eq!(run_on(cluster.nodes(), "GET job").await, values, "the other's key");
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    assert_no_keys(&cluster).await;
+}
+
+#[tokio::test]
+async fn a_holder_that_was_stopped_past_its_ttl_knows_at_once() {
+    for _ in 0..2 {
+        a_holder_is_stopped(false).await;
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_whose_answers_are_read_too_late_holds_nothing() {
+    for _ in 0..2 {
+        a_holder_is_stopped(true).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "a helper: renews a lock until it is told to look at it"]
+async fn keep_a_lock() {
+    let nodes = std::env::var("NODES").unwrap();
+    let builder = Redlock::builder().nodes(nodes.split(',')).driver_thread();
+    let redlock = builder.node_timeout(NODE_TIMEOUT).build().unwrap();
+    let locking = redlock.lock("job").ttl(ms(1000)).renew_every(ms(5));
+    let guard = locking.wait(LIMIT).await.unwrap();
+    let lost = guard.lost_token();
+    println!("it holds");
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    println!("it holds: {}", guard.is_held());
+    within(LIMIT, "it is told", lost.cancelled()).await;
+    println!("it is told");
+    // By the answer of this one, those to all renewals are in.
+    let error = redlock.try_lock("job").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Contended, "{error}");
+    assert!(!guard.is_held() && guard.remaining().is_zero());
+    println!("it can extend: {}", guard.extend(LIMIT).await.is_ok());
+    assert!(!guard.is_held());
+    println!("its release: {:?}", guard.release().await.unwrap());
+    redlock.shutdown(LIMIT).await.unwrap();
+}
