@@ -41,12 +41,12 @@ async fn a_validity_shorter_than_the_interval_is_renewed_too() {
     eventually(
         "time has passed",
         async || {
-            if guard.remaining() < first / 2 { Ok(()) } else { Err(()) }
+            if guard.remaining() < first * 3 / 4 { Ok(()) } else { Err(()) }
         },
     )
     .await;
     eventually("it is renewed", async || {
-        if guard.remaining() > first / 2 { Ok(()) } else { Err(guard.warning()) }
+        if guard.remaining() > first * 3 / 4 { Ok(()) } else { Err(guard.warning()) }
     })
     .await;
     drop(guard);
