@@ -11,7 +11,7 @@ use crate::{
     cancel::{for_every_number_of_polls, gone, poll_times},
     support::{
         LIMIT, TTL, WITHOUT_WAITING, ask, ask_in_turn, asked, builder, client, connect, eventually,
-        everywhere, finish, ms, run, run_on, scripts_executed, set_up, start, within,
+        everywhere, finish, ms, run, run_on, scripts_executed, seen, set_up, start, within,
     },
 };
 
@@ -190,12 +190,21 @@ async fn a_lock_is_handed_on_so_many_times_in_a_row_and_then_released_to_all() {
 #[tokio::test]
 async fn an_adopted_lock_is_released_and_not_handed_on() {
     let cluster = start(3).await;
-    let redlock = client(&cluster);
+    // Who has tried in vain stands in line until it is told.
+    let pause = 10_000 * LIMIT;
+    let redlock = builder(&cluster).retry_delay(pause, pause).build().unwrap();
     let held = redlock.lock("job").await.unwrap();
     everywhere(&held, &cluster).await;
     let before = token(&cluster).await;
     let adopted = redlock.adopt(held.into_parts()).unwrap();
+    let asked_before = asked(&cluster).await;
     let waiting = ask(redlock.lock("job"));
+    eventually("the waiter tries", async || {
+        let asked = asked(&cluster).await;
+        if asked >= asked_before + 3 { Ok(()) } else { Err(asked) }
+    })
+    .await;
+    seen(&redlock).await;
     assert_eq!(adopted.release().await.unwrap(), Released::Released);
     let guard = within(LIMIT, "it is free now", waiting).await.unwrap();
     everywhere(&guard, &cluster).await;

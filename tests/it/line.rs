@@ -4,9 +4,12 @@
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use redlock_quorum::{ErrorKind, LockGuard, Redlock, testing::Cluster};
 
-use crate::support::{
-    LIMIT, Locking, TTL, WITHOUT_WAITING, ask, ask_in_turn, asked, builder, client, everywhere,
-    finish, ms, seen, start, within,
+use crate::{
+    cancel::gone,
+    support::{
+        LIMIT, Locking, TTL, WITHOUT_WAITING, ask, ask_in_turn, asked, builder, client, everywhere,
+        finish, ms, seen, start, within,
+    },
 };
 
 /// Lets all who wait have the lock, and says in which order they got it.
@@ -28,6 +31,8 @@ fn holders(redlock: &Redlock, cluster: &Cluster) -> [Redlock; 2] {
 }
 
 async fn hold(holder: &Redlock, cluster: &Cluster) -> LockGuard {
+    // A release that comes later than this would keep a node from granting.
+    gone(cluster.nodes(), "job").await;
     let guard = holder.lock("job").wait(LIMIT).await.unwrap();
     everywhere(&guard, cluster).await;
     guard

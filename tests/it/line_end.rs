@@ -113,6 +113,7 @@ async fn who_stands_behind_a_lock_that_was_given_away_gets_it_when_it_is_release
     let held = redlock.lock("job").await.unwrap();
     everywhere(&held, &cluster).await;
     let mut waiting = ask_in_turn(&redlock, "job", 2);
+    seen(&redlock).await;
     let adopted = other.adopt(held.into_parts()).unwrap();
     seen(&redlock).await;
     assert!((&mut waiting[0]).now_or_never().is_none(), "the other has it");
