@@ -9,7 +9,7 @@ use std::{
     sync::{
         Arc, OnceLock,
         atomic::{
-            AtomicU32, AtomicU64,
+            AtomicU64,
             Ordering::{Relaxed, SeqCst},
             fence,
         },
@@ -23,6 +23,7 @@ use crate::{
     driver::Due,
     error::{Error, ErrorKind},
     key::Key,
+    latencies::Latencies,
     mutant::{self, Mutant},
     protocol::{Lease, Moment, NodeId, NodeSet, Ttl},
     token::Token,
@@ -52,30 +53,6 @@ pub(crate) struct Claim {
     pub(crate) age: u32,
     /// Made when it is first wanted: most locks are short.
     watch: OnceLock<Box<Watch>>,
-}
-
-/// Per node, microseconds to its grant; in place for as many nodes as most
-/// users have.
-enum Latencies {
-    Few([AtomicU32; 5]),
-    Many(Box<[AtomicU32]>),
-}
-
-impl Latencies {
-    fn new(nodes: usize) -> Self {
-        let few = <[AtomicU32; 5]>::default();
-        if nodes <= few.len() {
-            return Self::Few(few);
-        }
-        Self::Many((0..nodes).map(|_| AtomicU32::new(0)).collect())
-    }
-
-    fn of(&self, node: NodeId) -> Option<&AtomicU32> {
-        match self {
-            Self::Few(cells) => cells.get(node.index()),
-            Self::Many(cells) => cells.get(node.index()),
-        }
-    }
 }
 
 impl Claim {
@@ -277,9 +254,7 @@ impl Claim {
 
     pub(crate) fn note_grant(&self, node: NodeId, latency: Duration) {
         self.granted.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
-        if let Some(cell) = self.latencies.of(node) {
-            cell.store(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX), Relaxed);
-        }
+        self.latencies.note(node, latency);
     }
 
     /// It had lost the key, and has it again.
@@ -336,8 +311,7 @@ impl Claim {
 
     /// How long `node` took to grant.
     pub(crate) fn latency(&self, node: NodeId) -> Option<Duration> {
-        let micros = self.latencies.of(node)?.load(Relaxed);
-        self.granted().contains(node).then(|| Duration::from_micros(micros.into()))
+        self.latencies.get(node).filter(|_| self.granted().contains(node))
     }
 }
 

@@ -10,6 +10,7 @@
 //! is held. What a vote count means is decided by `protocol`, never here.
 
 mod acquire;
+mod alarm;
 mod dispatch;
 mod extend;
 mod hand_over;

@@ -5,7 +5,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use rand::{Rng as _, rngs::StdRng};
@@ -38,10 +37,6 @@ const REQUESTS_PER_TURN: usize = 256;
 /// How many turns are taken before others get theirs.
 const TURNS_PER_POLL: usize = 64;
 
-/// The longest sleep while something is to be done at its time: so late, at
-/// worst, a holder hears after a suspend that its lock has ended.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-
 /// Everything the driver owns.
 pub(crate) struct Driver {
     pub(super) config: Arc<Config>,
@@ -72,8 +67,8 @@ pub(crate) struct Driver {
     pub(super) mute: NodeSet,
     /// Set when it is first needed: a runtime without timers ends the driver,
     /// not the caller.
-    alarm: Option<Pending<()>>,
-    alarm_at: Moment,
+    pub(super) alarm: Option<Pending<()>>,
+    pub(super) alarm_at: Moment,
     /// Up to when things are due: the time of the last alarm. The runtime
     /// looks at its sockets before it rings one, so an answer that was there
     /// by then has been read.
@@ -267,44 +262,6 @@ impl Driver {
                 self.closings.push(closing);
             }
         }
-    }
-
-    /// Says whether the alarm rings; if not, sees to it that it will, when the
-    /// next thing is due.
-    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.alarm_rings(cx) {
-            return true;
-        }
-        let nodes = self.nodes.iter().map(Node::poll_timeout);
-        let listeners = self.listeners.iter().map(Listener::poll_timeout);
-        // The runtime's timers stand still while the machine is suspended.
-        let soon = |at: Moment| at.min(self.config.world.now().after(LONGEST_SLEEP));
-        let timers = self.timers.peek().into_iter().chain(self.tended.peek()).map(soon);
-        let Some(next) =
-            nodes.chain(listeners).chain(timers).min().filter(|at| *at < Moment::NEVER)
-        else {
-            return false;
-        };
-        // An alarm that rings too early only costs a turn; most of them are
-        // for timeouts that never happen, so they are not worth moving.
-        if self.alarm.is_some() && self.alarm_at <= next {
-            return false;
-        }
-        let now = self.config.world.now();
-        if self.alarm.is_none() || now < self.alarm_at {
-            self.alarm_at = next.max(now);
-            self.alarm = Some(self.config.world.sleep(next.since(now)));
-        }
-        self.alarm_rings(cx)
-    }
-
-    fn alarm_rings(&mut self, cx: &mut Context<'_>) -> bool {
-        let rings = self.alarm.as_mut().is_some_and(|alarm| alarm.as_mut().poll(cx).is_ready());
-        if rings {
-            self.alarm = None;
-            self.due = self.alarm_at;
-        }
-        rings
     }
 }
 
