@@ -112,7 +112,7 @@ async fn scripts(node: &TestNode) -> u64 {
 
 /// Extends until `node` was asked to set the key again, which it was if it was
 /// asked after it had said that another's is there.
-async fn extend_until_healing_is_refused(guard: &LockGuard, node: &TestNode) {
+async fn extend_until_healing_is_refused(redlock: &Redlock, guard: &LockGuard, node: &TestNode) {
     extend_twice(guard).await;
     let before = scripts(node).await;
     eventually("it was asked to set the key again", async || {
@@ -121,6 +121,7 @@ async fn extend_until_healing_is_refused(guard: &LockGuard, node: &TestNode) {
         if seen > before { Ok(()) } else { Err(seen) }
     })
     .await;
+    connect(redlock, 3).await; // and nothing is on its way any more
 }
 
 #[tokio::test]
@@ -131,7 +132,7 @@ async fn healing_never_overwrites_what_another_has_there() {
     let node = &cluster.nodes()[1];
     for theirs in ["SET job another PX 600000", "SET job another"] {
         assert!(run(node, theirs).await.is_ok());
-        extend_until_healing_is_refused(&guard, node).await;
+        extend_until_healing_is_refused(&redlock, &guard, node).await;
         assert_eq!(run(node, "GET job").await, bulk("another"));
         assert_eq!((guard.votes().granted(), guard.votes().healed()), (2, 0));
     }
@@ -150,7 +151,7 @@ async fn healing_sets_nothing_beside_what_is_no_lock() {
     let node = &cluster.nodes()[1];
     set_up(&cluster.nodes()[1..2], "DEL job").await;
     set_up(&cluster.nodes()[1..2], "RPUSH job theirs").await;
-    extend_until_healing_is_refused(&guard, node).await;
+    extend_until_healing_is_refused(&redlock, &guard, node).await;
     assert_eq!(run(node, "LRANGE job 0 -1").await, Reply::Array(vec![bulk("theirs")]));
     drop(guard);
     redlock.shutdown(LIMIT).await.unwrap();
@@ -210,7 +211,7 @@ async fn a_server_that_has_forgotten_the_script_is_healed_too() {
         let node = &cluster.nodes()[1];
         // So that it is not asked to extend, which would bring the script back.
         assert!(run(node, "SET job another").await.is_ok());
-        extend_until_healing_is_refused(&guard, node).await;
+        extend_until_healing_is_refused(&redlock, &guard, node).await;
         run(node, "DEL job").await;
         set_up(cluster.nodes(), "SCRIPT FLUSH").await;
         let before = info(node, "commandstats", "cmdstat_eval:calls=").await;

@@ -9,8 +9,8 @@ use redlock_quorum::{
 };
 
 use crate::support::{
-    LIMIT, builder, client, connections, eventually, finish, got, info, listeners, listening, ms,
-    sets_executed, start, wait_for,
+    LIMIT, builder, client, connections, eventually, everywhere, finish, got, info, listeners,
+    listening, ms, sets_executed, start, wait_for,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -29,6 +29,7 @@ async fn who_waits_gets_the_lock_by_the_message_alone() {
     for (turn, waiter) in (1..).zip(clients.map(|builder| builder.build().unwrap())) {
         let holder = client(&cluster);
         let guard = holder.lock("job").await.unwrap();
+        everywhere(&guard, &cluster).await; // no vote is split
         let waiting = wait_for(&waiter, "job");
         listening(nodes, "job").await;
         assert!(!waiting.is_finished());
@@ -62,6 +63,9 @@ async fn heard_of_from_three_of_five(down_first: bool) {
         fail().await;
     }
     let guard = holder.lock("job").await.unwrap();
+    if !down_first {
+        everywhere(&guard, &cluster).await; // nobody tells of a key it did not have
+    }
     let waiting = wait_for(&waiter, "job");
     listening(if down_first { well } else { cluster.nodes() }, "job").await;
     if !down_first {
