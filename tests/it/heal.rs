@@ -8,7 +8,7 @@ use redlock_quorum::{
 
 use crate::support::{
     LIMIT, TTL, assert_no_keys, builder, bulk, client, connect, eventually, everywhere, finish,
-    info, ms, run, run_on, set_up, start,
+    info, ms, run, run_on, scripts_executed, set_up, start,
 };
 
 /// A lock on `job` that all nodes have granted, and its token.
@@ -104,20 +104,14 @@ async fn a_key_that_was_deleted_by_hand_is_back_after_an_extension() {
     finish(&redlock, &cluster).await;
 }
 
-/// How many extensions and releases `node` has executed.
-async fn scripts(node: &TestNode) -> u64 {
-    info(node, "commandstats", "cmdstat_eval:calls=").await
-        + info(node, "commandstats", "cmdstat_evalsha:calls=").await
-}
-
 /// Extends until `node` was asked to set the key again, which it was if it was
 /// asked after it had said that another's is there.
 async fn extend_until_healing_is_refused(redlock: &Redlock, guard: &LockGuard, node: &TestNode) {
     extend_twice(guard).await;
-    let before = scripts(node).await;
+    let before = scripts_executed(node).await;
     eventually("it was asked to set the key again", async || {
         guard.extend(3 * TTL).await.unwrap();
-        let seen = scripts(node).await;
+        let seen = scripts_executed(node).await;
         if seen > before { Ok(()) } else { Err(seen) }
     })
     .await;

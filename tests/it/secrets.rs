@@ -8,7 +8,8 @@ use redlock_quorum::{
 use crate::{
     printed::Printed,
     support::{
-        LIMIT, TTL, builder, eventually, finish, ms, run, run_on, set_up, start, take_elsewhere,
+        LIMIT, TTL, builder, eventually, everywhere, finish, ms, run, run_on, set_up, start,
+        take_elsewhere,
     },
 };
 
@@ -46,6 +47,7 @@ async fn no_password_and_no_token_is_ever_printed() {
     let guard = acquire.await.unwrap();
     printed.debug(&guard);
     printed.debug(&guard.votes());
+    everywhere(&guard, &cluster).await;
     let token = token_on(&cluster.nodes()[0], "job").await;
     printed.error(&redlock.try_lock("job").await.unwrap_err());
     printed.error(&redlock.lock("job").wait(ms(50)).await.unwrap_err());
