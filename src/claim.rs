@@ -41,7 +41,8 @@ pub(crate) struct Claim {
     until: AtomicU64,
     gone_by: AtomicU64,
     granted: AtomicU64,
-    /// Of those, the nodes that had lost the key and have it again.
+    /// The nodes that had lost the key: those that granted have it again, to
+    /// the others it is on its way.
     healed: AtomicU64,
     suspects: AtomicU64,
     /// Nodes to which the acquire was sent on another connection than the
@@ -257,10 +258,20 @@ impl Claim {
         self.latencies.note(node, latency);
     }
 
-    /// It had lost the key, and has it again.
-    pub(crate) fn note_healed(&self, node: NodeId, latency: Duration) {
+    /// It is about to be given the key again. Until it answers to that, what
+    /// it says is about the time before.
+    pub(crate) fn note_healing(&self, node: NodeId) {
+        self.granted.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
         self.healed.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
-        self.note_grant(node, latency);
+        if !mutant::is(Mutant::HealingForgotten) {
+            self.note_suspect(node);
+        }
+    }
+
+    /// It did not take it.
+    pub(crate) fn note_unhealed(&self, node: NodeId) {
+        self.healed.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.note_gone(node);
     }
 
     /// Notes that the key may be set there by what is about to be sent.
@@ -275,6 +286,10 @@ impl Claim {
     /// It had granted, and does not hold the key any more. If the acquire is
     /// adrift it may yet.
     pub(crate) fn note_gone(&self, node: NodeId) {
+        let is_healing = self.healed().minus(self.granted()).contains(node);
+        if is_healing {
+            return;
+        }
         self.granted.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
         self.healed.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
         if !self.is_adrift(node) {
@@ -296,6 +311,7 @@ impl Claim {
         NodeSet::from_bits(self.granted.load(Relaxed))
     }
 
+    /// Nodes that were given the key again, or are about to be.
     pub(crate) fn healed(&self) -> NodeSet {
         NodeSet::from_bits(self.healed.load(Relaxed))
     }
@@ -361,6 +377,26 @@ mod tests {
         assert!(claim.prolong(lease, START));
         assert_eq!(claim.until(), later.until);
         assert!(!claim.prolong(later, later.until), "too late");
+    }
+
+    #[test]
+    fn what_a_node_said_before_it_was_healed_is_not_about_after() {
+        let (claim, _) = claim();
+        let node = NodeId::all(3).last().unwrap();
+        claim.note_gone(node);
+        assert!(!claim.suspects().contains(node));
+        claim.note_healing(node);
+        // The late answer to an extension that was sent before.
+        claim.note_gone(node);
+        assert!(claim.suspects().contains(node), "it must be released");
+        claim.note_grant(node, SECOND);
+        assert!(claim.healed().contains(node));
+        claim.note_gone(node);
+        assert!(!claim.suspects().contains(node), "that one was sent after");
+
+        claim.note_healing(node);
+        claim.note_unhealed(node);
+        assert!(!claim.suspects().union(claim.healed()).contains(node));
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Driver {
             }
         }
         claim.may_live_until(lease.gone_by);
-        let job = Job::Extend { round, lease, asker: Some(asker) };
+        let job = Job::Extend { round, lease, asker: Some(asker), won: false };
         let mut op = Op::new(claim, ttl, job, now, give_up_at);
         op.cut_short = give_up_at < whole;
         self.start(op, suspects, now);
@@ -73,8 +73,10 @@ impl Driver {
         now: Moment,
     ) {
         let Some(op) = self.ops.get_mut(id) else { return };
-        let Job::Extend { round, .. } = &mut op.job else { return };
+        let Job::Extend { round, won, .. } = &mut op.job else { return };
         let (vote, error) = vote(outcome);
+        let is_missing = matches!(vote, Vote::Refused) && error.is_none();
+        let heals = *won && is_missing;
         match vote {
             Vote::Granted => op.claim.note_grant(node, latency),
             Vote::Refused => op.claim.note_gone(node),
@@ -84,12 +86,15 @@ impl Driver {
             op.notes.fail(node, error);
         }
         round.handle_vote(node, vote, now);
+        if heals {
+            self.heal(id, NodeSet::EMPTY.with(node), now);
+        }
     }
 
     /// Acts on the verdict, once.
     pub(super) fn conclude_extend(&mut self, id: usize, now: Moment) {
         let Some(op) = self.ops.get_mut(id) else { return };
-        let Job::Extend { round, lease, asker } = &mut op.job else { return };
+        let Job::Extend { round, lease, asker, .. } = &mut op.job else { return };
         if round.verdict().is_none() {
             return;
         }
@@ -116,8 +121,11 @@ impl Driver {
         let claim = Arc::clone(&op.claim);
         let well = outcome.is_ok();
         let lost = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Lost);
+        if let Job::Extend { won, .. } = &mut op.job {
+            *won = well;
+        }
         if well || mutant::is(Mutant::HealsTheLost) {
-            self.heal(id, now);
+            self.heal(id, NodeSet::first(self.config.quorum.nodes()), now);
         }
         match asker {
             Asker::Caller(reply) => {
@@ -141,17 +149,14 @@ impl Driver {
     /// After an extension that a quorum has agreed to: sets the key again on
     /// the nodes that surely do not have it. That the lock is ours has just been
     /// proven without them, so this is no vote for it: from the next time on.
-    fn heal(&mut self, id: usize, now: Moment) {
+    fn heal(&mut self, id: usize, among: NodeSet, now: Moment) {
         let Some(op) = self.ops.get(id) else { return };
         let (claim, ttl) = (Arc::clone(&op.claim), op.ttl);
-        let missing = NodeSet::first(self.config.quorum.nodes()).minus(claim.suspects());
-        let missing = missing.minus(op.awaited);
-        if missing.is_empty() {
+        let missing = among.minus(claim.suspects()).minus(op.awaited);
+        if missing.is_empty() || claim.remaining(now).is_zero() {
             return;
         }
-        if !mutant::is(Mutant::HealingForgotten) {
-            missing.iter().for_each(|node| claim.note_suspect(node));
-        }
+        missing.iter().for_each(|node| claim.note_healing(node));
         claim.may_live_until(self.config.lease(now, ttl).gone_by);
         let give_up_at = now.after(self.config.node_timeout(ttl));
         self.start(Op::new(claim, ttl, Job::Heal, now, give_up_at), missing, now);
@@ -166,14 +171,14 @@ impl Driver {
     ) {
         let Some(op) = self.ops.get(id) else { return };
         if matches!(outcome, Outcome::Answered(Answer::NoScript)) {
-            return op.claim.note_gone(node);
+            return op.claim.note_unhealed(node);
         }
         match vote(outcome).0 {
             Vote::Granted => {
                 tracing::info!(key = %op.claim.key, "a node that did not have the key has it again");
-                op.claim.note_healed(node, latency);
+                op.claim.note_grant(node, latency);
             }
-            Vote::Refused | Vote::Failed => op.claim.note_gone(node),
+            Vote::Refused | Vote::Failed => op.claim.note_unhealed(node),
             // It may still come: after what is sent on the next connection.
             Vote::Unknown => op.claim.note_adrift(node),
         }

@@ -49,6 +49,8 @@ pub(super) struct Waiting {
     queue: VecDeque<Box<Session>>,
     /// When the first looks again, whatever happens.
     pub(super) wake: Option<Due>,
+    /// Until when others go first.
+    pub(super) not_before: Moment,
     /// How many times in a row the lock was handed on.
     pub(super) handed: u32,
     /// What the last attempt of any of them found.
@@ -56,6 +58,8 @@ pub(super) struct Waiting {
     next: u64,
     /// From which length on to look for those who are gone.
     sweep_at: usize,
+    /// How many are to be refused before that is done again.
+    skips: usize,
 }
 
 impl Lines {
@@ -133,13 +137,19 @@ impl Waiting {
     /// Below this many, nobody looks for those who are gone.
     const SWEEP_LEAST: usize = 64;
 
-    /// How many stand here, not counting those who are known to be gone.
-    pub(super) fn len(&mut self) -> usize {
-        if self.queue.len() >= self.sweep_at.max(Self::SWEEP_LEAST) {
-            self.queue.retain(|session| !session.request.reply.is_closed());
+    /// Whether there is room for one more among `most`. Those who are gone are
+    /// looked for when there is not, and now and then.
+    pub(super) fn has_room(&mut self, most: usize) -> bool {
+        let full = self.queue.len() >= most;
+        if full && self.skips > 0 {
+            self.skips -= 1;
+        } else if full || self.queue.len() >= self.sweep_at.max(Self::SWEEP_LEAST) {
+            self.queue.retain(|session| session.is_wanted());
             self.sweep_at = self.queue.len().saturating_mul(2);
+            // A long line is not searched for each one that is refused.
+            self.skips = self.queue.len() / Self::SWEEP_LEAST;
         }
-        self.queue.len()
+        self.queue.len() < most
     }
 
     /// Numbers who comes, for [`Self::remove`].

@@ -47,6 +47,9 @@ pub(super) enum Job {
         round: Round,
         lease: Lease,
         asker: Option<Asker>,
+        /// A quorum agreed in time, and nodes that then say that they do not
+        /// have the key are given it again.
+        won: bool,
     },
     /// Set the key again where it was lost; nobody waits for it.
     Heal,

@@ -51,8 +51,11 @@ impl Driver {
         let most = self.config.max_waiters;
         let key = session.request.key.clone();
         let waiting = self.lines.of(&key).waiting_mut();
-        if waiting.len() >= most {
-            let message = format!("{most} tasks of this client are waiting for lock {key} already");
+        if !waiting.has_room(most) {
+            let message = format!(
+                "{most} tasks of this client are waiting for lock {key} already: try again later, \
+                 or raise max_waiters"
+            );
             return session.refuse(Error::new(ErrorKind::Busy, message));
         }
         self.file_patience(&key, &mut session);
@@ -62,7 +65,9 @@ impl Driver {
         } else {
             waiting.push_back(session);
         }
-        if waiting.wake.is_none() {
+        // Nobody else might look, or only when one who is gone would have.
+        let alone = waiting.first_mut().is_none_or(|first| !first.is_wanted());
+        if waiting.wake.is_none() || alone {
             self.look_at(&key, now);
         }
     }
@@ -199,9 +204,11 @@ impl Driver {
             None => return self.lines.tidy(key),
         };
         if polite {
-            self.lines.of(key).waiting_mut().handed = 0;
+            let not_before = now.after(OTHERS_FIRST);
+            let waiting = self.lines.of(key).waiting_mut();
+            (waiting.handed, waiting.not_before) = (0, not_before);
             self.listen(key, now);
-            self.wake(key, now.after(OTHERS_FIRST));
+            self.wake(key, not_before);
         } else {
             self.look_at(key, now);
         }
@@ -245,11 +252,12 @@ impl Driver {
             At::Trying { news } => *news = true,
             At::Held(_) => {}
             At::Nobody => {
-                let first = line.waiting().and_then(|waiting| waiting.first_mut());
-                let Some(first) = first else { return };
+                let Some(waiting) = line.waiting() else { return };
+                let not_before = waiting.not_before;
+                let Some(first) = waiting.first_mut() else { return };
                 let (age, poll_by) = (first.age(heard), first.poll_by);
                 first.hinted = true;
-                let at = now.after(self.pause_for(key, age)).min(poll_by);
+                let at = now.after(self.pause_for(key, age)).min(poll_by).max(not_before);
                 if at <= now { self.look_at(key, now) } else { self.wake(key, at) }
             }
         }

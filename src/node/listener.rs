@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     key::Key,
-    node_error::NodeError,
+    node_error::{NodeError, NodeErrorKind},
     protocol::{Backoff, Moment, NodeId},
     world::World,
 };
@@ -40,6 +40,8 @@ pub(crate) struct Listener {
     state: State,
     /// What to listen to, and whether the server has said that we do.
     channels: BTreeMap<Key, bool>,
+    /// How many commands on this connection have no answer.
+    unanswered: usize,
     backoff: Backoff,
     /// Whether it has been said that we may not.
     told: bool,
@@ -59,6 +61,7 @@ impl Listener {
             world,
             state: State::Off { retry_at: Moment::PAST },
             channels: BTreeMap::new(),
+            unanswered: 0,
             backoff: RECONNECT,
             told: false,
         }
@@ -70,6 +73,7 @@ impl Listener {
             && let State::Up(conn) = &mut self.state
         {
             push_command(conn, true, key);
+            self.unanswered = self.unanswered.saturating_add(1);
         }
     }
 
@@ -79,6 +83,7 @@ impl Listener {
             && let State::Up(conn) = &mut self.state
         {
             push_command(conn, false, key);
+            self.unanswered = self.unanswered.saturating_add(1);
         }
     }
 
@@ -122,6 +127,7 @@ impl Listener {
                 Ok(stream) => {
                     let mut conn = Conn::new(stream);
                     self.channels.keys().for_each(|key| push_command(&mut conn, true, key));
+                    self.unanswered = self.channels.len();
                     self.state = State::Up(conn);
                 }
                 Err(error) => return self.lose(&error, now, draw),
@@ -147,29 +153,44 @@ impl Listener {
     ) -> Result<(), NodeError> {
         let State::Up(conn) = &mut self.state else { return Ok(()) };
         conn.poll_write(cx)?;
-        let (id, channels) = (self.id, &mut self.channels);
+        let (id, channels, unanswered) = (self.id, &mut self.channels, &mut self.unanswered);
+        let mut refused = None;
         conn.poll_read(cx, |unread| {
             let Some((push, len)) = push::decode(unread)? else { return Ok(None) };
+            if !matches!(push, Push::Message(..)) {
+                // What nobody asked for is no answer of a server.
+                let left = unanswered.checked_sub(1);
+                *unanswered = left.ok_or_else(|| NodeError::new(NodeErrorKind::Protocol))?;
+            }
             match push {
                 Push::Listening(channel) => {
-                    let key = channel.strip_prefix(CHANNEL).unwrap_or_default();
-                    if let Some(confirmed) = channels.get_mut(key) {
+                    if let Some(confirmed) = channels.get_mut(key_of(channel)) {
                         *confirmed = true;
-                        (self.backoff, self.told) = (RECONNECT, false);
+                        self.backoff = RECONNECT;
                     }
                 }
                 Push::Message(channel, text) => {
-                    let key = channel.strip_prefix(CHANNEL).unwrap_or_default();
-                    let known = channels.get_key_value(key);
+                    let known = channels.get_key_value(key_of(channel));
                     if let (Some((key, _)), Some(news)) = (known, News::from_text(text)) {
                         heard.push((id, key.clone(), news));
                     }
                 }
-                Push::Error(text) => return Err(NodeError::from_reply(text)),
-                Push::Other => {}
+                Push::Error(text) => {
+                    let error = NodeError::from_reply(text);
+                    if error.is_transient() {
+                        return Err(error);
+                    }
+                    // This channel is not for us; others may be.
+                    refused = Some(error);
+                }
+                Push::Left | Push::Other => {}
             }
             Ok(Some(len))
-        })
+        })?;
+        if let Some(error) = refused {
+            self.tell(&error);
+        }
+        Ok(())
     }
 
     /// Drops the connection, to be made again later.
@@ -178,17 +199,26 @@ impl Listener {
         let mut pause = self.backoff.next_delay(draw());
         if !error.is_transient() {
             pause = REFUSED;
-            if !std::mem::replace(&mut self.told, true) {
-                let node = self.endpoint.label();
-                tracing::warn!(
-                    %node, %error,
-                    "node does not let us SUBSCRIBE: who waits for a lock asks now and then \
-                     instead. Allow +subscribe +unsubscribe &redlock:*"
-                );
-            }
+            self.tell(error);
         }
         self.state = State::Off { retry_at: now.after(pause) };
     }
+
+    /// Says, once, that we may not listen.
+    fn tell(&mut self, error: &NodeError) {
+        if !std::mem::replace(&mut self.told, true) {
+            let node = self.endpoint.label();
+            tracing::warn!(
+                %node, %error,
+                "node does not let us listen for releases: who waits for a lock asks now and \
+                 then instead. Allow +subscribe +unsubscribe &redlock:*"
+            );
+        }
+    }
+}
+
+fn key_of(channel: &[u8]) -> &[u8] {
+    channel.strip_prefix(CHANNEL).unwrap_or_default()
 }
 
 fn push_command(conn: &mut Conn, begin: bool, key: &Key) {

@@ -42,6 +42,8 @@ pub(super) fn encode(out: &mut Vec<u8>, begin: bool, key: &[u8]) {
 pub(super) enum Push<'a> {
     /// The channel is listened to from now on.
     Listening(&'a [u8]),
+    /// A channel is not listened to any more.
+    Left,
     /// Something was published there.
     Message(&'a [u8], &'a [u8]),
     Error(&'a str),
@@ -72,6 +74,7 @@ pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Push<'_>, usize)>, NodeErr
     }
     let push = match words {
         [b"subscribe", channel, _] => Push::Listening(channel),
+        [b"unsubscribe", ..] => Push::Left,
         [b"message", channel, text] => Push::Message(channel, text),
         _ => Push::Other,
     };

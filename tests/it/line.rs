@@ -158,3 +158,17 @@ async fn who_tries_once_does_not_stand_in_line() {
     }
     finish(&redlock, &cluster).await;
 }
+
+#[tokio::test]
+async fn who_is_dropped_leaves_a_place_to_another() {
+    let cluster = start(3).await;
+    let redlock = builder(&cluster).max_waiters(2).build().unwrap();
+    let held = hold(&redlock, &cluster).await;
+    let mut waiting = ask_in_turn(&redlock, "job", 2);
+    seen(&redlock).await;
+    drop(waiting.remove(0));
+    waiting.push(ask(redlock.lock("job")));
+    held.release().await.unwrap();
+    assert_eq!(order_of(waiting.into_iter().enumerate()).await, [0, 1]);
+    finish(&redlock, &cluster).await;
+}

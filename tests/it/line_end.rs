@@ -155,3 +155,27 @@ async fn who_stands_behind_a_lock_that_another_has_taken_by_force_waits_for_that
     assert_eq!(guard.release().await.unwrap(), Released::Released);
     finish(&redlock, &cluster).await;
 }
+
+/// Nobody is before who comes now: the one who was is gone.
+#[tokio::test]
+async fn who_comes_after_one_that_was_dropped_tries_at_once() {
+    let cluster = start(3).await;
+    let pause = 20 * LIMIT;
+    let redlock = builder(&cluster).retry_delay(pause, pause).build().unwrap();
+    take_elsewhere(cluster.nodes(), "job").await;
+    let before = sets_executed(&cluster.nodes()[0]).await;
+    let mut gone = ask(redlock.lock("job"));
+    eventually("it has tried", async || {
+        let sets = sets_executed(&cluster.nodes()[0]).await;
+        if sets > before { Ok(()) } else { Err(sets) }
+    })
+    .await;
+    seen(&redlock).await;
+    assert!((&mut gone).now_or_never().is_none());
+    drop(gone);
+    run_on(cluster.nodes(), "DEL job").await; // another library tells nobody
+    let locking = redlock.lock("job").into_future();
+    let guard = within(LIMIT, "it is free", locking).await.unwrap();
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    finish(&redlock, &cluster).await;
+}

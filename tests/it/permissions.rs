@@ -223,14 +223,14 @@ async fn waits_without_listening(rules: &str, refusing: usize) {
     for key in ["job", "other", "job"] {
         let guard = holder.lock(key).await.unwrap();
         let waiting = wait_for(&waiter, key);
-        said_once(&printed, "SUBSCRIBE", cluster.nodes(), refusing).await;
+        said_once(&printed, "listen for releases", cluster.nodes(), refusing).await;
         listening(&cluster.nodes()[refusing..], format!("app:{key}")).await;
         looks(&cluster.nodes()[0], 5).await;
         assert!(!waiting.is_finished());
         guard.release().await.unwrap();
         got(waiting).await.release().await.unwrap();
     }
-    said_once(&printed, "SUBSCRIBE", cluster.nodes(), refusing).await;
+    said_once(&printed, "listen for releases", cluster.nodes(), refusing).await;
     finish(&holder, &cluster).await;
     finish(&waiter, &cluster).await;
 }

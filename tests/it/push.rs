@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use redlock_quorum::{
     Builder, ErrorKind, Released,
-    testing::{Cluster, TestNode},
+    testing::{Cluster, Reply, TestNode},
 };
 
 use crate::support::{
     LIMIT, builder, client, connections, eventually, everywhere, finish, got, info, listeners,
-    listening, ms, sets_executed, start, wait_for,
+    listening, ms, run, sets_executed, start, wait_for,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -211,4 +211,19 @@ async fn one_connection_per_node_listens_to_all_keys_while_someone_waits() {
     drop(got(waiting).await);
     finish(&holder, &cluster).await;
     finish(&waiter, &cluster).await;
+}
+
+/// A node where the key has ended is free of it as well as one that deletes it.
+#[tokio::test]
+async fn a_release_is_told_of_also_where_the_key_was_gone() {
+    let cluster = start(3).await;
+    let (holder, waiter) = (client(&cluster), patient(&cluster).build().unwrap());
+    let guard = holder.lock("job").await.unwrap();
+    everywhere(&guard, &cluster).await;
+    let waiting = wait_for(&waiter, "job");
+    listening(cluster.nodes(), "job").await;
+    assert_eq!(run(&cluster.nodes()[0], "DEL job").await, Reply::Int(1));
+    cluster.nodes()[1].kill().await.unwrap();
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    drop(got(waiting).await);
 }

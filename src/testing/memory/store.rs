@@ -187,21 +187,25 @@ impl Store {
     fn run(&mut self, now: Duration, script: Script, call: &Call<'_>) -> Result<i64, Refusal> {
         match (self.live(now, call.key), script) {
             (Some(entry), _) if entry.value != call.token => Ok(-1),
-            (Some(_), Script::Release) => Ok(self.release(now, call)),
+            (_, Script::Release) => Ok(self.release(now, call)),
             (Some(_), Script::Extend) => self.extend(now, call),
-            (None, Script::Release) => Ok(0),
             (None, Script::Extend) => self.heal(now, call),
         }
     }
 
     fn release(&mut self, now: Duration, call: &Call<'_>) -> i64 {
-        self.remove(now, call.key);
+        let there = self.remove(now, call.key);
         let channel = [b"redlock:", call.key].concat();
-        match call.payload() {
-            Some(b"") => 1,
-            Some(payload) if self.publish(&channel, payload).is_ok() => 1,
-            // Refused, or short of an argument, which the script takes for the same.
-            _ => 2,
+        let told = match call.payload() {
+            Some(b"") => true,
+            Some(payload) => self.publish(&channel, payload).is_ok(),
+            // Short of an argument, which the script takes for a refusal.
+            None => false,
+        };
+        match (there, told) {
+            (false, _) => 0,
+            (true, true) => 1,
+            (true, false) => 2,
         }
     }
 
