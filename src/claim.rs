@@ -52,6 +52,8 @@ pub(crate) struct Claim {
     latencies: Latencies,
     /// For how many releases its holder had waited.
     pub(crate) age: u32,
+    /// How many times in a row the lock was handed on, up to here.
+    pub(crate) handed: u32,
     /// Made when it is first wanted: most locks are short.
     watch: OnceLock<Box<Watch>>,
 }
@@ -82,6 +84,7 @@ impl Claim {
             adrift: AtomicU64::new(0),
             latencies: Latencies::new(nodes),
             age: 0,
+            handed: 0,
             watch: OnceLock::new(),
         }
     }
@@ -100,6 +103,7 @@ impl Claim {
         let (key, token) = (self.key.clone(), self.token.clone());
         let mut heir = Self::new(number, key, token, ttl, lease, nodes);
         heir.age = self.age;
+        heir.handed = self.handed.saturating_add(1);
         heir.may_live_until(self.gone_by());
         let suspects = if mutant::is(Mutant::HeirForgetsNodes) { granted } else { self.suspects() };
         heir.suspects.store(suspects.bits(), Relaxed);
@@ -323,6 +327,13 @@ impl Claim {
 
     pub(crate) fn is_adrift(&self, node: NodeId) -> bool {
         NodeSet::from_bits(self.adrift.load(Relaxed)).contains(node)
+    }
+
+    /// How long the slowest of the `votes` fastest nodes took to grant.
+    pub(crate) fn round_trip(&self, votes: usize) -> Option<Duration> {
+        let mut times: Vec<_> = self.granted().iter().filter_map(|n| self.latency(n)).collect();
+        times.sort_unstable();
+        votes.checked_sub(1).and_then(|last| times.get(last)).copied()
     }
 
     /// How long `node` took to grant.

@@ -29,7 +29,7 @@ impl Driver {
     pub(super) fn begin_attempt(&mut self, mut session: Box<Session>, now: Moment) {
         let key = session.request.key.clone();
         if self.closed && !mutant::is(Mutant::ClosedStillAcquires) {
-            self.lines.tidy(&key);
+            self.tidy(&key);
             return session.refuse(Error::closed());
         }
         let once = session.request.patience == Patience::Once;

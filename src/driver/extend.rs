@@ -118,6 +118,9 @@ impl Driver {
         } else {
             Err(op.explain_extension(&self.config, now))
         };
+        // That its key is gone is no sign of load.
+        let is_gone = matches!(&op.job, Job::Extend { round, .. }
+            if round.refused().len() > self.config.quorum.spare());
         let claim = Arc::clone(&op.claim);
         let well = outcome.is_ok();
         let lost = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Lost);
@@ -142,7 +145,7 @@ impl Driver {
             self.leave(&claim, now);
         }
         if keeps {
-            self.pace.note(well);
+            self.pace.note(well || is_gone);
         }
     }
 

@@ -78,18 +78,25 @@ impl Driver {
     /// Who gets the lock next, if it may be handed on. Not one that came from
     /// elsewhere: there someone may still have its token.
     fn successor(&mut self, claim: &Claim, now: Moment) -> Option<Box<Session>> {
-        let most = self.config.hand_overs;
-        if self.closed || claim.is_adopted() || claim.remaining(now).is_zero() {
+        let may = !self.closed && !claim.is_adopted() && claim.handed < self.config.hand_overs;
+        // It takes a round, and so much is given to it.
+        let takes = self.config.node_timeout(claim.ttl) / 2;
+        if !may || claim.remaining(now) <= takes {
             return None;
         }
         let line = self.lines.get(&claim.key)?;
-        if matches!(line.at, At::Trying { .. }) || line.waiting()?.handed >= most {
+        if matches!(line.at, At::Trying { .. }) {
+            return None;
+        }
+        // The key is never made to live shorter: then it would outlive the
+        // next holder.
+        let ttl = line.waiting()?.first_mut()?.request.ttl.as_duration();
+        if claim.remaining(now) > ttl {
             return None;
         }
         let session = self.next_in_line(&claim.key, now)?;
         let line = self.lines.get(&claim.key)?;
         line.at = At::Trying { news: false };
-        line.waiting_mut().handed += 1;
         Some(session)
     }
 
@@ -105,7 +112,8 @@ impl Driver {
         let HandOver { session, reply, answer_by, until } = hand_over;
         self.undecided = self.undecided.saturating_sub(1);
         let Some(op) = self.ops.get_mut(id) else { return };
-        let enough = granted.len() >= self.config.quorum.votes() && now < until;
+        let in_time = now < until.min(lease.until);
+        let enough = granted.len() >= self.config.quorum.votes() && in_time;
         if enough || mutant::is(Mutant::HandsOnTheLost) {
             let number = self.op_number;
             self.op_number = self.op_number.wrapping_add(1);
@@ -123,7 +131,8 @@ impl Driver {
         }
         let claim = Arc::clone(&op.claim);
         let (answer_by, news) = (Some(answer_by), Some(self.news(&claim)));
-        let ending = Ending { reply, answer_by, expired: now >= until, news };
+        // It was let go of in time: whether it had ended, the nodes say.
+        let ending = Ending { reply, answer_by, expired: false, news };
         self.begin_release(claim, ending, now);
         if session.is_over(now) {
             let key = session.request.key.clone();

@@ -18,7 +18,13 @@ use crate::{claim::Claim, key::Key, protocol::Moment};
 
 /// The lines of one client, by key. There is one for every key that it is at.
 #[derive(Default)]
-pub(super) struct Lines(HashMap<Key, Line>);
+pub(super) struct Lines(HashMap<Key, Line, Hashing>);
+
+/// In a simulation, a map's order must be the same in every run.
+#[cfg(redlock_sim)]
+type Hashing = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
+#[cfg(not(redlock_sim))]
+type Hashing = std::hash::RandomState;
 
 /// One key.
 #[derive(Default)]
@@ -51,11 +57,8 @@ pub(super) struct Waiting {
     pub(super) wake: Option<Due>,
     /// Until when others go first.
     pub(super) not_before: Moment,
-    /// How many times in a row the lock was handed on.
-    pub(super) handed: u32,
     /// What the last attempt of any of them found.
     pub(super) before: Option<Finding>,
-    next: u64,
     /// From which length on to look for those who are gone.
     sweep_at: usize,
     /// How many are to be refused before that is done again.
@@ -76,14 +79,15 @@ impl Lines {
         self.0.entry(key.clone()).or_default()
     }
 
-    /// Removes the line for `key` if there is nothing in it.
-    pub(super) fn tidy(&mut self, key: &Key) {
-        if let Some(line) = self.0.get_mut(key) {
-            line.waiting = line.waiting.take().filter(|waiting| !waiting.queue.is_empty());
-            if matches!(line.at, At::Nobody) && line.waiting.is_none() {
-                self.0.remove(key);
-            }
+    /// Removes what is empty of the line for `key`. Gives the time at which the
+    /// line was to be looked at, which is to be cancelled.
+    pub(super) fn tidy(&mut self, key: &Key) -> Option<Due> {
+        let line = self.0.get_mut(key)?;
+        let empty = line.waiting.take_if(|waiting| waiting.queue.is_empty());
+        if matches!(line.at, At::Nobody) && line.waiting.is_none() {
+            self.0.remove(key);
         }
+        empty?.wake
     }
 
     /// Takes out all who wait.
@@ -137,25 +141,32 @@ impl Waiting {
     /// Below this many, nobody looks for those who are gone.
     const SWEEP_LEAST: usize = 64;
 
-    /// Whether there is room for one more among `most`. Those who are gone are
-    /// looked for when there is not, and now and then.
-    pub(super) fn has_room(&mut self, most: usize) -> bool {
+    /// Whether to look for those who are gone, before one more comes to a line
+    /// of `most`.
+    pub(super) fn wants_sweep(&mut self, most: usize) -> bool {
         let full = self.queue.len() >= most;
         if full && self.skips > 0 {
             self.skips -= 1;
-        } else if full || self.queue.len() >= self.sweep_at.max(Self::SWEEP_LEAST) {
-            self.queue.retain(|session| session.is_wanted());
-            self.sweep_at = self.queue.len().saturating_mul(2);
-            // A long line is not searched for each one that is refused.
-            self.skips = self.queue.len() / Self::SWEEP_LEAST;
+            return false;
         }
-        self.queue.len() < most
+        full || self.queue.len() >= self.sweep_at.max(Self::SWEEP_LEAST)
     }
 
-    /// Numbers who comes, for [`Self::remove`].
-    pub(super) fn number(&mut self) -> u64 {
-        self.next = self.next.wrapping_add(1);
-        self.next
+    /// Takes out those who are gone. Gives the times at which their patience
+    /// would end, which are to be cancelled.
+    pub(super) fn sweep(&mut self) -> Vec<Due> {
+        let gone = |session: &Session| !session.is_wanted();
+        let dues = self.queue.iter().filter(|session| gone(session));
+        let dues = dues.filter_map(|session| session.due).collect();
+        self.queue.retain(|session| !gone(session));
+        self.sweep_at = self.queue.len().saturating_mul(2);
+        // A long line is not searched for each one that is refused.
+        self.skips = self.queue.len() / Self::SWEEP_LEAST;
+        dues
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
     }
 
     pub(super) fn push_back(&mut self, session: Box<Session>) {

@@ -60,6 +60,8 @@ pub(crate) struct Driver {
     pub(super) tended: Schedule<Tending>,
     pub(super) pace: Pace,
     pub(super) lines: Lines,
+    /// The number of who came last to any of them.
+    pub(super) line_number: u64,
     pub(super) channels: Channels,
     /// What the listeners have just heard.
     pub(super) heard: Vec<(NodeId, Key, News)>,
@@ -122,6 +124,7 @@ impl Driver {
             tended: Schedule::new(),
             pace: Pace::new(),
             lines: Lines::default(),
+            line_number: 0,
             channels: Channels::default(),
             heard: Vec::new(),
             mute: NodeSet::EMPTY,

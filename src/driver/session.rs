@@ -163,10 +163,8 @@ impl Session {
     /// What to say to who was not first in line when its time was over.
     pub(super) fn explain_line(&self, free_in: Option<Duration>, now: Moment) -> Error {
         let (key, waited) = (&self.request.key, now.since(self.begun_at));
-        let message = format!(
-            "lock {key}: after {waited:?}, other tasks of this client still have it or are before \
-             this one"
-        );
+        let message =
+            format!("lock {key}: for {waited:?}, other tasks of this client had it or came first");
         Error::new(ErrorKind::Timeout, message).with_retry_after(free_in)
     }
 

@@ -4,11 +4,11 @@
 //! It renews nothing that nobody holds: a release, a lost key or a passed
 //! deadline ends the claim, and an ended claim is dropped here at its next turn.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rand::RngExt as _;
 
-use super::{op::Asker, run::Driver};
+use super::{op::Asker, run::Driver, schedule::Schedule};
 use crate::{
     claim::Claim,
     error::{Error, ErrorKind},
@@ -57,12 +57,13 @@ impl Drop for Tending {
 pub(super) struct Pace {
     under_way: usize,
     window: usize,
-    waiting: VecDeque<Arc<Claim>>,
+    /// By when they end.
+    waiting: Schedule<Arc<Claim>>,
 }
 
 impl Pace {
-    pub(super) const fn new() -> Self {
-        Self { under_way: 0, window: WINDOW, waiting: VecDeque::new() }
+    pub(super) fn new() -> Self {
+        Self { under_way: 0, window: WINDOW, waiting: Schedule::new() }
     }
 
     /// One has ended. Room grows while it is wanted and all goes well, and
@@ -71,7 +72,7 @@ impl Pace {
         self.under_way = self.under_way.saturating_sub(1);
         if !well {
             self.window = (self.window / 2).max(*WINDOWS.start());
-        } else if !self.waiting.is_empty() {
+        } else if self.waiting.peek().is_some() {
             self.window = self.window.saturating_add(1).min(*WINDOWS.end());
         }
     }
@@ -122,7 +123,7 @@ impl Driver {
                     return self.renew(tending, claim, now);
                 }
                 if renewal.at <= now {
-                    self.pace.waiting.push_back(Arc::clone(&claim));
+                    self.pace.waiting.push(until, Arc::clone(&claim));
                     Moment::NEVER
                 } else {
                     renewal.at.min(renewal.stop_at)
@@ -147,10 +148,13 @@ impl Driver {
     pub(super) fn renew_waiting(&mut self, now: Moment) -> bool {
         let mut some = false;
         while self.pace.under_way < self.pace.window
-            && let Some(claim) = self.pace.waiting.pop_front()
+            && let Some(claim) = self.pace.waiting.pop_due(Moment::NEVER)
         {
             some = true;
-            let is_due = |keeping: &mut Keeping| keeping.renewal().is_some_and(|r| r.at <= now);
+            let is_due = |keeping: &mut Keeping| {
+                let renewal = keeping.renewal();
+                renewal.is_some_and(|renewal| renewal.at <= now && now < renewal.stop_at)
+            };
             if !claim.has_ended() && claim.keeping(is_due) {
                 self.forget_tending(&claim);
                 self.renew(Tending::new(Arc::clone(&claim)), claim, now);

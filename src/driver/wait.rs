@@ -22,9 +22,12 @@ use crate::{
     protocol::Moment,
 };
 
-/// After so many hand-overs in a row, others get so long to be first: a tick
-/// of the timer in which they hear of the release, and one to try.
+/// After so many hand-overs in a row, others get at least so long to be first:
+/// a tick of the timer in which they hear of the release, and one to try.
 const OTHERS_FIRST: Duration = Duration::from_millis(2);
+
+/// And at most so long, twice a round trip around the world.
+const MOST_FOR_OTHERS: Duration = Duration::from_millis(500);
 
 /// A caller whose patience may run out in a line.
 pub(super) struct InLine {
@@ -51,7 +54,11 @@ impl Driver {
         let most = self.config.max_waiters;
         let key = session.request.key.clone();
         let waiting = self.lines.of(&key).waiting_mut();
-        if !waiting.has_room(most) {
+        if waiting.wants_sweep(most) {
+            waiting.sweep().into_iter().for_each(|due| drop(self.timers.cancel(due)));
+        }
+        if waiting.len() >= most {
+            self.tidy(&key);
             let message = format!(
                 "{most} tasks of this client are waiting for lock {key} already: try again later, \
                  or raise max_waiters"
@@ -91,7 +98,8 @@ impl Driver {
     }
 
     fn file_patience(&mut self, key: &Key, session: &mut Session) {
-        session.number = self.lines.of(key).waiting_mut().number();
+        self.line_number = self.line_number.wrapping_add(1);
+        session.number = self.line_number;
         if let Patience::Until(limit) = session.request.patience
             && !mutant::is(Mutant::PatienceForgotten)
         {
@@ -127,7 +135,14 @@ impl Driver {
         }
         match self.next_in_line(key, now) {
             Some(session) => self.begin_attempt(session, now),
-            None => self.lines.tidy(key),
+            None => self.tidy(key),
+        }
+    }
+
+    /// Removes what is empty of a line.
+    pub(super) fn tidy(&mut self, key: &Key) {
+        if let Some(wake) = self.lines.tidy(key) {
+            self.timers.cancel(wake);
         }
     }
 
@@ -161,7 +176,7 @@ impl Driver {
             first.inherit(failing_since);
             self.wake(key, now);
         }
-        self.lines.tidy(key);
+        self.tidy(key);
     }
 
     /// Notes that the lock on `key` is held by this client now.
@@ -195,23 +210,26 @@ impl Driver {
             *news = true;
             return;
         }
-        let ours = line.holds(claim);
-        if ours {
+        if line.holds(claim) {
             line.at = At::Nobody;
         }
-        let polite = match line.waiting() {
-            Some(waiting) => waiting.handed >= self.config.hand_overs,
-            None => return self.lines.tidy(key),
-        };
-        if polite {
-            let not_before = now.after(OTHERS_FIRST);
-            let waiting = self.lines.of(key).waiting_mut();
-            (waiting.handed, waiting.not_before) = (0, not_before);
+        if line.waiting().is_none() {
+            self.tidy(key);
+        } else if claim.handed >= self.config.hand_overs {
+            let not_before = now.after(self.others_first(claim));
+            self.lines.of(key).waiting_mut().not_before = not_before;
             self.listen(key, now);
             self.wake(key, not_before);
         } else {
             self.look_at(key, now);
         }
+    }
+
+    /// How long others have to be first: what a release takes to be heard of,
+    /// and an attempt to arrive, as far as we can tell from here.
+    fn others_first(&self, claim: &Claim) -> Duration {
+        let round_trip = claim.round_trip(self.config.quorum.votes()).unwrap_or_default();
+        OTHERS_FIRST.max(round_trip.saturating_mul(2).min(MOST_FOR_OTHERS))
     }
 
     /// A caller's patience is at its end.
@@ -222,7 +240,7 @@ impl Driver {
         if let Some(mut session) = waiting.remove(who.number) {
             session.due = None;
             self.refuse_waiting(session, now);
-            self.lines.tidy(&who.key);
+            self.tidy(&who.key);
         }
     }
 
