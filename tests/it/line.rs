@@ -1,7 +1,7 @@
 //! Tasks of one client that want one lock stand in line for it, first come
 //! first served, and one of them competes with other clients.
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use redlock_quorum::{ErrorKind, LockGuard, Redlock, testing::Cluster};
 
 use crate::{
@@ -170,5 +170,30 @@ async fn who_is_dropped_leaves_a_place_to_another() {
     waiting.push(ask(redlock.lock("job")));
     held.release().await.unwrap();
     assert_eq!(order_of(waiting.into_iter().enumerate()).await, [0, 1]);
+    finish(&redlock, &cluster).await;
+}
+
+/// Those who were dropped were taken out of the line, and their patience with
+/// them: it must not end for another, who came later.
+#[tokio::test]
+async fn the_patience_of_who_is_gone_ends_for_nobody_else() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    let held = hold(&redlock, &cluster).await;
+    let short = ms(1500);
+    let gone: Vec<_> = (0..64).map(|_| ask(redlock.lock("job").wait(short))).collect();
+    seen(&redlock).await;
+    drop(gone);
+    let next = ask(redlock.lock("job"));
+    drop(held);
+    within(LIMIT, "the next one's turn", next).await.unwrap().release().await.unwrap();
+    let held = redlock.lock("job").await.unwrap();
+    let mut waiting = ask(redlock.lock("job").wait(LIMIT));
+    let first = ask(redlock.lock("job").wait(2 * short));
+    let error = within(LIMIT, "its own patience ends", first).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!((&mut waiting).now_or_never().is_none(), "and not that of another");
+    drop(held);
+    within(LIMIT, "the next one's turn", waiting).await.unwrap().release().await.unwrap();
     finish(&redlock, &cluster).await;
 }

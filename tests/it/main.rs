@@ -7,6 +7,7 @@ mod cancel;
 mod drops;
 mod errors;
 mod fair;
+mod far;
 mod faults;
 mod fixture;
 mod floor;
