@@ -98,8 +98,9 @@ impl Acquire {
     }
 
     /// Renews the lock in the background for as long as it is held, every third
-    /// of its ttl or up to a quarter of that sooner: then work may take longer than the ttl, and the ttl is only
-    /// how long others wait if the holder dies.
+    /// of its ttl or up to a quarter of that sooner: then work may take longer
+    /// than the ttl, and the ttl is only how long others wait if the holder
+    /// dies.
     pub fn renew(mut self) -> Self {
         self.renew = true;
         self

@@ -232,8 +232,9 @@ impl Builder {
     /// out. Zero: it is always released to all. At most 1024.
     ///
     /// The key and its token stay as they are: they are the next holder's, and
-    /// the one before has nothing any more. Its ttl is only ever lengthened.
-    /// An adopted lock is not handed on.
+    /// the one before has nothing any more. Not handed on is an adopted lock,
+    /// one whose time is nearly over, and one whose key would outlive what the
+    /// next task asked for.
     pub fn hand_overs(mut self, most: u32) -> Self {
         self.hand_overs = most;
         self

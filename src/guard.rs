@@ -181,8 +181,8 @@ impl LockGuard {
 
     /// Renews the lock from now on, in the background, until it is released or
     /// lost: every third of its ttl or a little sooner, for that ttl. Where that
-    /// fails, it is tried again ever sooner, and [`Self::warning`] tells of it. For other
-    /// times see [`Acquire::renew_every`](crate::Acquire::renew_every); a
+    /// fails, it is tried again ever sooner, and [`Self::warning`] tells of it.
+    /// For other times see [`Acquire::renew_every`](crate::Acquire::renew_every); a
     /// lock that is renewed already is left as it is.
     pub fn renew(&self) {
         let every = self.claim.ttl.third();
