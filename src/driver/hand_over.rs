@@ -88,13 +88,13 @@ impl Driver {
         if matches!(line.at, At::Trying { .. }) {
             return None;
         }
+        let session = self.next_in_line(&claim.key, now)?;
         // The key is never made to live shorter: then it would outlive the
         // next holder.
-        let ttl = line.waiting()?.first_mut()?.request.ttl.as_duration();
-        if claim.remaining(now) > ttl {
+        if claim.remaining(now) > session.request.ttl.as_duration() {
+            self.put_back(session);
             return None;
         }
-        let session = self.next_in_line(&claim.key, now)?;
         let line = self.lines.get(&claim.key)?;
         line.at = At::Trying { news: false };
         Some(session)

@@ -83,18 +83,23 @@ impl Driver {
     pub(super) fn wait_for_turn(&mut self, mut session: Box<Session>, at: Moment, now: Moment) {
         let key = session.request.key.clone();
         (session.hinted, session.poll_by) = (false, at);
-        self.file_patience(&key, &mut session);
         self.listen(&key, now);
         let line = self.lines.of(&key);
         let news = matches!(line.at, At::Trying { news: true });
         line.at = At::Nobody;
-        let waiting = line.waiting_mut();
-        waiting.before.clone_from(&session.before);
-        waiting.push_front(session);
+        line.waiting_mut().before.clone_from(&session.before);
+        self.put_back(session);
         self.wake(&key, at);
         if news {
             self.hear_release(&key, now);
         }
+    }
+
+    /// In front, as it was.
+    pub(super) fn put_back(&mut self, mut session: Box<Session>) {
+        let key = session.request.key.clone();
+        self.file_patience(&key, &mut session);
+        self.lines.of(&key).waiting_mut().push_front(session);
     }
 
     fn file_patience(&mut self, key: &Key, session: &mut Session) {

@@ -1,5 +1,7 @@
 //! Servers that are some way off: what clients do by the length of a round trip.
 
+#![expect(clippy::disallowed_methods, reason = "a network has a clock of its own")]
+
 use std::time::Duration;
 
 use redlock_quorum::testing::Cluster;
