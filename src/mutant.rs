@@ -72,8 +72,6 @@ pub enum Mutant {
     CutShortForgetsWhy,
     /// A node that refused after the verdict is said to be silent.
     LateRefusalIsSilence,
-    /// Nodes are healed also where the extension failed.
-    HealsTheLost,
     /// A node that was healed is not released.
     HealingForgotten,
     /// A lock is handed on although the extension for it failed.
@@ -127,7 +125,7 @@ pub(crate) mod chosen {
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 42] = [
+        pub const ALL: [Self; 41] = [
             Self::QuorumMinusOne,
             Self::QuorumOfTheReachable,
             Self::ValidityFromTheEnd,
@@ -159,7 +157,6 @@ pub(crate) mod chosen {
             Self::OperationsPileUp,
             Self::CutShortForgetsWhy,
             Self::LateRefusalIsSilence,
-            Self::HealsTheLost,
             Self::HealingForgotten,
             Self::HandsOnTheLost,
             Self::HeirForgetsNodes,

@@ -13,7 +13,6 @@ use crate::{
     claim::Claim,
     config::Config,
     error::{Error, ErrorKind},
-    mutant::{self, Mutant},
     node::{Answer, Outcome},
     protocol::{Moment, NodeId, NodeSet, Round, Ttl, Vote},
 };
@@ -127,7 +126,7 @@ impl Driver {
         if let Job::Extend { won, .. } = &mut op.job {
             *won = well;
         }
-        if well || mutant::is(Mutant::HealsTheLost) {
+        if well {
             self.heal(id, NodeSet::first(self.config.quorum.nodes()), now);
         }
         match asker {
