@@ -72,10 +72,6 @@ impl Lines {
 
     /// The line for `key`, made if need be.
     pub(super) fn of(&mut self, key: &Key) -> &mut Line {
-        if !self.0.contains_key(key) {
-            self.0.insert(key.clone(), Line::default());
-        }
-        // It was there, or is now.
         self.0.entry(key.clone()).or_default()
     }
 
@@ -189,5 +185,27 @@ impl Waiting {
     pub(super) fn remove(&mut self, number: u64) -> Option<Box<Session>> {
         let place = self.queue.iter().position(|session| session.number == number)?;
         self.queue.remove(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::schedule::Schedule, *};
+
+    #[test]
+    fn a_line_that_ends_gives_back_when_it_was_to_be_looked_at() {
+        let key = Key::new(b"", b"k").unwrap();
+        let (mut lines, mut timers) = (Lines::default(), Schedule::new());
+        let due = timers.push(Moment::NEVER, ());
+        let line = lines.of(&key);
+        line.at = At::Trying { news: false };
+        line.waiting_mut().wake = Some(due);
+        assert_eq!(lines.tidy(&key), Some(due));
+        assert_eq!(lines.tidy(&key), None, "only once");
+        let line = lines.get(&key).unwrap();
+        assert!(line.waiting().is_none(), "nobody waits, and it is tried all the same");
+        line.at = At::Nobody;
+        lines.tidy(&key);
+        assert!(lines.get(&key).is_none());
     }
 }

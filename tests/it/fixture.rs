@@ -641,7 +641,7 @@ fn helper(name: &str, environment: &[(&str, &str)]) -> Command {
 }
 
 #[tokio::test]
-#[ignore = "a helper: holds a cluster until it is killed"]
+#[ignore = "no test, a program that one starts: it holds a cluster until it is killed"]
 async fn hold_a_cluster() {
     let cluster = start(Some(Backend::Process), 2).await;
     for node in cluster.nodes() {
@@ -653,7 +653,7 @@ async fn hold_a_cluster() {
 }
 
 #[tokio::test]
-#[ignore = "a helper: says what came of a start, twice"]
+#[ignore = "no test, a program that one starts: it says what came of a start, twice"]
 async fn start_a_cluster() {
     for _ in 0..2 {
         let builder = Cluster::builder().nodes(1);

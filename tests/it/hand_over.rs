@@ -290,6 +290,24 @@ async fn a_next_holder_that_is_dropped_at_any_poll_leaves_the_lock_to_the_one_af
     finish(&redlock, &cluster).await;
 }
 
+/// Handing it on takes up to half a node timeout: here that is longer than the
+/// lock lasts.
+#[tokio::test]
+async fn a_lock_whose_time_is_nearly_over_is_not_handed_on() {
+    let cluster = start(3).await;
+    let redlock = builder(&cluster).node_timeout(ms(5000)).build().unwrap();
+    let held = redlock.lock("job").ttl(ms(2400)).await.unwrap();
+    everywhere(&held, &cluster).await;
+    let before = token(&cluster).await;
+    let waiting = ask(redlock.lock("job"));
+    assert_eq!(held.release().await.unwrap(), Released::Released);
+    let guard = within(LIMIT, "the next one's turn", waiting).await.unwrap();
+    everywhere(&guard, &cluster).await;
+    assert_ne!(token(&cluster).await, before, "it was released");
+    drop(guard);
+    finish(&redlock, &cluster).await;
+}
+
 #[tokio::test]
 async fn a_lock_whose_key_is_gone_is_not_handed_on() {
     let cluster = start(3).await;

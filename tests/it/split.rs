@@ -12,7 +12,7 @@ use redlock_quorum::{Redlock, Released, testing::Cluster};
 use crate::{
     cancel::{more, poll_times},
     support::{
-        LIMIT, ask, assert_no_keys, builder, client, connect, eventually, everywhere, finish, ms,
+        LIMIT, TTL, ask, assert_no_keys, builder, client, connect, eventually, everywhere, finish,
         run, scripts_executed, set_up, sets_executed, start, take_elsewhere, within,
     },
 };
@@ -20,7 +20,7 @@ use crate::{
 async fn take_once(redlock: Redlock, held: Arc<AtomicBool>) {
     let guard = redlock.lock("job").await.unwrap();
     assert!(!held.swap(true, SeqCst), "two have it");
-    tokio::time::sleep(ms(1)).await; // a moment in which another might get it too
+    guard.extend(TTL).await.unwrap(); // a round trip in which another might get it too
     assert!(guard.is_held());
     held.store(false, SeqCst);
     guard.release().await.unwrap();

@@ -123,7 +123,7 @@ async fn a_renewal_whose_answers_are_read_too_late_holds_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "a helper: renews a lock until it is told to look at it"]
+#[ignore = "no test, a program that one starts and stops: it renews a lock"]
 async fn keep_a_lock() {
     let nodes = std::env::var("NODES").unwrap();
     let builder = Redlock::builder().nodes(nodes.split(',')).driver_thread();
