@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     mutant::{self, Mutant},
-    node::{self, Answer, Ask, Event, Order, Outcome, Request, Ticket},
+    node::{Answer, Ask, Event, Order, Outcome, Request, Ticket},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Moment, NodeId, NodeSet, Vote},
 };
@@ -57,12 +57,11 @@ impl Driver {
             let teaches = !node.knows(ask) || op.scriptless.contains(target);
             // Once for all nodes, but for those that need the script's text.
             if encoded != Some(teaches) {
-                self.scratch.clear();
-                node::encode(&mut self.scratch, teaches, request);
+                self.encoder.encode(teaches, request);
                 encoded = Some(teaches);
             }
             let order = Order { ticket, keep_until, timeout, teaches, patient, has_room };
-            match node.offer(order, &self.scratch, now) {
+            match node.offer(order, self.encoder.bytes(), now) {
                 Ok(()) => op.awaited.insert(target),
                 Err(error) => declined.push((target, error)),
             }

@@ -25,7 +25,7 @@ use crate::{
     error::Error,
     key::Key,
     mutant::{self, Mutant},
-    node::{Event, Listener, News, Node},
+    node::{Encoder, Event, Listener, News, Node},
     protocol::{Moment, NodeId, NodeSet},
     world::Pending,
 };
@@ -78,7 +78,7 @@ pub(crate) struct Driver {
     pub(super) events: Vec<Event>,
     /// The operations that the present events belong to.
     touched: Vec<usize>,
-    pub(super) scratch: Vec<u8>,
+    pub(super) encoder: Encoder,
     pub(super) rng: StdRng,
 }
 
@@ -133,7 +133,7 @@ impl Driver {
             due: Moment::PAST,
             events: Vec::new(),
             touched: Vec::new(),
-            scratch: Vec::new(),
+            encoder: Encoder::default(),
         }
     }
 

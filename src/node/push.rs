@@ -3,6 +3,8 @@
 //! It only reads and writes bytes. That a message is a hint and no more, and
 //! what follows from it, is the driver's business.
 
+use std::io::Write as _;
+
 use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
 
 use super::wire::{self, Reply};
@@ -18,13 +20,33 @@ pub(crate) struct News {
 }
 
 impl News {
-    pub(super) fn to_text(self) -> String {
-        format!("{:x} {}", self.number, self.age)
+    pub(super) fn to_text(self) -> NewsText {
+        let mut text = NewsText { bytes: [0; NewsText::LONGEST], len: 0 };
+        let mut rest = &mut text.bytes[..];
+        // There is room for any.
+        let _ = write!(rest, "{:x} {}", self.number, self.age);
+        text.len = NewsText::LONGEST - rest.len();
+        text
     }
 
     pub(super) fn from_text(text: &[u8]) -> Option<Self> {
         let (number, age) = str::from_utf8(text).ok()?.split_once(' ')?;
         Some(Self { number: u64::from_str_radix(number, 16).ok()?, age: age.parse().ok()? })
+    }
+}
+
+/// News in writing.
+pub(super) struct NewsText {
+    bytes: [u8; Self::LONGEST],
+    len: usize,
+}
+
+impl NewsText {
+    /// Sixteen hexadecimal digits, a space, and ten decimal ones.
+    const LONGEST: usize = 27;
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -103,6 +125,8 @@ mod tests {
 
     #[test]
     fn pushes_are_taken_whole_and_news_survives_the_wire() {
+        let most = News { number: u64::MAX, age: u32::MAX };
+        assert_eq!(most.to_text().as_bytes(), b"ffffffffffffffff 4294967295");
         let news = News { number: u64::MAX, age: 7 };
         let text = news.to_text();
         assert_eq!(News::from_text(text.as_bytes()), Some(news));

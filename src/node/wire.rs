@@ -6,9 +6,10 @@
 
 use std::{sync::LazyLock, time::Duration};
 
+use redis::Cmd;
 use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
 
-use super::push::News;
+use super::push::{News, NewsText};
 use crate::{
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
@@ -78,34 +79,60 @@ fn sha1(script: &str) -> String {
     redis::Script::new(script).get_hash().to_owned()
 }
 
-/// Appends `request` to `out`. With `whole_script` a script goes as its text,
-/// which also makes the server keep it; otherwise as its hash.
-pub(crate) fn encode(out: &mut Vec<u8>, whole_script: bool, request: Request<'_>) {
-    let Request { ask, key, token, ttl, news } = request;
-    let script = |text: &str, hash: &str| match whole_script {
-        true => redis::cmd("EVAL").arg(text).arg(1).take(),
-        false => redis::cmd("EVALSHA").arg(hash).arg(1).take(),
-    };
-    let ttl = ttl.as_millis();
-    match ask {
-        Ask::Release if mutant::is(Mutant::ReleaseWithoutCompare) => {
-            redis::cmd("DEL").arg(key).take()
+/// Puts commands into bytes, in room of its own that it uses again.
+#[derive(Default)]
+pub(crate) struct Encoder {
+    command: Cmd,
+    bytes: Vec<u8>,
+}
+
+impl Encoder {
+    /// With `whole_script` a script goes as its text, which also makes the
+    /// server keep it; otherwise as its hash.
+    pub(crate) fn encode(&mut self, whole_script: bool, request: Request<'_>) {
+        let Request { ask, key, token, ttl, news } = request;
+        let ttl = ttl.as_millis();
+        self.command.clear();
+        match ask {
+            Ask::Release if mutant::is(Mutant::ReleaseWithoutCompare) => {
+                self.command.arg("DEL").arg(key);
+            }
+            Ask::Extend if mutant::is(Mutant::ExtendWithoutCompare) => {
+                self.command.arg("SET").arg(key).arg(token).arg("PX").arg(ttl);
+            }
+            Ask::Set => {
+                self.command.arg("SET").arg(key).arg(token).arg("NX").arg("PX").arg(ttl);
+            }
+            Ask::Extend | Ask::Heal => {
+                let heals = u8::from(ask == Ask::Heal);
+                self.script(whole_script, EXTEND, &EXTEND_SHA1);
+                self.command.arg(key).arg(token).arg(ttl).arg(heals);
+            }
+            Ask::Release => {
+                let news = news.map(News::to_text);
+                self.script(whole_script, RELEASE, &RELEASE_SHA1);
+                self.command.arg(key).arg(token);
+                self.command.arg(news.as_ref().map_or(&[][..], NewsText::as_bytes));
+            }
+            Ask::Remaining => {
+                self.command.arg("PTTL").arg(key);
+            }
         }
-        Ask::Extend if mutant::is(Mutant::ExtendWithoutCompare) => {
-            redis::cmd("SET").arg(key).arg(token).arg("PX").arg(ttl).take()
-        }
-        Ask::Set => redis::cmd("SET").arg(key).arg(token).arg("NX").arg("PX").arg(ttl).take(),
-        Ask::Extend | Ask::Heal => {
-            let heals = u8::from(ask == Ask::Heal);
-            script(EXTEND, &EXTEND_SHA1).arg(key).arg(token).arg(ttl).arg(heals).take()
-        }
-        Ask::Release => {
-            let news = news.map(News::to_text).unwrap_or_default();
-            script(RELEASE, &RELEASE_SHA1).arg(key).arg(token).arg(news).take()
-        }
-        Ask::Remaining => redis::cmd("PTTL").arg(key).take(),
+        self.bytes.clear();
+        self.command.write_packed_command(&mut self.bytes);
     }
-    .write_packed_command(out);
+
+    /// The last command.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn script(&mut self, whole: bool, text: &str, hash: &str) {
+        match whole {
+            true => self.command.arg("EVAL").arg(text).arg(1),
+            false => self.command.arg("EVALSHA").arg(hash).arg(1),
+        };
+    }
 }
 
 /// One reply, borrowed from the buffer it came in.
@@ -122,6 +149,16 @@ pub(super) enum Reply<'a> {
 /// if it has not all arrived.
 pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, NodeError> {
     let garbage = || NodeError::new(NodeErrorKind::Protocol);
+    // What nearly all replies are needs no parser.
+    const COMMON: [(&[u8], Reply<'_>); 4] = [
+        (b"+OK\r\n", Reply::Ok),
+        (b":1\r\n", Reply::Int(1)),
+        (b"$-1\r\n", Reply::Nil),
+        (b":0\r\n", Reply::Int(0)),
+    ];
+    if let Some((text, reply)) = COMMON.into_iter().find(|(text, _)| buffer.starts_with(text)) {
+        return Ok(Some((reply, text.len())));
+    }
     // Nothing that is asked is answered by an array; and a parser that
     // recurses must not be fed a hostile one.
     if buffer.first() == Some(&b'*') {
@@ -172,13 +209,13 @@ mod tests {
 
     #[test]
     fn the_unfenced_acquire_is_the_plain_command_other_libraries_send() {
-        let mut out = Vec::new();
         let ttl = Ttl::from_duration(Duration::from_secs(30));
         let request = Request { ask: Ask::Set, key: b"k\0", token: b"t", ttl, news: None };
-        encode(&mut out, false, request);
         let text =
             "*6\r\n$3\r\nSET\r\n$2\r\nk\0\r\n$1\r\nt\r\n$2\r\nNX\r\n$2\r\nPX\r\n$5\r\n30000\r\n";
-        assert_eq!(out, text.as_bytes());
+        let mut encoder = Encoder::default();
+        encoder.encode(false, request);
+        assert_eq!(encoder.bytes(), text.as_bytes());
     }
 
     #[test]

@@ -40,8 +40,9 @@ impl NodeSet {
     pub(crate) const EMPTY: Self = Self(0);
 
     /// The first `nodes` nodes.
-    pub(crate) fn first(nodes: usize) -> Self {
-        NodeId::all(nodes).fold(Self::EMPTY, Self::with)
+    pub(crate) const fn first(nodes: usize) -> Self {
+        // No shift by the whole word, which is none.
+        if nodes >= MAX_NODES { Self(u64::MAX) } else { Self((1 << nodes) - 1) }
     }
 
     pub(crate) const fn from_bits(bits: u64) -> Self {
@@ -99,7 +100,15 @@ impl NodeSet {
 
     /// The members, in the order of the configuration.
     pub(crate) fn iter(self) -> impl Iterator<Item = NodeId> {
-        NodeId::all(MAX_NODES).filter(move |node| self.contains(*node))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            // At most the number of bits, so it is one.
+            let first = NodeId(u8::try_from(left.trailing_zeros()).unwrap_or(u8::MAX));
+            (left != 0).then(|| {
+                left &= left.wrapping_sub(1);
+                first
+            })
+        })
     }
 }
 
@@ -186,7 +195,7 @@ mod tests {
             assert!(set.contains(node));
         }
         assert_eq!(set.len(), MAX_NODES);
-        assert_eq!(set.iter().count(), MAX_NODES);
+        assert!(set.iter().eq(NodeId::all(MAX_NODES)));
         assert_eq!(set, NodeSet::first(MAX_NODES));
         assert!(NodeSet::first(3).minus(NodeSet::first(5)).is_empty());
     }
