@@ -62,7 +62,10 @@ impl Driver {
             }
             let order = Order { ticket, keep_until, timeout, teaches, patient, has_room };
             match node.offer(order, self.encoder.bytes(), now) {
-                Ok(()) => op.awaited.insert(target),
+                Ok(()) => {
+                    op.awaited.insert(target);
+                    self.offered.insert(target);
+                }
                 Err(error) => declined.push((target, error)),
             }
         }

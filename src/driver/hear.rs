@@ -117,16 +117,15 @@ impl Driver {
     }
 
     /// Drives the connections that listen, and acts on what came.
-    pub(super) fn poll_listeners(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+    pub(super) fn poll_listeners(&mut self, cx: &mut Context<'_>, now: Moment) {
         if self.channels.0.is_empty() && self.listeners.iter().all(|listener| listener.is_off()) {
-            return false;
+            return;
         }
         let mut heard = std::mem::take(&mut self.heard);
         let mut draw = || self.rng.next_u64();
         for listener in &mut self.listeners {
             listener.poll(cx, now, self.due, &mut draw, &mut heard);
         }
-        let some = !heard.is_empty();
         let votes = self.config.quorum.votes();
         for (node, key, news) in heard.drain(..) {
             let channel = self.channels.0.get_mut(&key);
@@ -135,7 +134,6 @@ impl Driver {
             }
         }
         self.heard = heard;
-        some
     }
 
     /// Whether a release of `key` from now on will be heard of.

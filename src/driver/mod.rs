@@ -25,6 +25,7 @@ mod session;
 mod split;
 mod tend;
 mod wait;
+mod wakes;
 
 use std::sync::Arc;
 

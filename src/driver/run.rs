@@ -19,6 +19,7 @@ use super::{
     schedule::Schedule,
     tend::{Pace, Tending},
     wait::InLine,
+    wakes::Wakes,
 };
 use crate::{
     config::Config,
@@ -41,6 +42,11 @@ const TURNS_PER_POLL: usize = 64;
 pub(crate) struct Driver {
     pub(super) config: Arc<Config>,
     pub(super) nodes: Vec<Node>,
+    wakes: Wakes,
+    /// Nodes that were offered something and have not been polled since.
+    pub(super) offered: NodeSet,
+    /// What was due when all nodes were polled.
+    looked: Moment,
     pub(super) listeners: Vec<Listener>,
     queue: mpsc::UnboundedReceiver<Request>,
     inbox: Vec<Request>,
@@ -108,6 +114,9 @@ impl Driver {
         let listener = |(id, at)| Listener::new(id, Arc::clone(at), Arc::clone(world));
         Self {
             nodes: nodes().map(node).collect(),
+            wakes: Wakes::new(config.endpoints.len()),
+            offered: NodeSet::EMPTY,
+            looked: Moment::PAST,
             listeners: nodes().map(listener).collect(),
             rng: world.rng(),
             config,
@@ -152,27 +161,43 @@ impl Driver {
         self.config.world.now().max(self.due)
     }
 
-    /// One look at everything. Says whether anything happened, in which case
-    /// there may be more to do at once.
+    /// One look at everything. Says whether there is more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.now();
-        let mut draw = || self.rng.next_u64();
-        for node in &mut self.nodes {
-            node.poll(cx, now, self.due, &mut draw, &mut self.events);
-        }
+        self.poll_nodes(now);
         // Read again: the verdict must know how late it really is.
         let now = self.now();
-        let mut happened = self.handle_events(now) | self.renew_waiting(now);
-        happened |= self.poll_listeners(cx, now);
-        happened |= self.run_timers(now);
-        happened |= self.take_requests(cx, self.now());
-        happened || !self.events.is_empty()
+        self.handle_events(now);
+        self.renew_waiting(now);
+        self.poll_listeners(cx, now);
+        self.run_timers(now);
+        let more = self.take_requests(cx);
+        more || !self.events.is_empty() || !self.offered.is_empty()
     }
 
-    fn handle_events(&mut self, now: Moment) -> bool {
+    /// Those that have something to say or were given something; all of them
+    /// when something is due.
+    fn poll_nodes(&mut self, now: Moment) {
+        let mut woken = self.wakes.take();
+        if std::mem::replace(&mut self.looked, self.due) != self.due {
+            woken = NodeSet::first(self.nodes.len());
+        }
+        let offered = std::mem::take(&mut self.offered);
+        let mut draw = || self.rng.next_u64();
+        for id in woken.union(offered).iter() {
+            let Some(node) = self.nodes.get_mut(id.index()) else { continue };
+            let cx = &mut self.wakes.of(id);
+            if woken.contains(id) || !node.is_up() {
+                node.poll(cx, now, self.due, &mut draw, &mut self.events);
+            } else {
+                node.poll_commands(cx, now, &mut draw, &mut self.events);
+            }
+        }
+    }
+
+    fn handle_events(&mut self, now: Moment) {
         let mut events = std::mem::take(&mut self.events);
         let mut touched = std::mem::take(&mut self.touched);
-        let some = !events.is_empty();
         touched.extend(events.iter().map(|event| event.ticket.op));
         // All are counted before anything is concluded from one: a rollback
         // must know of every node that was never asked.
@@ -185,22 +210,22 @@ impl Driver {
         // What that caused is in `events` already: keep it, and the room.
         events.append(&mut self.events);
         (self.events, self.touched) = (events, touched);
-        some
     }
 
-    fn take_requests(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+    /// Says whether there may be more.
+    fn take_requests(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.open {
             return false;
         }
         let mut inbox = std::mem::take(&mut self.inbox);
         let taken = self.queue.poll_recv_many(cx, &mut inbox, REQUESTS_PER_TURN);
         self.open = !matches!(taken, Poll::Ready(0));
-        let some = !inbox.is_empty();
+        let now = self.now();
         for request in inbox.drain(..) {
             self.handle_request(request, now);
         }
         self.inbox = inbox;
-        some
+        self.open && taken.is_ready()
     }
 
     fn handle_request(&mut self, request: Request, now: Moment) {
@@ -221,14 +246,11 @@ impl Driver {
         }
     }
 
-    fn run_timers(&mut self, now: Moment) -> bool {
-        let mut happened = false;
+    fn run_timers(&mut self, now: Moment) {
         while let Some(tending) = self.tended.pop_due(self.due) {
             self.tend(tending, now);
-            happened = true;
         }
         while let Some(timer) = self.timers.pop_due(self.due) {
-            happened = true;
             match timer {
                 Timer::Op { id, number } if self.is_current(id, number) => self.time_out(id, now),
                 Timer::Insist { id, number } if self.is_current(id, number) => {
@@ -243,7 +265,6 @@ impl Driver {
                 _ => {}
             }
         }
-        happened
     }
 
     fn nothing_to_release(&self) -> bool {
@@ -273,6 +294,7 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        this.wakes.register(cx);
         loop {
             let mut turns = 0;
             while this.turn(cx) {

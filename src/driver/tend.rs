@@ -143,14 +143,11 @@ impl Driver {
         self.extend(claim, ttl, Asker::Keeper(tending), until, now);
     }
 
-    /// Renews what waits for a place, as far as there is room. Says whether
-    /// there was.
-    pub(super) fn renew_waiting(&mut self, now: Moment) -> bool {
-        let mut some = false;
+    /// Renews what waits for a place, as far as there is room.
+    pub(super) fn renew_waiting(&mut self, now: Moment) {
         while self.pace.under_way < self.pace.window
             && let Some(claim) = self.pace.waiting.pop_due(Moment::NEVER)
         {
-            some = true;
             let is_due = |keeping: &mut Keeping| {
                 let renewal = keeping.renewal();
                 renewal.is_some_and(|renewal| renewal.at <= now && now < renewal.stop_at)
@@ -160,7 +157,6 @@ impl Driver {
                 self.renew(Tending::new(Arc::clone(&claim)), claim, now);
             }
         }
-        some
     }
 
     /// Goes on after a renewal, whatever came of it.

@@ -134,15 +134,16 @@ impl Node {
         events: &mut Vec<Event>,
     ) {
         self.poll_connect(cx, now, draw, events);
-        let was_up = matches!(self.link, Link::Up { .. });
+        let was_up = self.is_up();
         let mut alive = self.poll_answers(cx, now, events);
         self.owed.note_silence(due);
         self.sweep(now, due, events);
         if alive.is_ok() && self.owed.abandon_at() <= due {
             alive = Err(NodeError::waited(NodeErrorKind::ConnectionLost, DEAD_PEER_AFTER));
         }
-        if let Err(error) = alive.and_then(|()| self.poll_commands(cx, now)) {
-            self.lose(error, now, draw, events);
+        match alive {
+            Ok(()) => self.poll_commands(cx, now, draw, events),
+            Err(error) => self.lose(error, now, draw, events),
         }
         match &self.link {
             Link::Down { cause, retry_at } if *retry_at <= due => {
@@ -155,9 +156,36 @@ impl Node {
         // A new attempt must be polled once to be woken by it, and a connection
         // that is up at once must be read from.
         self.poll_connect(cx, now, draw, events);
-        if !was_up && matches!(self.link, Link::Up { .. }) {
+        if !was_up && self.is_up() {
             cx.waker().wake_by_ref();
         }
+    }
+
+    /// Writes what it was offered, and no more: what it has to say it says in
+    /// [`Self::poll`].
+    pub(crate) fn poll_commands(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        draw: &mut dyn FnMut() -> u64,
+        events: &mut Vec<Event>,
+    ) {
+        let Link::Up { conn, .. } = &mut self.link else { return };
+        while self.owed.len() < MAX_IN_FLIGHT
+            && let Some(Waiting { order, offered_at, command, .. }) = self.waiting.pop()
+        {
+            Self::push(conn, &mut self.taught, &order, &command);
+            self.owed.push(order, offered_at, now);
+        }
+        if let Err(error) = conn.poll_write(cx) {
+            self.lose(error, now, draw, events);
+            // There is a new attempt to look at.
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up { .. })
     }
 
     /// When to poll although nothing happened.
@@ -251,17 +279,6 @@ impl Node {
             });
             Ok(Some(len))
         })
-    }
-
-    fn poll_commands(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<(), NodeError> {
-        let Link::Up { conn, .. } = &mut self.link else { return Ok(()) };
-        while self.owed.len() < MAX_IN_FLIGHT
-            && let Some(Waiting { order, offered_at, command, .. }) = self.waiting.pop()
-        {
-            Self::push(conn, &mut self.taught, &order, &command);
-            self.owed.push(order, offered_at, now);
-        }
-        conn.poll_write(cx)
     }
 
     /// Drops the connection and all that was on its way, and starts anew.
