@@ -7,9 +7,9 @@
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{
-            AtomicU64,
+            AtomicBool, AtomicU64,
             Ordering::{Relaxed, SeqCst},
             fence,
         },
@@ -17,76 +17,55 @@ use std::{
     time::Duration,
 };
 
+use once_cell::race::OnceBox;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     driver::Due,
     error::{Error, ErrorKind},
     key::Key,
-    latencies::Latencies,
+    marks::{self, Mark, Marks},
     mutant::{self, Mutant},
-    protocol::{Lease, Moment, NodeId, NodeSet, Ttl},
+    protocol::{Lease, MAX_NODES, Moment, NodeId, NodeSet, Ttl},
     token::Token,
     watch::{Keeping, Watch},
 };
 
 /// A key, the token put there, and until when it is ours.
 pub(crate) struct Claim {
-    /// The driver's number for it.
-    pub(crate) number: u64,
     pub(crate) key: Key,
     pub(crate) token: Token,
-    /// The ttl it was acquired for: what its own node timeout derives from.
-    pub(crate) ttl: Ttl,
     until: AtomicU64,
     gone_by: AtomicU64,
-    granted: AtomicU64,
-    /// The nodes that had lost the key: those that granted have it again, to
-    /// the others it is on its way.
-    healed: AtomicU64,
-    suspects: AtomicU64,
-    /// Nodes to which the acquire was sent on another connection than the
-    /// present one, and whose answer is not known: it may arrive there after
-    /// anything sent later.
-    adrift: AtomicU64,
-    latencies: Latencies,
-    /// For how many releases its holder had waited.
-    pub(crate) age: u32,
-    /// How many times in a row the lock was handed on, up to here.
-    pub(crate) handed: u32,
+    /// The ttl it was acquired for: what its own node timeout derives from.
+    pub(crate) ttl: Ttl,
+    marks: [Marks; marks::IN_PLACE],
+    is_adopted: bool,
+    /// A round of it, or for it, is under way: it is not held yet.
+    tries: AtomicBool,
     /// Made when it is first wanted: most locks are short.
-    watch: OnceLock<Box<Watch>>,
+    watch: OnceBox<Watch>,
 }
 
 impl Claim {
-    /// The number of claims that no round of this client made.
-    const ADOPTED: u64 = u64::MAX;
-
     /// A claim that nobody holds yet: see [`Self::grant`].
-    pub(crate) fn new(
-        number: u64,
-        key: Key,
-        token: Token,
-        ttl: Ttl,
-        lease: Lease,
-        nodes: usize,
-    ) -> Self {
-        Self {
-            number,
+    pub(crate) fn new(key: Key, token: Token, ttl: Ttl, lease: Lease, nodes: usize) -> Self {
+        let claim = Self {
             key,
             token,
-            ttl,
             until: AtomicU64::new(Moment::PAST.as_nanos()),
             gone_by: AtomicU64::new(lease.gone_by.as_nanos()),
-            granted: AtomicU64::new(0),
-            healed: AtomicU64::new(0),
-            suspects: AtomicU64::new(NodeSet::first(nodes).bits()),
-            adrift: AtomicU64::new(0),
-            latencies: Latencies::new(nodes),
-            age: 0,
-            handed: 0,
-            watch: OnceLock::new(),
+            ttl,
+            marks: Default::default(),
+            is_adopted: false,
+            tries: AtomicBool::new(false),
+            watch: OnceBox::new(),
+        };
+        if nodes > marks::IN_PLACE {
+            claim.watch().add_marks(nodes);
         }
+        NodeId::all(nodes).for_each(|node| claim.mark(node, Mark::Suspect));
+        claim
     }
 
     /// The claim of another holder on the same key by the same token, where
@@ -94,20 +73,24 @@ impl Claim {
     /// it for the new one, also what turns out so later.
     pub(crate) fn hand_on(
         &self,
-        number: u64,
         ttl: Ttl,
         lease: Lease,
         granted: NodeSet,
         nodes: usize,
     ) -> Arc<Self> {
-        let (key, token) = (self.key.clone(), self.token.clone());
-        let mut heir = Self::new(number, key, token, ttl, lease, nodes);
-        heir.age = self.age;
-        heir.handed = self.handed.saturating_add(1);
+        let heir = Self::new(self.key.clone(), self.token.clone(), ttl, lease, nodes);
+        heir.watch().age.store(self.age(), Relaxed);
+        heir.watch().handed.store(self.handed().saturating_add(1), Relaxed);
         heir.may_live_until(self.gone_by());
         let suspects = if mutant::is(Mutant::HeirForgetsNodes) { granted } else { self.suspects() };
-        heir.suspects.store(suspects.bits(), Relaxed);
-        heir.adrift.store(self.adrift.load(Relaxed), Relaxed);
+        for node in NodeId::all(nodes) {
+            if !suspects.contains(node) {
+                heir.note_innocent(node);
+            }
+            if self.is_adrift(node) {
+                heir.mark(node, Mark::Adrift);
+            }
+        }
         for node in granted.iter() {
             heir.note_grant(node, self.latency(node).unwrap_or_default());
         }
@@ -116,14 +99,51 @@ impl Claim {
 
     /// A claim that was made elsewhere, with other connections than ours.
     pub(crate) fn adopted(key: Key, token: Token, ttl: Ttl, lease: Lease, nodes: usize) -> Self {
-        let claim = Self::new(Self::ADOPTED, key, token, ttl, lease, nodes);
-        claim.adrift.store(claim.suspects().bits(), Relaxed);
+        let mut claim = Self::new(key, token, ttl, lease, nodes);
+        claim.is_adopted = true;
+        NodeId::all(nodes).for_each(|node| claim.mark(node, Mark::Adrift));
         claim.grant(lease.until);
         claim
     }
 
+    /// What a guard has that has let go of its lock.
+    pub(crate) fn none() -> Self {
+        let lease = Lease { until: Moment::PAST, gone_by: Moment::PAST };
+        Self::new(Key::NONE, Token::NONE, Ttl::MIN, lease, 0)
+    }
+
+    /// Tells it from all others that there are.
+    pub(crate) fn id(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+
+    /// For how many releases its holder had waited.
+    pub(crate) fn age(&self) -> u32 {
+        self.watch.get().map_or(0, |watch| watch.age.load(Relaxed))
+    }
+
+    pub(crate) fn note_age(&self, age: u32) {
+        if age > 0 {
+            self.watch().age.store(age, Relaxed);
+        }
+    }
+
+    /// How many times in a row the lock was handed on, up to here.
+    pub(crate) fn handed(&self) -> u32 {
+        self.watch.get().map_or(0, |watch| watch.handed.load(Relaxed))
+    }
+
+    /// Whether its round is under way, or one in which it is handed on.
+    pub(crate) fn tries(&self) -> bool {
+        self.tries.load(Relaxed)
+    }
+
+    pub(crate) fn note_trying(&self, tries: bool) {
+        self.tries.store(tries, Relaxed);
+    }
+
     pub(crate) fn is_adopted(&self) -> bool {
-        self.number == Self::ADOPTED
+        self.is_adopted
     }
 
     /// Makes it held until `until`: once, when its round is won.
@@ -257,16 +277,41 @@ impl Claim {
         self.gone_by.fetch_max(moment.as_nanos(), Relaxed);
     }
 
+    fn marks(&self, node: NodeId) -> Option<&Marks> {
+        marks::of(node, &self.marks, || self.watch.get()?.marks())
+    }
+
+    fn mark(&self, node: NodeId, mark: Mark) {
+        self.marks(node).into_iter().for_each(|marks| marks.set(mark));
+    }
+
+    fn unmark(&self, node: NodeId, mark: Mark) {
+        self.marks(node).into_iter().for_each(|marks| marks.clear(mark));
+    }
+
+    fn has(&self, node: NodeId, mark: Mark) -> bool {
+        self.marks(node).is_some_and(|marks| marks.has(mark))
+    }
+
+    fn all_with(&self, mark: Mark) -> NodeSet {
+        let more = self.watch.get().and_then(Watch::marks).map_or(&[][..], |more| more);
+        let marks = self.marks.iter().chain(more);
+        let with = marks.zip(NodeId::all(MAX_NODES)).filter(|(marks, _)| marks.has(mark));
+        with.fold(NodeSet::EMPTY, |set, (_, node)| set.with(node))
+    }
+
     pub(crate) fn note_grant(&self, node: NodeId, latency: Duration) {
-        self.granted.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
-        self.latencies.note(node, latency);
+        if let Some(marks) = self.marks(node) {
+            marks.set(Mark::Granted);
+            marks.note_latency(latency);
+        }
     }
 
     /// It is about to be given the key again. Until it answers to that, what
     /// it says is about the time before.
     pub(crate) fn note_healing(&self, node: NodeId) {
-        self.granted.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
-        self.healed.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.unmark(node, Mark::Granted);
+        self.mark(node, Mark::Healed);
         if !mutant::is(Mutant::HealingForgotten) {
             self.note_suspect(node);
         }
@@ -274,28 +319,28 @@ impl Claim {
 
     /// It did not take it.
     pub(crate) fn note_unhealed(&self, node: NodeId) {
-        self.healed.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.unmark(node, Mark::Healed);
         self.note_gone(node);
     }
 
     /// Notes that the key may be set there by what is about to be sent.
     pub(crate) fn note_suspect(&self, node: NodeId) {
-        self.suspects.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.mark(node, Mark::Suspect);
     }
 
     pub(crate) fn note_innocent(&self, node: NodeId) {
-        self.suspects.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.unmark(node, Mark::Suspect);
     }
 
     /// It had granted, and does not hold the key any more. If the acquire is
     /// adrift it may yet.
     pub(crate) fn note_gone(&self, node: NodeId) {
-        let is_healing = self.healed().minus(self.granted()).contains(node);
+        let is_healing = self.has(node, Mark::Healed) && !self.has(node, Mark::Granted);
         if is_healing {
             return;
         }
-        self.granted.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
-        self.healed.fetch_and(!NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.unmark(node, Mark::Granted);
+        self.unmark(node, Mark::Healed);
         if !self.is_adrift(node) {
             self.note_innocent(node);
         }
@@ -305,28 +350,28 @@ impl Claim {
         if mutant::is(Mutant::LateAcquireForgotten) {
             return;
         }
-        self.adrift.fetch_or(NodeSet::EMPTY.with(node).bits(), Relaxed);
+        self.mark(node, Mark::Adrift);
         if let Some(heir) = self.watch.get().and_then(|watch| watch.heir()) {
             heir.note_adrift(node);
         }
     }
 
     pub(crate) fn granted(&self) -> NodeSet {
-        NodeSet::from_bits(self.granted.load(Relaxed))
+        self.all_with(Mark::Granted)
     }
 
     /// Nodes that were given the key again, or are about to be.
     pub(crate) fn healed(&self) -> NodeSet {
-        NodeSet::from_bits(self.healed.load(Relaxed))
+        self.all_with(Mark::Healed)
     }
 
     /// Nodes that may hold the key: all that did not surely refuse it.
     pub(crate) fn suspects(&self) -> NodeSet {
-        NodeSet::from_bits(self.suspects.load(Relaxed))
+        self.all_with(Mark::Suspect)
     }
 
     pub(crate) fn is_adrift(&self, node: NodeId) -> bool {
-        NodeSet::from_bits(self.adrift.load(Relaxed)).contains(node)
+        self.has(node, Mark::Adrift)
     }
 
     /// How long the slowest of the `votes` fastest nodes took to grant.
@@ -338,7 +383,7 @@ impl Claim {
 
     /// How long `node` took to grant.
     pub(crate) fn latency(&self, node: NodeId) -> Option<Duration> {
-        self.latencies.get(node).filter(|_| self.granted().contains(node))
+        self.marks(node).filter(|marks| marks.has(Mark::Granted)).map(Marks::latency)
     }
 }
 
@@ -364,7 +409,7 @@ mod tests {
         let lease = Lease::new(START, ttl, Drift::per_mille(10).unwrap(), SECOND);
         let key = Key::new(b"", b"k").unwrap();
         let token = Token::from_bytes("s3cret").unwrap();
-        let claim = Claim::new(0, key, token, ttl, lease, 3);
+        let claim = Claim::new(key, token, ttl, lease, 3);
         claim.grant(lease.until);
         (claim, lease)
     }
@@ -408,6 +453,23 @@ mod tests {
         claim.note_healing(node);
         claim.note_unhealed(node);
         assert!(!claim.suspects().union(claim.healed()).contains(node));
+    }
+
+    #[test]
+    fn it_is_small_and_has_room_for_the_marks_of_any_number_of_nodes() {
+        // With two counts in front of it, what a held lock takes.
+        assert!(size_of::<Claim>() <= 88, "{}", size_of::<Claim>());
+        let (_, lease) = claim();
+        for nodes in [1, 5, 6, 64] {
+            let key = Key::new(b"", b"k").unwrap();
+            let token = Token::from_bytes("t").unwrap();
+            let claim = Claim::new(key, token, Ttl::MIN, lease, nodes);
+            assert_eq!(claim.suspects(), NodeSet::first(nodes));
+            let last = NodeId::all(nodes).last().unwrap();
+            claim.note_grant(last, SECOND);
+            assert_eq!(claim.granted(), NodeSet::EMPTY.with(last));
+            assert!(claim.latency(last).unwrap() > SECOND * 99 / 100);
+        }
     }
 
     #[test]

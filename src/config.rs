@@ -83,7 +83,7 @@ impl Config {
     /// How long one node may take over one request for a lock of `ttl`.
     pub(crate) fn node_timeout(&self, ttl: Ttl) -> Duration {
         let (least, most) = NODE_TIMEOUT;
-        let tenth = Duration::from_millis(ttl.as_millis() / 10).clamp(least, most);
+        let tenth = (ttl.as_duration() / 10).clamp(least, most);
         self.node_timeout.unwrap_or(tenth)
     }
 
@@ -322,8 +322,8 @@ impl Builder {
     }
 }
 
-/// A year: above it lies no lock, only a mistaken unit.
-const LONGEST_TTL: Ttl = Ttl::from_millis(365 * 24 * 3600 * 1000);
+/// Thirty days: above it lies no lock, only a mistaken unit.
+const LONGEST_TTL: Ttl = Ttl::from_millis(30 * 24 * 3600 * 1000);
 
 fn check_nodes(endpoints: &[Arc<Endpoint>], votes: Option<usize>) -> Result<Quorum, Error> {
     let nodes = endpoints.len();

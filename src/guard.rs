@@ -36,9 +36,8 @@ use crate::{
 #[clippy::has_significant_drop]
 pub struct LockGuard {
     shared: Arc<Shared>,
+    /// What the drop releases; that of nobody once it is let go of.
     claim: Arc<Claim>,
-    /// Whether the drop releases.
-    armed: bool,
 }
 
 /// What a release found.
@@ -73,7 +72,12 @@ pub struct LockParts {
 
 impl LockGuard {
     pub(crate) fn new(shared: Arc<Shared>, claim: Arc<Claim>) -> Self {
-        Self { shared, claim, armed: true }
+        Self { shared, claim }
+    }
+
+    /// Takes the lock out: what becomes of it is the taker's business.
+    fn take(&mut self) -> Arc<Claim> {
+        std::mem::replace(&mut self.claim, Arc::clone(&self.shared.none))
     }
 
     /// The key, without the client's prefix.
@@ -161,8 +165,7 @@ impl LockGuard {
     /// does.
     pub async fn release(mut self) -> Result<Released, Error> {
         let (reply, answer) = oneshot::channel();
-        self.armed = false;
-        let claim = Arc::clone(&self.claim);
+        let claim = self.take();
         self.shared.send(Request::Release { claim, reply: Some(reply) })?;
         answer.await.unwrap_or_else(|_| Err(Error::closed()))
     }
@@ -225,10 +228,10 @@ impl LockGuard {
 
     /// Lets go of the lock without a release.
     fn leave(&mut self) {
-        self.armed = false;
-        self.claim.end();
+        let claim = self.take();
+        claim.end();
         // With the driver gone, nobody waits.
-        let _ = self.shared.send(Request::Leave(Arc::clone(&self.claim)));
+        let _ = self.shared.send(Request::Leave(claim));
     }
 
     #[cfg(redlock_sim)]
@@ -251,20 +254,22 @@ impl LockGuard {
     #[must_use = "whoever has the parts must release the lock"]
     pub fn into_parts(mut self) -> LockParts {
         let valid_until = self.valid_until();
+        let (key, token) = (self.key().to_vec(), self.claim.token.clone());
         // Whoever adopts it renews it.
         self.leave();
-        LockParts { key: self.key().to_vec(), token: self.claim.token.clone(), valid_until }
+        LockParts { key, token, valid_until }
     }
 }
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        if self.armed && !mutant::is(Mutant::DropWithoutRelease) {
-            let claim = Arc::clone(&self.claim);
-            // With the driver gone, the key ends with its ttl.
-            if self.shared.send(Request::Release { claim, reply: None }).is_err() {
-                self.claim.end();
-            }
+        if Arc::ptr_eq(&self.claim, &self.shared.none) || mutant::is(Mutant::DropWithoutRelease) {
+            return;
+        }
+        let claim = Arc::clone(&self.claim);
+        // With the driver gone, the key ends with its ttl.
+        if self.shared.send(Request::Release { claim, reply: None }).is_err() {
+            self.claim.end();
         }
     }
 }

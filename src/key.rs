@@ -16,12 +16,30 @@ pub(crate) const MAX_KEY_BYTES: usize = 1024;
 /// A valid key as the servers see it: the client's prefix, then the user's
 /// bytes. Cheap to clone, and small: there may be very many.
 #[derive(Clone)]
-pub(crate) struct Key(Arc<[u8]>);
+pub(crate) struct Key(Bytes);
 
 /// In front of a key's bytes stands the length of its prefix.
+#[derive(Clone)]
+enum Bytes {
+    /// In place, as most are.
+    Short {
+        len: u8,
+        bytes: [u8; Key::SHORT],
+    },
+    Long(Arc<[u8]>),
+}
+
+/// The length of a prefix.
 const HEAD: usize = size_of::<u16>();
 
 impl Key {
+    /// So many bytes, head included, take no more room in place than the
+    /// pointer to them would.
+    const SHORT: usize = 22;
+
+    /// No lock's.
+    pub(crate) const NONE: Self = Self(Bytes::Short { len: 0, bytes: [0; Self::SHORT] });
+
     pub(crate) fn new(prefix: &[u8], name: &[u8]) -> Result<Self, Error> {
         let len = prefix.len().saturating_add(name.len());
         if name.is_empty() {
@@ -36,18 +54,41 @@ impl Key {
         }
         // Under the longest key.
         let prefix_len = u16::try_from(prefix.len()).unwrap_or(0).to_ne_bytes();
-        Ok(Self([&prefix_len[..], prefix, name].concat().into()))
+        Ok(Self(Bytes::from([&prefix_len[..], prefix, name])))
+    }
+
+    fn all(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Bytes::Long(bytes) => bytes,
+        }
     }
 
     /// What the servers see.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.0.get(HEAD..).unwrap_or_default()
+        self.all().get(HEAD..).unwrap_or_default()
     }
 
     /// What the user said.
     pub(crate) fn name(&self) -> &[u8] {
-        let head = self.0.first_chunk().copied().unwrap_or_default();
+        let head = self.all().first_chunk().copied().unwrap_or_default();
         self.as_bytes().get(usize::from(u16::from_ne_bytes(head))..).unwrap_or_default()
+    }
+}
+
+impl From<[&[u8]; 3]> for Bytes {
+    fn from(parts: [&[u8]; 3]) -> Self {
+        let mut bytes = [0; Key::SHORT];
+        let mut len = 0;
+        for part in parts {
+            let Some(room) = bytes.get_mut(len..).and_then(|rest| rest.get_mut(..part.len()))
+            else {
+                return Self::Long(parts.concat().into());
+            };
+            room.copy_from_slice(part);
+            len = len.saturating_add(part.len());
+        }
+        Self::Short { len: u8::try_from(len).unwrap_or(0), bytes }
     }
 }
 
@@ -106,6 +147,21 @@ mod tests {
         assert_eq!(key.as_bytes(), b"app:\x00\xffjob");
         assert_eq!(key.name(), b"\x00\xffjob");
         assert_eq!(key.to_string(), r"`\x00\xffjob`");
+    }
+
+    #[test]
+    fn short_and_long_keys_are_the_same_but_for_where_they_are() {
+        assert_eq!(size_of::<Key>(), size_of::<[usize; 3]>());
+        for len in 1..40 {
+            let name = vec![b'n'; len];
+            let (key, same) = (
+                Key::new(b"p:", &name).unwrap(),
+                Key::new(b"", &[b"p:", &name[..]].concat()).unwrap(),
+            );
+            assert_eq!((key.name(), key.as_bytes()), (&name[..], same.as_bytes()));
+            assert_eq!(matches!(key.0, Bytes::Short { .. }), HEAD + 2 + len <= Key::SHORT);
+            assert!(key == same && key.clone() == key);
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ mod error;
 mod guard;
 mod held;
 mod key;
-mod latencies;
+mod marks;
 mod mutant;
 mod node;
 mod node_error;

@@ -11,9 +11,10 @@ use crate::error::{Error, ErrorKind};
 /// The proof of ownership of one acquisition: whoever has it can extend and
 /// release the lock, so it is a secret, and `Debug` does not show it.
 ///
-/// A token is any 1 to 256 bytes. Those this library makes are 32 hexadecimal
-/// digits, 128 random bits: at a million locks a second for ten years, the
-/// chance that two are ever equal is about one in six thousand million.
+/// A token is any 1 to 256 bytes. Those this library makes are 22 letters,
+/// digits, `-` and `_`, 132 random bits: at a million locks a second for ten
+/// years, the chance that two are ever equal is about one in a hundred thousand
+/// million.
 #[derive(Clone)]
 pub struct Token(Bytes);
 
@@ -26,17 +27,25 @@ enum Bytes {
 
 impl Token {
     const MAX_BYTES: usize = 256;
-    const OWN_BYTES: usize = 32;
+    /// Of six bits each: more than 128 together, and no more room than a
+    /// pointer to them would take.
+    const OWN_BYTES: usize = 22;
+
+    /// No lock's.
+    pub(crate) const NONE: Self = Self(Bytes::Own([b'-'; Self::OWN_BYTES]));
 
     /// A token that has never been used.
     pub(crate) fn random(source: &mut impl rand::Rng) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut bits = [0; 16];
-        source.fill_bytes(&mut bits);
-        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        const DIGITS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let mut digits = [0; Self::OWN_BYTES];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(bits) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        // So many are in one word of chance.
+        for some in digits.chunks_mut(8) {
+            let mut bits = source.next_u64();
+            for digit in some {
+                *digit = DIGITS.get((bits % 64) as usize).copied().unwrap_or_default();
+                bits /= 64;
+            }
         }
         Self(Bytes::Own(digits))
     }
@@ -90,12 +99,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn random_tokens_are_hexadecimal_distinct_and_never_shown() {
+    fn random_tokens_are_text_distinct_small_and_never_shown() {
         let a = Token::random(&mut rand::rng());
         let b = Token::random(&mut rand::rng());
         assert_ne!(a, b);
-        assert_eq!(a.as_bytes().len(), 32);
-        assert!(a.as_bytes().iter().all(u8::is_ascii_hexdigit));
+        assert_eq!(a.as_bytes().len(), 22);
+        assert!(a.as_bytes().iter().all(|c| c.is_ascii_alphanumeric() || b"-_".contains(c)));
+        assert_eq!(size_of::<Token>(), size_of::<[usize; 3]>());
         assert_eq!(format!("{a:?}"), "Token(<redacted>)");
     }
 

@@ -5,18 +5,28 @@
 //! a lock has ended is the claim's.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicU32},
     time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{claim::Claim, driver::Due, error::Error, protocol::Moment};
+use crate::{
+    claim::Claim,
+    driver::Due,
+    error::Error,
+    marks::{self, More},
+    protocol::Moment,
+};
 
 /// What most locks do without. Small, since there may be very many that are
 /// renewed.
 #[derive(Default)]
 pub(crate) struct Watch {
+    /// Of the claim: for how many releases its holder had waited, and how many
+    /// times in a row it was handed on.
+    pub(crate) age: AtomicU32,
+    pub(crate) handed: AtomicU32,
     keeping: Mutex<Keeping>,
     rare: OnceLock<Box<Rare>>,
 }
@@ -24,6 +34,7 @@ pub(crate) struct Watch {
 /// What most of those do without.
 #[derive(Default)]
 struct Rare {
+    more: OnceLock<More>,
     ended: OnceLock<CancellationToken>,
     heir: OnceLock<Arc<Claim>>,
     warning: Mutex<Option<Arc<Error>>>,
@@ -79,6 +90,16 @@ impl Keeping {
 }
 
 impl Watch {
+    /// Makes room for the marks of so many nodes.
+    pub(crate) fn add_marks(&self, nodes: usize) {
+        self.rare().more.get_or_init(|| marks::more(nodes));
+    }
+
+    /// Those of the nodes that have none in the claim.
+    pub(crate) fn marks(&self) -> Option<&More> {
+        self.rare.get()?.more.get()
+    }
+
     /// A token that is cancelled by [`Self::tell`]; cancelling it does nothing.
     pub(crate) fn ended(&self) -> CancellationToken {
         self.rare().ended.get_or_init(CancellationToken::new).child_token()

@@ -7,7 +7,6 @@ use rand::Rng as _;
 use super::{
     Patience,
     dispatch::vote,
-    line::At,
     op::{Acquiring, Job, Op},
     run::Driver,
     session::{Finding, Session},
@@ -39,10 +38,7 @@ impl Driver {
         if !session.is_wanted() {
             return self.step_back(&key, None, now);
         }
-        if !once {
-            session.listened = self.hears(&key);
-            self.lines.of(&key).at = At::Trying { news: false };
-        }
+        session.listened = !once && self.hears(&key);
         session.attempts = session.attempts.saturating_add(1);
         let (config, ttl) = (Arc::clone(&self.config), session.request.ttl);
         let lease = config.lease(config.world.now(), ttl);
@@ -55,14 +51,19 @@ impl Driver {
         };
         let nodes = config.quorum.nodes();
         let age = session.age(self.releases_heard(&key));
-        // The operation that is about to be filed: so no two are the same.
-        let mut claim = Claim::new(self.op_number, key, token, ttl, lease, nodes);
-        claim.age = age;
+        let claim = Arc::new(Claim::new(key, token, ttl, lease, nodes));
+        claim.note_age(age);
+        if !once {
+            claim.note_trying(true);
+            if let Some(waiting) = self.lines.put(&claim).waiting() {
+                waiting.news = false;
+            }
+        }
         let round = Round::new(config.quorum, lease.until, give_up_at);
         let (session, insisting) = (Some(session), Insisting::default());
         let job = Job::Acquire(Acquiring { round, lease, session, insisting });
         self.undecided = self.undecided.saturating_add(1);
-        let mut op = Op::new(Arc::new(claim), ttl, job, now, give_up_at);
+        let mut op = Op::new(claim, ttl, job, now, give_up_at);
         op.cut_short = give_up_at < whole;
         self.start(op, NodeSet::first(nodes), now);
     }

@@ -45,7 +45,7 @@ impl Driver {
         let patient = ask == Ask::Release;
         let keep_until = if patient { op.claim.gone_by() } else { op.give_up_at };
         let timeout = self.config.node_timeout(op.ttl);
-        let ticket = Ticket { op: id, claim: op.claim.number, ask };
+        let ticket = Ticket { op: id, claim: op.claim.id(), ask };
         let has_room = op.keeps();
 
         let (key, token) = (op.claim.key.as_bytes(), op.claim.token.as_bytes());

@@ -55,7 +55,8 @@ impl Driver {
         now: Moment,
     ) {
         self.forget_tending(&claim);
-        if let Some(session) = self.successor(&claim, now) {
+        let quiet = self.lines.vacate_quietly(&claim);
+        if !quiet && let Some(session) = self.successor(&claim, now) {
             let (until, ttl) = (claim.until(), session.request.ttl);
             let answer_by = now.after(self.patience_to_release(&claim));
             // From here on, it is nobody's.
@@ -68,24 +69,26 @@ impl Driver {
         let news = Some(self.news(&claim));
         let ending = Ending { reply, answer_by: None, expired, news };
         self.begin_release(Arc::clone(&claim), ending, now);
-        self.note_released(&claim, now);
+        if !quiet {
+            self.note_released(&claim, now);
+        }
     }
 
     fn news(&mut self, claim: &Claim) -> News {
-        News { number: self.rng.next_u64(), age: claim.age }
+        News { number: self.rng.next_u64(), age: claim.age() }
     }
 
     /// Who gets the lock next, if it may be handed on. Not one that came from
     /// elsewhere: there someone may still have its token.
-    fn successor(&mut self, claim: &Claim, now: Moment) -> Option<Box<Session>> {
-        let may = !self.closed && !claim.is_adopted() && claim.handed < self.config.hand_overs;
+    fn successor(&mut self, claim: &Arc<Claim>, now: Moment) -> Option<Box<Session>> {
+        let may = !self.closed && !claim.is_adopted() && claim.handed() < self.config.hand_overs;
         // It takes a round, and so much is given to it.
         let takes = self.config.node_timeout(claim.ttl) / 2;
         if !may || claim.remaining(now) <= takes {
             return None;
         }
         let line = self.lines.get(&claim.key)?;
-        if matches!(line.at, At::Trying { .. }) {
+        if matches!(line.at(), At::Trying) {
             return None;
         }
         let session = self.next_in_line(&claim.key, now)?;
@@ -95,8 +98,8 @@ impl Driver {
             self.put_back(session);
             return None;
         }
-        let line = self.lines.get(&claim.key)?;
-        line.at = At::Trying { news: false };
+        claim.note_trying(true);
+        self.lines.put(claim);
         Some(session)
     }
 
@@ -115,10 +118,7 @@ impl Driver {
         let in_time = now < until.min(lease.until);
         let enough = granted.len() >= self.config.quorum.votes() && in_time;
         if enough || mutant::is(Mutant::HandsOnTheLost) {
-            let number = self.op_number;
-            self.op_number = self.op_number.wrapping_add(1);
-            let heir =
-                op.claim.hand_on(number, session.request.ttl, lease, granted, self.nodes.len());
+            let heir = op.claim.hand_on(session.request.ttl, lease, granted, self.nodes.len());
             // What the other nodes answer is about the heir.
             op.claim = Arc::clone(&heir);
             heir.grant(lease.until);

@@ -75,6 +75,8 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
+    /// See [`Claim::none`].
+    pub(crate) none: Arc<Claim>,
     queue: mpsc::UnboundedSender<Request>,
     awaited: Arc<AtomicUsize>,
     queued: Arc<AtomicUsize>,
@@ -82,7 +84,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: Arc<Config>, queue: mpsc::UnboundedSender<Request>) -> Self {
-        Self { config, queue, awaited: Arc::default(), queued: Arc::default() }
+        let none = Arc::new(Claim::none());
+        Self { config, none, queue, awaited: Arc::default(), queued: Arc::default() }
     }
 
     /// Hands `request` to the driver. Never blocks; from anywhere.

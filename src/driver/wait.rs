@@ -53,7 +53,7 @@ impl Driver {
     fn stand_in_line(&mut self, mut session: Box<Session>, now: Moment) {
         let most = self.config.max_waiters;
         let key = session.request.key.clone();
-        let waiting = self.lines.of(&key).waiting_mut();
+        let waiting = self.lines.waiting(&key);
         if waiting.wants_sweep(most) {
             waiting.sweep().into_iter().for_each(|due| drop(self.timers.cancel(due)));
         }
@@ -66,7 +66,7 @@ impl Driver {
             return session.refuse(Error::new(ErrorKind::Busy, message));
         }
         self.file_patience(&key, &mut session);
-        let waiting = self.lines.of(&key).waiting_mut();
+        let waiting = self.lines.waiting(&key);
         if mutant::is(Mutant::LastComeFirstServed) {
             waiting.push_front(session);
         } else {
@@ -84,10 +84,10 @@ impl Driver {
         let key = session.request.key.clone();
         (session.hinted, session.poll_by) = (false, at);
         self.listen(&key, now);
-        let line = self.lines.of(&key);
-        let news = matches!(line.at, At::Trying { news: true });
-        line.at = At::Nobody;
-        line.waiting_mut().before.clone_from(&session.before);
+        let waiting = self.lines.waiting(&key);
+        let news = std::mem::take(&mut waiting.news);
+        waiting.before.clone_from(&session.before);
+        self.lines.vacate(&key);
         self.put_back(session);
         self.wake(&key, at);
         if news {
@@ -99,7 +99,7 @@ impl Driver {
     pub(super) fn put_back(&mut self, mut session: Box<Session>) {
         let key = session.request.key.clone();
         self.file_patience(&key, &mut session);
-        self.lines.of(&key).waiting_mut().push_front(session);
+        self.lines.waiting(&key).push_front(session);
     }
 
     fn file_patience(&mut self, key: &Key, session: &mut Session) {
@@ -117,7 +117,7 @@ impl Driver {
     /// set before.
     fn wake(&mut self, key: &Key, at: Moment) {
         let due = self.timers.push(at, Timer::Turn(Box::new(key.clone())));
-        let waiting = self.lines.of(key).waiting_mut();
+        let waiting = self.lines.waiting(key);
         if let Some(before) = waiting.wake.replace(due) {
             self.timers.cancel(before);
         }
@@ -127,8 +127,8 @@ impl Driver {
     /// get it already.
     pub(super) fn look_at(&mut self, key: &Key, now: Moment) {
         let Some(line) = self.lines.get(key) else { return };
-        match &line.at {
-            At::Trying { .. } => return,
+        match line.at() {
+            At::Trying => return,
             At::Held(claim) if !claim.remaining(now).is_zero() => {
                 let until = claim.until();
                 if line.waiting().is_some() {
@@ -136,7 +136,10 @@ impl Driver {
                 }
                 return;
             }
-            At::Held(_) | At::Nobody => line.at = At::Nobody,
+            At::Held(_) | At::Nobody => {}
+        }
+        if !self.lines.vacate(key) {
+            return;
         }
         match self.next_in_line(key, now) {
             Some(session) => self.begin_attempt(session, now),
@@ -173,9 +176,10 @@ impl Driver {
     /// Who was in front is done without the lock: the next one's turn. By the
     /// schedule, since that may fail at once, and so may the one after it.
     pub(super) fn step_back(&mut self, key: &Key, failing_since: Option<Moment>, now: Moment) {
-        let Some(line) = self.lines.get(key) else { return };
-        line.at = At::Nobody;
-        if let Some(first) = line.waiting().and_then(|waiting| waiting.first_mut())
+        if !self.lines.vacate(key) {
+            return;
+        }
+        if let Some(first) = self.lines.waiting(key).first_mut()
             && !mutant::is(Mutant::LineStandsStill)
         {
             first.inherit(failing_since);
@@ -186,12 +190,14 @@ impl Driver {
 
     /// Notes that the lock on `key` is held by this client now.
     pub(super) fn note_held(&mut self, claim: &Arc<Claim>, once: bool, now: Moment) {
-        let line = self.lines.of(&claim.key);
-        if once && matches!(line.at, At::Trying { .. }) {
+        claim.note_trying(false);
+        if once && self.lines.get(&claim.key).is_some_and(|line| matches!(line.at(), At::Trying)) {
             return; // that one will find out
         }
-        line.at = At::Held(Arc::clone(claim));
-        self.look_at(&claim.key, now);
+        if self.lines.put(claim).waiting().is_some() {
+            self.tidy(&claim.key);
+            self.look_at(&claim.key, now);
+        }
     }
 
     /// The guard of `claim` has let go of it without a release: others may have
@@ -201,7 +207,7 @@ impl Driver {
         if let Some(line) = self.lines.get(&claim.key)
             && line.holds(claim)
         {
-            line.at = At::Nobody;
+            self.lines.vacate(&claim.key);
             self.look_at(&claim.key, now);
         }
     }
@@ -211,18 +217,20 @@ impl Driver {
     pub(super) fn note_released(&mut self, claim: &Arc<Claim>, now: Moment) {
         let key = &claim.key;
         let Some(line) = self.lines.get(key) else { return };
-        if let At::Trying { news } = &mut line.at {
-            *news = true;
+        if matches!(line.at(), At::Trying) {
+            self.lines.waiting(key).news = true;
             return;
         }
-        if line.holds(claim) {
-            line.at = At::Nobody;
+        let waits = match line.holds(claim) {
+            true => self.lines.vacate(key),
+            false => line.waiting().is_some(),
+        };
+        if !waits {
+            return;
         }
-        if line.waiting().is_none() {
-            self.tidy(key);
-        } else if claim.handed >= self.config.hand_overs {
+        if claim.handed() >= self.config.hand_overs {
             let not_before = now.after(self.others_first(claim));
-            self.lines.of(key).waiting_mut().not_before = not_before;
+            self.lines.waiting(key).not_before = not_before;
             self.listen(key, now);
             self.wake(key, not_before);
         } else {
@@ -271,8 +279,8 @@ impl Driver {
     pub(super) fn hear_release(&mut self, key: &Key, now: Moment) {
         let heard = self.releases_heard(key);
         let Some(line) = self.lines.get(key) else { return };
-        match &mut line.at {
-            At::Trying { news } => *news = true,
+        match line.at() {
+            At::Trying => self.lines.waiting(key).news = true,
             At::Held(_) => {}
             At::Nobody => {
                 let Some(waiting) = line.waiting() else { return };

@@ -105,7 +105,7 @@ impl Node {
 
     /// Drops the acquire of `claim` if it has not been sent, and says whether
     /// it did: then there is nothing here to release.
-    pub(crate) fn withdraw(&mut self, claim: u64, now: Moment, events: &mut Vec<Event>) -> bool {
+    pub(crate) fn withdraw(&mut self, claim: usize, now: Moment, events: &mut Vec<Event>) -> bool {
         let Some(acquire) = self.waiting.take_acquire(claim) else { return false };
         let cause = NodeError::new(NodeErrorKind::Unreachable);
         self.drop_unsent([acquire], &cause, now, events);

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
     pub(crate) op: usize,
-    pub(crate) claim: u64,
+    pub(crate) claim: usize,
     pub(crate) ask: Ask,
 }
 

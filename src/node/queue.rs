@@ -85,7 +85,7 @@ impl Queue {
     }
 
     /// Takes out the acquire of `claim`, if it is here.
-    pub(super) fn take_acquire(&mut self, claim: u64) -> Option<Waiting> {
+    pub(super) fn take_acquire(&mut self, claim: usize) -> Option<Waiting> {
         if mutant::is(Mutant::ReconnectReorders) {
             return None;
         }

@@ -47,7 +47,7 @@ impl Peer {
 fn order(op: usize, ask: Ask) -> Order {
     let patient = ask == Ask::Release;
     let keep_until = START.after(if patient { Duration::from_secs(60) } else { TIMEOUT });
-    let ticket = Ticket { op, claim: op as u64, ask };
+    let ticket = Ticket { op, claim: op, ask };
     Order { ticket, keep_until, timeout: TIMEOUT, teaches: false, patient, has_room: false }
 }
 

@@ -39,25 +39,26 @@ impl Moment {
     }
 }
 
-/// A time to live, in the whole milliseconds that Redis counts in.
+/// A time to live, in the whole milliseconds that Redis counts in. A `u32`
+/// reaches seven weeks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ttl(u64);
+pub(crate) struct Ttl(u32);
 
 impl Ttl {
     /// The shortest ttl that is not refused. Under it, drift (2 ms) and one
     /// round trip leave nothing to hold.
     pub(crate) const MIN: Self = Self(10);
 
-    pub(crate) const fn from_millis(millis: u64) -> Self {
+    pub(crate) const fn from_millis(millis: u32) -> Self {
         Self(millis)
     }
 
     /// `span` in whole milliseconds, rounded down: never more than was asked.
     pub(crate) fn from_duration(span: Duration) -> Self {
-        Self(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+        Self(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
     }
 
-    pub(crate) const fn as_millis(self) -> u64 {
+    pub(crate) const fn as_millis(self) -> u32 {
         self.0
     }
 
@@ -67,8 +68,8 @@ impl Ttl {
         self.as_duration() / 3
     }
 
-    pub(crate) const fn as_duration(self) -> Duration {
-        Duration::from_millis(self.0)
+    pub(crate) fn as_duration(self) -> Duration {
+        Duration::from_millis(self.0.into())
     }
 }
 

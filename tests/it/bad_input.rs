@@ -105,11 +105,11 @@ async fn an_extension_that_can_not_work_is_refused_and_changes_nothing() {
 #[tokio::test]
 async fn the_longest_settings_that_are_allowed_work() {
     let cluster = start(1).await;
-    let year = Duration::from_secs(365 * 24 * 3600);
-    let builder = Redlock::builder().nodes(cluster.urls()).max_ttl(year).ttl(year);
+    let month = Duration::from_secs(30 * 24 * 3600);
+    let builder = Redlock::builder().nodes(cluster.urls()).max_ttl(month).ttl(month);
     let redlock = builder.node_timeout(ms(5000)).build().unwrap();
     let guard = redlock.lock(vec![b'k'; 1024]).wait(Duration::MAX).await.unwrap();
-    assert!(guard.remaining() > year / 2);
+    assert!(guard.remaining() > month / 2);
     guard.release().await.unwrap();
     redlock.shutdown(Duration::MAX).await.unwrap();
     finish(&redlock, &cluster).await;

@@ -1,0 +1,117 @@
+//! What is known of one lock's key at each node, in a small word per node:
+//! there may be very many locks. It only keeps what it is told.
+
+use std::{
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
+    time::Duration,
+};
+
+use crate::protocol::NodeId;
+
+/// What can be so of a key at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub(crate) enum Mark {
+    /// The node has granted it.
+    Granted = 1,
+    /// It was given the key again, or is about to be.
+    Healed = 2,
+    /// The key may be there.
+    Suspect = 4,
+    /// The acquire was sent there on another connection than the present one,
+    /// and its answer is not known: it may arrive after anything sent later.
+    Adrift = 8,
+}
+
+/// One node's marks, and how long it took to grant. Written by the driver
+/// alone, so that a read and a write need not be one step.
+#[derive(Debug, Default)]
+pub(crate) struct Marks(AtomicU16);
+
+const MARK_BITS: u32 = 4;
+const FRACTION_BITS: u32 = 8;
+/// What the first bit of a long latency stands for, which is always set.
+const FIRST: u64 = 1 << FRACTION_BITS;
+const LARGEST: u16 = u16::MAX >> MARK_BITS;
+
+impl Marks {
+    pub(crate) fn has(&self, mark: Mark) -> bool {
+        self.0.load(Relaxed) & mark as u16 != 0
+    }
+
+    pub(crate) fn set(&self, mark: Mark) {
+        self.0.store(self.0.load(Relaxed) | mark as u16, Relaxed);
+    }
+
+    pub(crate) fn clear(&self, mark: Mark) {
+        self.0.store(self.0.load(Relaxed) & !(mark as u16), Relaxed);
+    }
+
+    /// Notes how long the node took: in microseconds, up to 8 s, and to half a
+    /// percent.
+    pub(crate) fn note_latency(&self, latency: Duration) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        let bits = u64::BITS - micros.leading_zeros();
+        // As a floating-point number: the fraction, and before it by how much
+        // it was shifted, counted from one; zero is for what needs no shift.
+        let code = match bits.checked_sub(FRACTION_BITS + 1) {
+            None => micros,
+            Some(shift) => (u64::from(shift) + 1) * FIRST + (micros >> shift) % FIRST,
+        };
+        let code = u16::try_from(code).unwrap_or(LARGEST).min(LARGEST);
+        let marks = self.0.load(Relaxed) & ((1 << MARK_BITS) - 1);
+        self.0.store(code << MARK_BITS | marks, Relaxed);
+    }
+
+    pub(crate) fn latency(&self) -> Duration {
+        let code = u64::from(self.0.load(Relaxed) >> MARK_BITS);
+        let fraction = code % FIRST;
+        Duration::from_micros(match (code / FIRST).checked_sub(1) {
+            None => fraction,
+            Some(shift) => (FIRST + fraction) << shift,
+        })
+    }
+}
+
+/// So many nodes have their marks in the lock itself: as many as most users
+/// have nodes.
+pub(crate) const IN_PLACE: usize = 5;
+
+/// The marks of the nodes beyond those.
+pub(crate) type More = Box<[Marks]>;
+
+/// Room for the marks of so many nodes beyond those in place.
+pub(crate) fn more(nodes: usize) -> More {
+    (IN_PLACE..nodes).map(|_| Marks::default()).collect()
+}
+
+/// Which of those in place and those in `more` are `node`'s.
+pub(crate) fn of<'a>(
+    node: NodeId,
+    in_place: &'a [Marks; IN_PLACE],
+    more: impl FnOnce() -> Option<&'a More>,
+) -> Option<&'a Marks> {
+    in_place.get(node.index()).or_else(|| more()?.get(node.index().checked_sub(IN_PLACE)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_kept_to_half_a_percent_and_marks_beside_them() {
+        let marks = Marks::default();
+        marks.set(Mark::Suspect);
+        marks.set(Mark::Adrift);
+        for micros in (0..8_388_000).step_by(37).chain([0, 255, 256, 511, 512, 8_300_000]) {
+            let latency = Duration::from_micros(micros);
+            marks.note_latency(latency);
+            let off = latency.saturating_sub(marks.latency());
+            assert!(marks.latency() <= latency && off * 200 <= latency, "{latency:?}");
+        }
+        marks.note_latency(Duration::MAX);
+        assert!(marks.latency() > Duration::from_secs(8));
+        marks.clear(Mark::Adrift);
+        assert!(marks.has(Mark::Suspect) && !marks.has(Mark::Adrift) && !marks.has(Mark::Granted));
+    }
+}
