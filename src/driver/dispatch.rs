@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     mutant::{self, Mutant},
-    node::{Answer, Ask, Event, Order, Outcome, Request, Ticket},
+    node::{self, Answer, Ask, Event, Order, Outcome, Request, Ticket},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Moment, NodeId, NodeSet, Vote},
 };
@@ -57,11 +57,12 @@ impl Driver {
             let teaches = !node.knows(ask) || op.scriptless.contains(target);
             // Once for all nodes, but for those that need the script's text.
             if encoded != Some(teaches) {
-                self.encoder.encode(teaches, request);
+                self.encoded.clear();
+                node::encode(&mut self.encoded, teaches, request);
                 encoded = Some(teaches);
             }
             let order = Order { ticket, keep_until, timeout, teaches, patient, has_room };
-            match node.offer(order, self.encoder.bytes(), now) {
+            match node.offer(order, &self.encoded, now) {
                 Ok(()) => {
                     op.awaited.insert(target);
                     self.offered.insert(target);

@@ -26,7 +26,7 @@ use crate::{
     error::Error,
     key::Key,
     mutant::{self, Mutant},
-    node::{Encoder, Event, Listener, News, Node},
+    node::{Event, Listener, News, Node},
     protocol::{Moment, NodeId, NodeSet},
     world::Pending,
 };
@@ -84,7 +84,7 @@ pub(crate) struct Driver {
     pub(super) events: Vec<Event>,
     /// The operations that the present events belong to.
     touched: Vec<usize>,
-    pub(super) encoder: Encoder,
+    pub(super) encoded: Vec<u8>,
     pub(super) rng: StdRng,
 }
 
@@ -142,7 +142,7 @@ impl Driver {
             due: Moment::PAST,
             events: Vec::new(),
             touched: Vec::new(),
-            encoder: Encoder::default(),
+            encoded: Vec::new(),
         }
     }
 

@@ -27,4 +27,4 @@ pub(crate) use link::Node;
 pub(crate) use listener::Listener;
 pub(crate) use order::{Event, Order, Outcome, Ticket};
 pub(crate) use push::News;
-pub(crate) use wire::{Answer, Ask, Encoder, Request};
+pub(crate) use wire::{Answer, Ask, Request, encode};

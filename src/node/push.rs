@@ -3,8 +3,6 @@
 //! It only reads and writes bytes. That a message is a hint and no more, and
 //! what follows from it, is the driver's business.
 
-use std::io::Write as _;
-
 use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
 
 use super::wire::{self, Reply};
@@ -21,17 +19,19 @@ pub(crate) struct News {
 
 impl News {
     pub(super) fn to_text(self) -> NewsText {
+        let (mut number, mut age) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let words = [number.format(self.number), " ", age.format(self.age)];
         let mut text = NewsText { bytes: [0; NewsText::LONGEST], len: 0 };
-        let mut rest = &mut text.bytes[..];
-        // There is room for any.
-        let _ = write!(rest, "{:x} {}", self.number, self.age);
-        text.len = NewsText::LONGEST - rest.len();
+        for byte in words.into_iter().flat_map(str::bytes).zip(&mut text.bytes) {
+            *byte.1 = byte.0;
+            text.len += 1;
+        }
         text
     }
 
     pub(super) fn from_text(text: &[u8]) -> Option<Self> {
         let (number, age) = str::from_utf8(text).ok()?.split_once(' ')?;
-        Some(Self { number: u64::from_str_radix(number, 16).ok()?, age: age.parse().ok()? })
+        Some(Self { number: number.parse().ok()?, age: age.parse().ok()? })
     }
 }
 
@@ -42,8 +42,8 @@ pub(super) struct NewsText {
 }
 
 impl NewsText {
-    /// Sixteen hexadecimal digits, a space, and ten decimal ones.
-    const LONGEST: usize = 27;
+    /// Twenty digits, a space, and ten more.
+    const LONGEST: usize = 31;
 
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
@@ -126,11 +126,11 @@ mod tests {
     #[test]
     fn pushes_are_taken_whole_and_news_survives_the_wire() {
         let most = News { number: u64::MAX, age: u32::MAX };
-        assert_eq!(most.to_text().as_bytes(), b"ffffffffffffffff 4294967295");
+        assert_eq!(most.to_text().as_bytes(), b"18446744073709551615 4294967295");
         let news = News { number: u64::MAX, age: 7 };
         let text = news.to_text();
         assert_eq!(News::from_text(text.as_bytes()), Some(news));
-        for bad in ["", "7", "x 7", "7 x", "7 -1", "1 4294967296", "11111111111111111 1"] {
+        for bad in ["", "7", "x 7", "7 x", "7 -1", "1 4294967296", "18446744073709551616 1"] {
             assert_eq!(News::from_text(bad.as_bytes()), None, "{bad}");
         }
         let stream = b"*3\r\n$9\r\nsubscribe\r\n$2\r\nab\r\n:1\r\n\
