@@ -1,12 +1,22 @@
 //! What is due when: moments in order, with ties in order of arrival.
+//!
+//! Most of what is filed is a timeout that comes after all that were filed
+//! before it, and is taken out long before it is due. So those stand in a queue,
+//! where both are one step; what is due before the last in it is in a tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::protocol::Moment;
 
+/// Above this much unused room, the queue gives it back when it is empty.
+const KEEP: usize = 1024;
+
 /// Things to do, each at its moment.
 pub(super) struct Schedule<T> {
-    entries: BTreeMap<Due, T>,
+    /// In order of both their moments and their numbers. What was taken out
+    /// leaves its place, but for the first.
+    queue: VecDeque<(Due, Option<T>)>,
+    tree: BTreeMap<Due, T>,
     next: u64,
 }
 
@@ -19,29 +29,61 @@ pub(crate) struct Due {
 
 impl<T> Schedule<T> {
     pub(super) fn new() -> Self {
-        Self { entries: BTreeMap::new(), next: 0 }
+        Self { queue: VecDeque::new(), tree: BTreeMap::new(), next: 0 }
     }
 
     pub(super) fn push(&mut self, at: Moment, what: T) -> Due {
         let due = Due { at, number: self.next };
         self.next = self.next.wrapping_add(1);
-        self.entries.insert(due, what);
+        if self.queue.back().is_none_or(|(last, _)| last.at <= at) {
+            self.queue.push_back((due, Some(what)));
+        } else {
+            self.tree.insert(due, what);
+        }
         due
     }
 
     /// Takes an entry out, if it is there still.
     pub(super) fn cancel(&mut self, due: Due) -> Option<T> {
-        self.entries.remove(&due)
+        let place = self.queue.binary_search_by(|(other, _)| other.cmp(&due));
+        let Some((_, what)) = place.ok().and_then(|place| self.queue.get_mut(place)) else {
+            return self.tree.remove(&due);
+        };
+        let what = what.take();
+        self.trim();
+        what
     }
 
     /// Takes the first thing that is due.
     pub(super) fn pop_due(&mut self, now: Moment) -> Option<T> {
-        (self.peek()? <= now).then(|| self.entries.pop_first())?.map(|(_, what)| what)
+        if self.peek()? > now {
+            return None;
+        }
+        let queued = self.queue.front().map(|(due, _)| *due);
+        let in_tree = self.tree.first_key_value().map(|(due, _)| *due);
+        if queued.is_none_or(|queued| in_tree.is_some_and(|in_tree| in_tree < queued)) {
+            return self.tree.pop_first().map(|(_, what)| what);
+        }
+        let (_, what) = self.queue.pop_front()?;
+        self.trim();
+        what
     }
 
     /// When the first thing is due.
     pub(super) fn peek(&self) -> Option<Moment> {
-        self.entries.first_key_value().map(|(due, _)| due.at)
+        let queued = self.queue.front().map(|(due, _)| due.at);
+        let in_tree = self.tree.first_key_value().map(|(due, _)| due.at);
+        queued.into_iter().chain(in_tree).min()
+    }
+
+    /// Removes the places in front that nothing is in.
+    fn trim(&mut self) {
+        while self.queue.front().is_some_and(|(_, what)| what.is_none()) {
+            self.queue.pop_front();
+        }
+        if self.queue.is_empty() {
+            self.queue.shrink_to(KEEP);
+        }
     }
 }
 
@@ -49,15 +91,19 @@ impl<T> Schedule<T> {
 mod tests {
     use super::*;
 
+    fn at(nanos: u64) -> Moment {
+        Moment::from_nanos(nanos)
+    }
+
     #[test]
     fn things_come_when_due_and_ties_in_order() {
         let mut schedule = Schedule::new();
-        for (at, what) in [(5, 'c'), (1, 'a'), (5, 'd'), (3, 'b')] {
-            schedule.push(Moment::from_nanos(at), what);
+        for (nanos, what) in [(5, 'c'), (1, 'a'), (5, 'd'), (3, 'b')] {
+            schedule.push(at(nanos), what);
         }
         assert_eq!(schedule.pop_due(Moment::PAST), None);
-        assert_eq!(schedule.peek(), Some(Moment::from_nanos(1)));
-        let due: String = std::iter::from_fn(|| schedule.pop_due(Moment::from_nanos(5))).collect();
+        assert_eq!(schedule.peek(), Some(at(1)));
+        let due: String = std::iter::from_fn(|| schedule.pop_due(at(5))).collect();
         assert_eq!(due, "abcd");
         assert_eq!(schedule.peek(), None);
     }
@@ -65,10 +111,34 @@ mod tests {
     #[test]
     fn what_is_taken_out_does_not_come() {
         let mut schedule = Schedule::new();
-        let first = schedule.push(Moment::from_nanos(1), 'a');
-        schedule.push(Moment::from_nanos(1), 'b');
+        let first = schedule.push(at(1), 'a');
+        schedule.push(at(1), 'b');
         assert_eq!(schedule.cancel(first), Some('a'));
         assert_eq!(schedule.cancel(first), None, "only once");
-        assert_eq!(schedule.pop_due(Moment::from_nanos(1)), Some('b'));
+        assert_eq!(schedule.pop_due(at(1)), Some('b'));
+    }
+
+    #[test]
+    fn whatever_is_filed_and_taken_out_the_rest_comes_in_order() {
+        use rand::{RngExt as _, SeedableRng as _};
+        let mut rng = rand::rngs::StdRng::seed_from_u64(6);
+        for _ in 0..200 {
+            let (mut schedule, mut filed) = (Schedule::new(), Vec::new());
+            for what in 0..100 {
+                let due = schedule.push(at(rng.random_range(0..40)), what);
+                filed.push((due, what));
+                if rng.random_bool(0.5) {
+                    let (due, what) = filed.swap_remove(rng.random_range(0..filed.len()));
+                    assert_eq!(schedule.cancel(due), Some(what));
+                }
+                if rng.random_bool(0.1) {
+                    filed.sort_unstable();
+                    assert_eq!(schedule.peek(), filed.first().map(|(due, _)| due.at));
+                }
+            }
+            filed.sort_unstable();
+            let come: Vec<_> = std::iter::from_fn(|| schedule.pop_due(at(40))).collect();
+            assert_eq!(come, filed.iter().map(|(_, what)| *what).collect::<Vec<_>>());
+        }
     }
 }
