@@ -9,7 +9,7 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicBool, AtomicU64,
+            AtomicU8, AtomicU64,
             Ordering::{Relaxed, SeqCst},
             fence,
         },
@@ -41,10 +41,19 @@ pub(crate) struct Claim {
     pub(crate) ttl: Ttl,
     marks: [Marks; marks::IN_PLACE],
     is_adopted: bool,
-    /// A round of it, or for it, is under way: it is not held yet.
-    tries: AtomicBool,
+    state: AtomicU8,
     /// Made when it is first wanted: most locks are short.
     watch: OnceBox<Watch>,
+}
+
+/// How a claim stands with those of its own client who want the key.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// Its round is under way, or one in which it is handed on: it is not held.
+    Tried = 1,
+    /// Somebody may wait for it.
+    Awaited = 2,
 }
 
 impl Claim {
@@ -58,7 +67,7 @@ impl Claim {
             ttl,
             marks: Default::default(),
             is_adopted: false,
-            tries: AtomicBool::new(false),
+            state: AtomicU8::new(0),
             watch: OnceBox::new(),
         };
         if nodes > marks::IN_PLACE {
@@ -133,13 +142,14 @@ impl Claim {
         self.watch.get().map_or(0, |watch| watch.handed.load(Relaxed))
     }
 
-    /// Whether its round is under way, or one in which it is handed on.
-    pub(crate) fn tries(&self) -> bool {
-        self.tries.load(Relaxed)
+    pub(crate) fn is(&self, state: State) -> bool {
+        self.state.load(Relaxed) & state as u8 != 0
     }
 
-    pub(crate) fn note_trying(&self, tries: bool) {
-        self.tries.store(tries, Relaxed);
+    /// For the driver alone, so that it need not be one step.
+    pub(crate) fn note(&self, state: State, is: bool) {
+        let others = self.state.load(Relaxed) & !(state as u8);
+        self.state.store(if is { others | state as u8 } else { others }, Relaxed);
     }
 
     pub(crate) fn is_adopted(&self) -> bool {

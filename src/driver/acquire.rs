@@ -13,7 +13,7 @@ use super::{
     split::Insisting,
 };
 use crate::{
-    claim::Claim,
+    claim::{Claim, State},
     error::Error,
     mutant::{self, Mutant},
     node::{Answer, Outcome},
@@ -54,7 +54,7 @@ impl Driver {
         let claim = Arc::new(Claim::new(key, token, ttl, lease, nodes));
         claim.note_age(age);
         if !once {
-            claim.note_trying(true);
+            claim.note(State::Tried, true);
             if let Some(waiting) = self.lines.put(&claim).waiting() {
                 waiting.news = false;
             }

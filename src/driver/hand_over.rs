@@ -18,7 +18,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    claim::Claim,
+    claim::{Claim, State},
     guard::Released,
     mutant::{self, Mutant},
     node::News,
@@ -98,7 +98,7 @@ impl Driver {
             self.put_back(session);
             return None;
         }
-        claim.note_trying(true);
+        claim.note(State::Tried, true);
         self.lines.put(claim);
         Some(session)
     }

@@ -12,7 +12,11 @@ use super::{
     schedule::Due,
     session::{Finding, Session},
 };
-use crate::{claim::Claim, key::Key, protocol::Moment};
+use crate::{
+    claim::{Claim, State},
+    key::Key,
+    protocol::Moment,
+};
 
 /// The lines of one client, by key. There is one for every key that it is at.
 #[derive(Default)]
@@ -78,12 +82,14 @@ impl Lines {
     /// Those who wait for `key`, or will.
     pub(super) fn waiting(&mut self, key: &Key) -> &mut Waiting {
         let line = self.entry(key).or_insert(Line { claim: None, waiting: None }).into_mut();
+        line.claim.iter().for_each(|claim| claim.note(State::Awaited, true));
         line.waiting.get_or_insert_with(|| Box::new(Waiting::new(key)))
     }
 
     /// What is tried or held from now on.
     pub(super) fn put(&mut self, claim: &Arc<Claim>) -> &mut Line {
         let line = self.entry(&claim.key).or_insert(Line { claim: None, waiting: None }).into_mut();
+        claim.note(State::Awaited, line.waiting.is_some());
         line.claim = Some(Arc::clone(claim));
         line
     }
@@ -166,7 +172,7 @@ impl Line {
     pub(super) fn at(&self) -> At<'_> {
         match &self.claim {
             None => At::Nobody,
-            Some(claim) if claim.tries() => At::Trying,
+            Some(claim) if claim.is(State::Tried) => At::Trying,
             Some(claim) => At::Held(claim),
         }
     }
@@ -282,7 +288,7 @@ mod tests {
         let (mut lines, mut timers) = (Lines::default(), Schedule::new());
         let due = timers.push(Moment::NEVER, ());
         let claim = claim(&key);
-        claim.note_trying(true);
+        claim.note(State::Tried, true);
         lines.put(&claim);
         lines.waiting(&key).wake = Some(due);
         assert_eq!(lines.tidy(&key), Some(due));
@@ -298,12 +304,12 @@ mod tests {
         let key = Key::new(b"", b"k").unwrap();
         let mut lines = Lines::default();
         let claim = claim(&key);
-        claim.note_trying(true);
+        claim.note(State::Tried, true);
         lines.put(&claim);
         lines.waiting(&key).news = true;
         lines.tidy(&key);
         assert!(lines.get(&key).unwrap().waiting().is_some_and(|waiting| waiting.news));
-        claim.note_trying(false);
+        claim.note(State::Tried, false);
         lines.tidy(&key);
         assert!(lines.get(&key).unwrap().waiting().is_none(), "it was had");
     }

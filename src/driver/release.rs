@@ -134,7 +134,9 @@ impl Driver {
         let Some(op) = self.ops.get_mut(id) else { return };
         let Job::Release(releasing) = &mut op.job else { return };
         let settled = releasing.count.owed().is_empty();
-        if let Some(verdict) = releasing.count.verdict() {
+        if releasing.reply.is_some()
+            && let Some(verdict) = releasing.count.verdict()
+        {
             op.tell(&self.config, verdict, now);
         }
         if settled {

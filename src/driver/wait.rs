@@ -15,7 +15,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    claim::Claim,
+    claim::{Claim, State},
     error::{Error, ErrorKind},
     key::Key,
     mutant::{self, Mutant},
@@ -190,7 +190,11 @@ impl Driver {
 
     /// Notes that the lock on `key` is held by this client now.
     pub(super) fn note_held(&mut self, claim: &Arc<Claim>, once: bool, now: Moment) {
-        claim.note_trying(false);
+        let tried = claim.is(State::Tried);
+        claim.note(State::Tried, false);
+        if tried && !claim.is(State::Awaited) {
+            return; // it is in its line already, alone
+        }
         if once && self.lines.get(&claim.key).is_some_and(|line| matches!(line.at(), At::Trying)) {
             return; // that one will find out
         }

@@ -106,6 +106,9 @@ impl Node {
     /// Drops the acquire of `claim` if it has not been sent, and says whether
     /// it did: then there is nothing here to release.
     pub(crate) fn withdraw(&mut self, claim: usize, now: Moment, events: &mut Vec<Event>) -> bool {
+        if self.waiting.is_empty() {
+            return false;
+        }
         let Some(acquire) = self.waiting.take_acquire(claim) else { return false };
         let cause = NodeError::new(NodeErrorKind::Unreachable);
         self.drop_unsent([acquire], &cause, now, events);
