@@ -26,7 +26,7 @@ use crate::{
     key::Key,
     marks::{self, Mark, Marks},
     mutant::{self, Mutant},
-    protocol::{Lease, MAX_NODES, Moment, NodeId, NodeSet, Ttl},
+    protocol::{Lease, Moment, NodeId, NodeSet, Ttl},
     token::Token,
     watch::{Keeping, Watch},
 };
@@ -304,10 +304,12 @@ impl Claim {
     }
 
     fn all_with(&self, mark: Mark) -> NodeSet {
-        let more = self.watch.get().and_then(Watch::marks).map_or(&[][..], |more| more);
-        let marks = self.marks.iter().chain(more);
-        let with = marks.zip(NodeId::all(MAX_NODES)).filter(|(marks, _)| marks.has(mark));
-        with.fold(NodeSet::EMPTY, |set, (_, node)| set.with(node))
+        let bits = |marks: &[Marks]| {
+            marks.iter().rev().fold(0, |bits, marks| bits << 1 | u64::from(marks.has(mark)))
+        };
+        let more = self.watch.get().and_then(Watch::marks);
+        let more = more.map_or(0, |more| bits(more) << marks::IN_PLACE);
+        NodeSet::from_bits(bits(&self.marks) | more)
     }
 
     pub(crate) fn note_grant(&self, node: NodeId, latency: Duration) {

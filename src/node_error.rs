@@ -9,9 +9,16 @@ use std::{error, fmt, io, sync::Arc, time::Duration};
 #[derive(Clone, Debug)]
 pub struct NodeError {
     kind: NodeErrorKind,
+    /// Small, since every answer has room for it.
+    more: Option<Arc<More>>,
+}
+
+/// What else is known of it.
+#[derive(Debug, Default)]
+struct More {
     code: Option<Box<str>>,
     waited: Option<Duration>,
-    source: Option<Arc<io::Error>>,
+    source: Option<io::Error>,
 }
 
 /// What went wrong at a node, by what to change there.
@@ -73,15 +80,19 @@ const SCRIPT_FORBIDDEN: [&str; 2] =
 
 impl NodeError {
     pub(crate) fn new(kind: NodeErrorKind) -> Self {
-        Self { kind, code: None, waited: None, source: None }
+        Self { kind, more: None }
+    }
+
+    fn with(kind: NodeErrorKind, more: More) -> Self {
+        Self { kind, more: Some(Arc::new(more)) }
     }
 
     pub(crate) fn io(kind: NodeErrorKind, source: io::Error) -> Self {
-        Self { source: Some(Arc::new(source)), ..Self::new(kind) }
+        Self::with(kind, More { source: Some(source), ..More::default() })
     }
 
     pub(crate) fn waited(kind: NodeErrorKind, waited: Duration) -> Self {
-        Self { waited: Some(waited), ..Self::new(kind) }
+        Self::with(kind, More { waited: Some(waited), ..More::default() })
     }
 
     /// Reads a server's error reply: the code decides, the text is dropped.
@@ -112,7 +123,7 @@ impl NodeError {
         let is_code = !code.is_empty()
             && code.len() <= 32
             && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-        Self { code: is_code.then(|| code.into()), ..Self::new(kind) }
+        Self::with(kind, More { code: is_code.then(|| code.into()), ..More::default() })
     }
 
     /// Reads the refusal of a login step, which means `kind` unless its code
@@ -131,7 +142,7 @@ impl NodeError {
     /// The code of the server's error reply, such as `READONLY`.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
-        self.code.as_deref()
+        self.more.as_ref()?.code.as_deref()
     }
 
     /// Whether time alone may cure it; if not, someone has to change the
@@ -191,13 +202,14 @@ impl fmt::Display for NodeError {
             K::Server => "answered an error",
             K::Protocol => "does not speak the Redis protocol: check host and port",
         })?;
-        if let Some(waited) = self.waited {
+        let Some(more) = &self.more else { return Ok(()) };
+        if let Some(waited) = more.waited {
             write!(f, " in {waited:?}")?;
         }
-        if let Some(code) = &self.code {
+        if let Some(code) = &more.code {
             write!(f, " ({code})")?;
         }
-        match &self.source {
+        match &more.source {
             Some(source) => write!(f, ": {source}"),
             None => Ok(()),
         }
@@ -206,7 +218,7 @@ impl fmt::Display for NodeError {
 
 impl error::Error for NodeError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
+        self.more.as_ref()?.source.as_ref().map(|source| source as _)
     }
 }
 

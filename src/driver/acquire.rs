@@ -73,7 +73,7 @@ impl Driver {
         id: usize,
         node: NodeId,
         outcome: Outcome,
-        latency: Duration,
+        offered_at: Moment,
         now: Moment,
     ) {
         let Some(op) = self.ops.get_mut(id) else { return };
@@ -83,7 +83,7 @@ impl Driver {
         }
         let (vote, error) = vote(outcome);
         match vote {
-            Vote::Granted => op.claim.note_grant(node, latency),
+            Vote::Granted => op.claim.note_grant(node, now.since(offered_at)),
             Vote::Refused | Vote::Failed => op.claim.note_innocent(node),
             Vote::Unknown => {}
         }

@@ -1,8 +1,6 @@
 //! Files operations, puts their questions to the nodes, and routes each answer
 //! back to the operation it belongs to.
 
-use std::time::Duration;
-
 use slab::Slab;
 
 use super::{
@@ -62,7 +60,7 @@ impl Driver {
                 encoded = Some(teaches);
             }
             let order = Order { ticket, keep_until, timeout, teaches, patient, has_room };
-            match node.offer(order, &self.encoded, now) {
+            match node.offer(&order, &self.encoded, now) {
                 Ok(()) => {
                     op.awaited.insert(target);
                     self.offered.insert(target);
@@ -71,12 +69,12 @@ impl Driver {
             }
         }
         for (node, error) in declined {
-            self.count(id, node, Outcome::NotSent(error), Duration::ZERO, now);
+            self.count(id, node, Outcome::NotSent(error), now, now);
         }
     }
 
     pub(super) fn count_event(&mut self, event: Event, now: Moment) {
-        let Event { node, ticket: Ticket { op: id, .. }, outcome, latency } = event;
+        let Event { node, ticket: Ticket { op: id, .. }, outcome, offered_at } = event;
         let Some(op) = self.ops.get_mut(id) else { return };
         op.awaited.remove(node);
         let unknown = matches!(outcome, Outcome::Answered(Answer::NoScript));
@@ -86,17 +84,24 @@ impl Driver {
             op.scriptless.insert(node);
             self.ask(id, NodeSet::EMPTY.with(node), now);
         } else {
-            self.count(id, node, outcome, latency, now);
+            self.count(id, node, outcome, offered_at, now);
         }
     }
 
     /// Counts what a node said or did not say. Acting on it is [`Self::settle`]'s.
-    fn count(&mut self, id: usize, node: NodeId, outcome: Outcome, latency: Duration, now: Moment) {
+    fn count(
+        &mut self,
+        id: usize,
+        node: NodeId,
+        outcome: Outcome,
+        offered_at: Moment,
+        now: Moment,
+    ) {
         let Some(op) = self.ops.get(id) else { return };
         match op.job {
-            Job::Acquire(_) => self.count_acquire(id, node, outcome, latency, now),
-            Job::Extend { .. } => self.count_extend(id, node, outcome, latency, now),
-            Job::Heal => self.count_heal(id, node, outcome, latency),
+            Job::Acquire(_) => self.count_acquire(id, node, outcome, offered_at, now),
+            Job::Extend { .. } => self.count_extend(id, node, outcome, offered_at, now),
+            Job::Heal => self.count_heal(id, node, outcome, now.since(offered_at)),
             Job::Release(_) => self.count_release(id, node, outcome, now),
             Job::Inspect { .. } => self.count_inspect(id, node, outcome),
         }

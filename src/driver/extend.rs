@@ -68,7 +68,7 @@ impl Driver {
         id: usize,
         node: NodeId,
         outcome: Outcome,
-        latency: Duration,
+        offered_at: Moment,
         now: Moment,
     ) {
         let Some(op) = self.ops.get_mut(id) else { return };
@@ -77,7 +77,7 @@ impl Driver {
         let is_missing = matches!(vote, Vote::Refused) && error.is_none();
         let heals = *won && is_missing;
         match vote {
-            Vote::Granted => op.claim.note_grant(node, latency),
+            Vote::Granted => op.claim.note_grant(node, now.since(offered_at)),
             Vote::Refused => op.claim.note_gone(node),
             Vote::Failed | Vote::Unknown => {}
         }

@@ -38,7 +38,7 @@ impl Driver {
         }
         for node in asked.iter() {
             let Some(unsent) = self.nodes.get_mut(node.index()) else { continue };
-            if unsent.withdraw(claim.id(), now, &mut self.events) {
+            if unsent.withdraw(claim.id(), &mut self.events) {
                 asked.remove(node);
             }
         }

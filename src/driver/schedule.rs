@@ -4,7 +4,10 @@
 //! before it, and is taken out long before it is due. So those stand in a queue,
 //! where both are one step; what is due before the last in it is in a tree.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    num::NonZeroU64,
+};
 
 use crate::protocol::Moment;
 
@@ -13,9 +16,11 @@ const KEEP: usize = 1024;
 
 /// Things to do, each at its moment.
 pub(super) struct Schedule<T> {
-    /// In order of both their moments and their numbers. What was taken out
-    /// leaves its place, but for the first.
+    /// In order. What was taken out leaves its place, but for the first.
     queue: VecDeque<(Due, Option<T>)>,
+    /// The place of the first in the queue, counted from the first that ever
+    /// was there.
+    first: u64,
     tree: BTreeMap<Due, T>,
     next: u64,
 }
@@ -24,18 +29,22 @@ pub(super) struct Schedule<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Due {
     at: Moment,
+    /// By which ties are in order of arrival.
     number: u64,
+    /// In the queue, if it is there.
+    place: Option<NonZeroU64>,
 }
 
 impl<T> Schedule<T> {
     pub(super) fn new() -> Self {
-        Self { queue: VecDeque::new(), tree: BTreeMap::new(), next: 0 }
+        Self { queue: VecDeque::new(), first: 1, tree: BTreeMap::new(), next: 0 }
     }
 
     pub(super) fn push(&mut self, at: Moment, what: T) -> Due {
-        let due = Due { at, number: self.next };
+        let mut due = Due { at, number: self.next, place: None };
         self.next = self.next.wrapping_add(1);
         if self.queue.back().is_none_or(|(last, _)| last.at <= at) {
+            due.place = NonZeroU64::new(self.first.saturating_add(self.queue.len() as u64));
             self.queue.push_back((due, Some(what)));
         } else {
             self.tree.insert(due, what);
@@ -45,11 +54,9 @@ impl<T> Schedule<T> {
 
     /// Takes an entry out, if it is there still.
     pub(super) fn cancel(&mut self, due: Due) -> Option<T> {
-        let place = self.queue.binary_search_by(|(other, _)| other.cmp(&due));
-        let Some((_, what)) = place.ok().and_then(|place| self.queue.get_mut(place)) else {
-            return self.tree.remove(&due);
-        };
-        let what = what.take();
+        let Some(place) = due.place else { return self.tree.remove(&due) };
+        let index = usize::try_from(place.get().checked_sub(self.first)?).ok()?;
+        let what = self.queue.get_mut(index)?.1.take();
         self.trim();
         what
     }
@@ -64,7 +71,7 @@ impl<T> Schedule<T> {
         if queued.is_none_or(|queued| in_tree.is_some_and(|in_tree| in_tree < queued)) {
             return self.tree.pop_first().map(|(_, what)| what);
         }
-        let (_, what) = self.queue.pop_front()?;
+        let what = self.queue.front_mut()?.1.take();
         self.trim();
         what
     }
@@ -80,6 +87,7 @@ impl<T> Schedule<T> {
     fn trim(&mut self) {
         while self.queue.front().is_some_and(|(_, what)| what.is_none()) {
             self.queue.pop_front();
+            self.first = self.first.saturating_add(1);
         }
         if self.queue.is_empty() {
             self.queue.shrink_to(KEEP);

@@ -76,19 +76,19 @@ impl Node {
     /// too much on its way. A patient order is always taken.
     pub(crate) fn offer(
         &mut self,
-        order: Order,
+        order: &Order,
         command: &[u8],
         now: Moment,
     ) -> Result<(), NodeError> {
         if !order.patient {
-            self.willing(&order)?;
+            self.willing(order)?;
         }
         match &mut self.link {
             Link::Up { conn, .. } if self.waiting.is_empty() && self.owed.len() < MAX_IN_FLIGHT => {
-                Self::push(conn, &mut self.taught, &order, command);
-                self.owed.push(order, now, now);
+                Self::push(conn, &mut self.taught, order, command);
+                self.owed.push(*order, now, now);
             }
-            _ => self.waiting.push(order, command, now),
+            _ => self.waiting.push(*order, command, now),
         }
         if matches!(self.link, Link::Idle { .. }) {
             self.reconnect(None);
@@ -105,13 +105,13 @@ impl Node {
 
     /// Drops the acquire of `claim` if it has not been sent, and says whether
     /// it did: then there is nothing here to release.
-    pub(crate) fn withdraw(&mut self, claim: usize, now: Moment, events: &mut Vec<Event>) -> bool {
+    pub(crate) fn withdraw(&mut self, claim: usize, events: &mut Vec<Event>) -> bool {
         if self.waiting.is_empty() {
             return false;
         }
         let Some(acquire) = self.waiting.take_acquire(claim) else { return false };
         let cause = NodeError::new(NodeErrorKind::Unreachable);
-        self.drop_unsent([acquire], &cause, now, events);
+        self.drop_unsent([acquire], &cause, events);
         true
     }
 
@@ -138,9 +138,9 @@ impl Node {
     ) {
         self.poll_connect(cx, now, draw, events);
         let was_up = self.is_up();
-        let mut alive = self.poll_answers(cx, now, events);
+        let mut alive = self.poll_answers(cx, events);
         self.owed.note_silence(due);
-        self.sweep(now, due, events);
+        self.sweep(due, events);
         if alive.is_ok() && self.owed.abandon_at() <= due {
             alive = Err(NodeError::waited(NodeErrorKind::ConnectionLost, DEAD_PEER_AFTER));
         }
@@ -263,7 +263,6 @@ impl Node {
     fn poll_answers(
         &mut self,
         cx: &mut Context<'_>,
-        now: Moment,
         events: &mut Vec<Event>,
     ) -> Result<(), NodeError> {
         let Link::Up { conn, proven } = &mut self.link else { return Ok(()) };
@@ -278,7 +277,7 @@ impl Node {
                 node: self.id,
                 ticket: order.ticket,
                 outcome: Outcome::Answered(wire::interpret(order.ticket.ask, &reply)),
-                latency: now.since(offered_at),
+                offered_at,
             });
             Ok(Some(len))
         })
@@ -301,7 +300,7 @@ impl Node {
                 node: self.id,
                 ticket: order.ticket,
                 outcome: Outcome::Lost(error.clone()),
-                latency: now.since(offered_at),
+                offered_at,
             });
         }
         if matches!(self.link, Link::Up { proven: true, .. }) {
@@ -324,18 +323,18 @@ impl Node {
         let pause = if cause.is_transient() { pause } else { MISCONFIGURED };
         let retry_at = now.after(pause);
         let doomed: Vec<_> = self.waiting.take_impatient().collect();
-        self.drop_unsent(doomed, &cause, now, events);
+        self.drop_unsent(doomed, &cause, events);
         self.link = Link::Down { cause, retry_at };
     }
 
     /// Drops what nobody waits for any more.
-    fn sweep(&mut self, now: Moment, due: Moment, events: &mut Vec<Event>) {
+    fn sweep(&mut self, due: Moment, events: &mut Vec<Event>) {
         let connected = matches!(self.link, Link::Up { .. });
         if self.waiting.poll_timeout(connected) <= due {
             let overdue = self.waiting.take_overdue(due, connected);
             let kind =
                 if connected { NodeErrorKind::Overloaded } else { NodeErrorKind::Unreachable };
-            self.drop_unsent(overdue, &NodeError::new(kind), now, events);
+            self.drop_unsent(overdue, &NodeError::new(kind), events);
         }
     }
 
@@ -343,14 +342,13 @@ impl Node {
         &self,
         doomed: impl IntoIterator<Item = Waiting>,
         cause: &NodeError,
-        now: Moment,
         events: &mut Vec<Event>,
     ) {
         events.extend(doomed.into_iter().map(|waiting| Event {
             node: self.id,
             ticket: waiting.order.ticket,
             outcome: Outcome::NotSent(cause.clone()),
-            latency: now.since(waiting.offered_at),
+            offered_at: waiting.offered_at,
         }));
     }
 }

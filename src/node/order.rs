@@ -51,6 +51,5 @@ pub(crate) struct Event {
     pub(crate) node: NodeId,
     pub(crate) ticket: Ticket,
     pub(crate) outcome: Outcome,
-    /// From the offer to the answer.
-    pub(crate) latency: Duration,
+    pub(crate) offered_at: Moment,
 }

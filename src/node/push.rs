@@ -22,9 +22,12 @@ impl News {
         let (mut number, mut age) = (itoa::Buffer::new(), itoa::Buffer::new());
         let words = [number.format(self.number), " ", age.format(self.age)];
         let mut text = NewsText { bytes: [0; NewsText::LONGEST], len: 0 };
-        for byte in words.into_iter().flat_map(str::bytes).zip(&mut text.bytes) {
-            *byte.1 = byte.0;
-            text.len += 1;
+        for word in words {
+            let rest = text.bytes.get_mut(text.len..).unwrap_or_default();
+            if let Some(room) = rest.get_mut(..word.len()) {
+                room.copy_from_slice(word.as_bytes());
+                text.len = text.len.saturating_add(word.len());
+            }
         }
         text
     }

@@ -95,12 +95,12 @@ async fn connected(node: &mut Node, peer: &Peer) -> TcpStream {
 #[tokio::test]
 async fn what_is_offered_first_is_written_first_and_answered_first() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(order(1, Ask::Set), b"1", START).unwrap(); // before there is a connection
-    node.offer(order(2, Ask::Release), b"2", START).unwrap();
+    node.offer(&order(1, Ask::Set), b"1", START).unwrap(); // before there is a connection
+    node.offer(&order(2, Ask::Release), b"2", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     assert_eq!(receive(&mut node, &mut stream, 2).await, b"12");
-    node.offer(order(3, Ask::Set), b"3", START).unwrap();
-    node.offer(order(4, Ask::Release), b"4", START).unwrap();
+    node.offer(&order(3, Ask::Set), b"3", START).unwrap();
+    node.offer(&order(4, Ask::Release), b"4", START).unwrap();
     assert_eq!(receive(&mut node, &mut stream, 2).await, b"34");
 
     stream.write_all(b"+OK\r\n:1\r\n$-1\r\n:0\r\n").await.unwrap();
@@ -114,55 +114,55 @@ async fn what_is_offered_first_is_written_first_and_answered_first() {
 #[tokio::test]
 async fn a_node_that_owes_is_asked_for_nothing_but_releases_until_it_answers() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(order(1, Ask::Set), b"1", START).unwrap();
+    node.offer(&order(1, Ask::Set), b"1", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     assert_eq!(receive(&mut node, &mut stream, 1).await, b"1");
 
     let late = START.after(TIMEOUT);
-    let on_time = node.offer(order(2, Ask::Set), b"", late);
+    let on_time = node.offer(&order(2, Ask::Set), b"", late);
     assert!(on_time.is_ok(), "nobody has looked whether the answer is there");
     pass(&mut node, late).await;
     for op in 2..100_000 {
-        let refusal = node.offer(order(op, Ask::Set), b"x", late).unwrap_err();
+        let refusal = node.offer(&order(op, Ask::Set), b"x", late).unwrap_err();
         assert_eq!(refusal.kind(), NodeErrorKind::Owing);
     }
-    node.offer(order(2, Ask::Release), b"2", late).unwrap();
+    node.offer(&order(2, Ask::Release), b"2", late).unwrap();
     assert_eq!(receive(&mut node, &mut stream, 1).await, b"2", "and nothing before it");
 
     stream.write_all(b"+OK\r\n+OK\r\n:1\r\n").await.unwrap();
     drive(&mut node, late, |events| events.len() == 3).await;
-    assert!(node.offer(order(3, Ask::Set), b"3", late).is_ok(), "it answered: it is asked again");
+    assert!(node.offer(&order(3, Ask::Set), b"3", late).is_ok(), "it answered: it is asked again");
 }
 
 #[tokio::test]
 async fn a_node_that_owes_the_answer_to_a_release_owes() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(order(1, Ask::Release), b"1", START).unwrap();
+    node.offer(&order(1, Ask::Release), b"1", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     receive(&mut node, &mut stream, 1).await;
-    assert!(node.offer(order(2, Ask::Set), b"2", START).is_ok());
+    assert!(node.offer(&order(2, Ask::Set), b"2", START).is_ok());
     pass(&mut node, START.after(TIMEOUT)).await;
-    let refusal = node.offer(order(3, Ask::Set), b"3", START.after(TIMEOUT)).unwrap_err();
+    let refusal = node.offer(&order(3, Ask::Set), b"3", START.after(TIMEOUT)).unwrap_err();
     assert_eq!(refusal.kind(), NodeErrorKind::Owing);
 }
 
 #[tokio::test]
 async fn a_short_locks_timeout_does_not_cost_a_long_lock_its_vote() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(order(1, Ask::Set), b"1", START).unwrap();
+    node.offer(&order(1, Ask::Set), b"1", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     receive(&mut node, &mut stream, 1).await;
     let late = START.after(TIMEOUT);
     pass(&mut node, late).await;
     let patience = |timeout| Order { timeout, ..order(2, Ask::Set) };
-    assert!(node.offer(patience(TIMEOUT), b"2", late).is_err());
-    assert!(node.offer(patience(2 * TIMEOUT), b"2", late).is_ok());
+    assert!(node.offer(&patience(TIMEOUT), b"2", late).is_err());
+    assert!(node.offer(&patience(2 * TIMEOUT), b"2", late).is_ok());
 }
 
 #[tokio::test]
 async fn a_release_that_waited_long_for_a_connection_gets_its_time_to_be_answered() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(order(1, Ask::Release), b"1", START).unwrap();
+    node.offer(&order(1, Ask::Release), b"1", START).unwrap();
     let later = START.after(Duration::from_secs(30));
     let mut stream = tokio::select! {
         stream = peer.accept() => stream,
@@ -180,8 +180,8 @@ async fn a_release_that_waited_long_for_a_connection_gets_its_time_to_be_answere
 #[tokio::test]
 async fn a_broken_connection_ends_what_was_sent_and_a_new_one_is_made() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(order(1, Ask::Set), b"1", START).unwrap();
-    node.offer(order(2, Ask::Release), b"2", START).unwrap();
+    node.offer(&order(1, Ask::Set), b"1", START).unwrap();
+    node.offer(&order(2, Ask::Release), b"2", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     assert_eq!(receive(&mut node, &mut stream, 2).await, b"12");
     stream.write_all(b"+OK\r\n").await.unwrap();
@@ -193,7 +193,7 @@ async fn a_broken_connection_ends_what_was_sent_and_a_new_one_is_made() {
         matches!(&events[0].outcome, Outcome::Lost(e) if e.kind() == NodeErrorKind::ConnectionLost)
     );
 
-    node.offer(order(2, Ask::Release), b"again", START).unwrap();
+    node.offer(&order(2, Ask::Release), b"again", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     assert_eq!(receive(&mut node, &mut stream, 5).await, b"again");
 }
@@ -202,15 +202,15 @@ async fn a_broken_connection_ends_what_was_sent_and_a_new_one_is_made() {
 async fn a_node_that_is_down_refuses_at_once_and_keeps_releases() {
     let (peer, mut node) = Peer::listen().await;
     drop(peer);
-    node.offer(order(1, Ask::Set), b"1", START).unwrap();
-    node.offer(order(2, Ask::Release), b"2", START).unwrap();
+    node.offer(&order(1, Ask::Set), b"1", START).unwrap();
+    node.offer(&order(2, Ask::Release), b"2", START).unwrap();
     let events = drive(&mut node, START, |events| !events.is_empty()).await;
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0].ticket.op, 1);
     assert!(
         matches!(&events[0].outcome, Outcome::NotSent(e) if e.kind() == NodeErrorKind::Unreachable)
     );
-    let refusal = node.offer(order(3, Ask::Set), b"3", START).unwrap_err();
+    let refusal = node.offer(&order(3, Ask::Set), b"3", START).unwrap_err();
     assert_eq!(refusal.kind(), NodeErrorKind::Unreachable);
 
     let gone = START.after(Duration::from_secs(60));
@@ -221,7 +221,7 @@ async fn a_node_that_is_down_refuses_at_once_and_keeps_releases() {
 #[tokio::test]
 async fn a_silent_connection_is_given_up_in_the_end() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(order(1, Ask::Set), b"1", START).unwrap();
+    node.offer(&order(1, Ask::Set), b"1", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     receive(&mut node, &mut stream, 1).await;
     assert_eq!(node.poll_timeout(), START.after(Duration::from_secs(10)));
@@ -236,7 +236,7 @@ async fn garbage_ends_the_connection_and_is_no_answer() {
     for (garbage, op) in [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], 1), (b"*3\r\n:1\r\n", 2)] {
         let now = START.after(Duration::from_secs(op as u64)); // past any pause
         let order = Order { keep_until: now.after(TIMEOUT), ..order(op, Ask::Release) };
-        node.offer(order, b"1", now).unwrap();
+        node.offer(&order, b"1", now).unwrap();
         let mut stream = tokio::select! {
             stream = peer.accept() => stream,
             _ = drive(&mut node, now, |_| false) => unreachable!("it never says done"),
@@ -256,11 +256,12 @@ async fn garbage_ends_the_connection_and_is_no_answer() {
 #[tokio::test]
 async fn what_is_on_its_way_to_one_node_is_bounded() {
     let (peer, mut node) = Peer::listen().await;
-    let taken = (0..100_000).take_while(|op| node.offer(order(*op, Ask::Set), b"x", START).is_ok());
+    let taken =
+        (0..100_000).take_while(|op| node.offer(&order(*op, Ask::Set), b"x", START).is_ok());
     assert_eq!(taken.count(), super::link::MAX_IN_FLIGHT);
     let mut stream = connected(&mut node, &peer).await;
     receive(&mut node, &mut stream, super::link::MAX_IN_FLIGHT).await;
-    let refusal = node.offer(order(0, Ask::Set), b"x", START).unwrap_err();
+    let refusal = node.offer(&order(0, Ask::Set), b"x", START).unwrap_err();
     assert_eq!(refusal.kind(), NodeErrorKind::Overloaded);
 }
 
@@ -271,7 +272,7 @@ async fn a_server_that_says_why_it_hangs_up_is_quoted() {
         ("-DENIED Redis is running in protected mode\r\n", NodeErrorKind::Protected),
     ] {
         let (peer, mut node) = Peer::listen().await;
-        node.offer(order(1, Ask::Set), b"1", START).unwrap();
+        node.offer(&order(1, Ask::Set), b"1", START).unwrap();
         let (mut stream, _) = tokio::select! {
             accepted = peer.listener.accept() => accepted.unwrap(),
             _ = drive(&mut node, START, |_| false) => unreachable!("it never says done"),

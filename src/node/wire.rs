@@ -160,15 +160,14 @@ pub(super) enum Reply<'a> {
 /// if it has not all arrived.
 pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, NodeError> {
     let garbage = || NodeError::new(NodeErrorKind::Protocol);
-    // What nearly all replies are needs no parser.
-    const COMMON: [(&[u8], Reply<'_>); 4] = [
-        (b"+OK\r\n", Reply::Ok),
-        (b":1\r\n", Reply::Int(1)),
-        (b"$-1\r\n", Reply::Nil),
-        (b":0\r\n", Reply::Int(0)),
-    ];
-    if let Some((text, reply)) = COMMON.into_iter().find(|(text, _)| buffer.starts_with(text)) {
-        return Ok(Some((reply, text.len())));
+    match buffer {
+        // What nearly all replies are needs no parser.
+        [b'+', b'O', b'K', b'\r', b'\n', ..] => return Ok(Some((Reply::Ok, 5))),
+        [b'$', b'-', b'1', b'\r', b'\n', ..] => return Ok(Some((Reply::Nil, 5))),
+        [b':', digit @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            return Ok(Some((Reply::Int((digit - b'0').into()), 4)));
+        }
+        _ => {}
     }
     // Nothing that is asked is answered by an array; and a parser that
     // recurses must not be fed a hostile one.
