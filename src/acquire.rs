@@ -62,7 +62,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Acquire {
     shared: Arc<Shared>,
-    name: Vec<u8>,
+    key: Result<Key, Error>,
     ttl: Option<Duration>,
     wait: Option<Duration>,
     renew: bool,
@@ -72,15 +72,8 @@ pub struct Acquire {
 
 impl Acquire {
     pub(crate) fn new(shared: Arc<Shared>, name: &[u8]) -> Self {
-        Self {
-            shared,
-            name: name.to_vec(),
-            ttl: None,
-            wait: None,
-            renew: false,
-            every: None,
-            max_hold: None,
-        }
+        let key = Key::new(&shared.config.prefix, name);
+        Self { shared, key, ttl: None, wait: None, renew: false, every: None, max_hold: None }
     }
 
     /// How long to hold it: whole milliseconds, from 10 ms to the client's
@@ -186,9 +179,9 @@ impl Acquire {
 
     async fn acquire(self) -> Result<LockGuard, Error> {
         let config = &self.shared.config;
-        let key = Key::new(&config.prefix, &self.name)?;
         let ttl = self.ttl.map_or(Ok(config.ttl), |ttl| config.ttl_from(ttl))?;
         let renewal = self.renewal(ttl)?;
+        let key = self.key?;
         let patience = match self.wait {
             None => Patience::Forever,
             Some(Duration::ZERO) => Patience::Once,
@@ -198,7 +191,7 @@ impl Acquire {
         let (_awaited, queued) = self.shared.places()?;
         let shared = Arc::clone(&self.shared);
         let request = AcquireRequest { shared, key, ttl, patience, reply };
-        self.shared.send(Request::Acquire(request, queued))?;
+        self.shared.send(Request::acquire(request, queued))?;
         let guard = answer.await.unwrap_or_else(|_| Err(Error::closed()))?;
         // The verdict was in time; this task may not have been.
         if !guard.is_held() {

@@ -12,8 +12,10 @@ use crate::node_error::NodeError;
 ///
 /// `Display` says it in words; `Debug` puts the kind before them, so that a
 /// `main` that returns this error ends with something to read.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,

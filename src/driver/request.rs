@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::tend::Tending;
+use super::{session::Session, tend::Tending};
 use crate::{
     claim::Claim,
     config::Config,
@@ -52,7 +52,8 @@ pub(crate) struct ExtendRequest {
 }
 
 pub(crate) enum Request {
-    Acquire(AcquireRequest, Place),
+    /// Boxed where it is asked for: it is moved often.
+    Acquire(Box<Session>, Place),
     Extend(ExtendRequest, Place),
     /// Say when it ends by its deadline; and renew it, if that is planned.
     Tend(Tending),
@@ -69,6 +70,12 @@ pub(crate) enum Request {
         deadline: Moment,
         reply: oneshot::Sender<usize>,
     },
+}
+
+impl Request {
+    pub(crate) fn acquire(request: AcquireRequest, queued: Place) -> Self {
+        Self::Acquire(Box::new(Session::new(request)), queued)
+    }
 }
 
 /// What all handles of one client share. While one exists the driver lives.

@@ -230,7 +230,7 @@ impl Driver {
 
     fn handle_request(&mut self, request: Request, now: Moment) {
         match request {
-            Request::Acquire(request, _queued) => self.begin_acquire(request, now),
+            Request::Acquire(session, _queued) => self.begin_acquire(session, now),
             Request::Extend(request, _queued) => self.begin_extend(request, now),
             Request::Tend(tending) => self.begin_tending(tending, now),
             Request::Release { claim, reply } => self.let_go(claim, reply, now),

@@ -29,7 +29,7 @@ pub(super) struct Finding {
 }
 
 /// One caller's acquire, over all its attempts.
-pub(super) struct Session {
+pub(crate) struct Session {
     pub(super) request: AcquireRequest,
     backoff: Backoff,
     pub(super) begun_at: Moment,
@@ -52,11 +52,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(request: AcquireRequest, backoff: Backoff, now: Moment) -> Self {
+    /// It begins when the driver takes it.
+    pub(super) fn new(request: AcquireRequest) -> Self {
         Self {
+            backoff: request.shared.config.retry,
             request,
-            backoff,
-            begun_at: now,
+            begun_at: Moment::PAST,
             attempts: 0,
             hinted: false,
             listened: false,

@@ -9,7 +9,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    AcquireRequest, Patience,
+    Patience,
     line::At,
     run::{Driver, Timer},
     session::Session,
@@ -36,8 +36,8 @@ pub(super) struct InLine {
 }
 
 impl Driver {
-    pub(super) fn begin_acquire(&mut self, request: AcquireRequest, now: Moment) {
-        let mut session = Box::new(Session::new(request, self.config.retry, now));
+    pub(super) fn begin_acquire(&mut self, mut session: Box<Session>, now: Moment) {
+        session.begun_at = now;
         session.joined = self.releases_heard(&session.request.key);
         let once = session.request.patience == Patience::Once;
         let line = self.lines.get(&session.request.key);
