@@ -21,7 +21,7 @@ use futures_util::future::try_join_all;
 use report::Target;
 
 /// Pairs of each task, in the shorter run and in the longer one.
-const PAIRS: [usize; 2] = [50, 150];
+const PAIRS: [usize; 2] = [50, 250];
 
 /// How many tasks, and the most instructions that a pair may take then.
 const TASKS: [(usize, f64); 2] = [(1, 40_000.0), (64, 15_000.0)];

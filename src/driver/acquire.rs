@@ -22,6 +22,31 @@ use crate::{
     token::Token,
 };
 
+impl Op {
+    pub(super) fn count_acquire(
+        &mut self,
+        node: NodeId,
+        outcome: Outcome,
+        offered_at: Moment,
+        now: Moment,
+    ) {
+        let Job::Acquire(Acquiring { round, .. }) = &mut self.job else { return };
+        if matches!(outcome, Outcome::Lost(_)) {
+            self.claim.note_adrift(node);
+        }
+        let (vote, error) = vote(outcome);
+        match vote {
+            Vote::Granted => self.claim.note_grant(node, now.since(offered_at)),
+            Vote::Refused | Vote::Failed => self.claim.note_innocent(node),
+            Vote::Unknown => {}
+        }
+        if let Some(error) = error {
+            self.notes.fail(node, error);
+        }
+        round.handle_vote(node, vote, now);
+    }
+}
+
 impl Driver {
     /// One attempt, with a token of its own: the release of an earlier attempt
     /// may still be on its way and must not delete this one's key.
@@ -66,31 +91,6 @@ impl Driver {
         let mut op = Op::new(claim, ttl, job, now, give_up_at);
         op.cut_short = give_up_at < whole;
         self.start(op, NodeSet::first(nodes), now);
-    }
-
-    pub(super) fn count_acquire(
-        &mut self,
-        id: usize,
-        node: NodeId,
-        outcome: Outcome,
-        offered_at: Moment,
-        now: Moment,
-    ) {
-        let Some(op) = self.ops.get_mut(id) else { return };
-        let Job::Acquire(Acquiring { round, .. }) = &mut op.job else { return };
-        if matches!(outcome, Outcome::Lost(_)) {
-            op.claim.note_adrift(node);
-        }
-        let (vote, error) = vote(outcome);
-        match vote {
-            Vote::Granted => op.claim.note_grant(node, now.since(offered_at)),
-            Vote::Refused | Vote::Failed => op.claim.note_innocent(node),
-            Vote::Unknown => {}
-        }
-        if let Some(error) = error {
-            op.notes.fail(node, error);
-        }
-        round.handle_vote(node, vote, now);
     }
 
     /// Acts on the verdict, once.

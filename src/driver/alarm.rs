@@ -19,16 +19,15 @@ impl Driver {
         if self.alarm_rings(cx) {
             return true;
         }
-        let nodes = self.nodes.iter().map(Node::poll_timeout);
+        let nodes = self.nodes.iter().map(Node::poll_timeout).fold(Moment::NEVER, Moment::min);
         let listeners = self.listeners.iter().map(Listener::poll_timeout);
-        // The runtime's timers stand still while the machine is suspended.
-        let soon = |at: Moment| at.min(self.config.world.now().after(LONGEST_SLEEP));
-        let timers = self.timers.peek().into_iter().chain(self.tended.peek()).map(soon);
-        let Some(next) =
-            nodes.chain(listeners).chain(timers).min().filter(|at| *at < Moment::NEVER)
-        else {
+        let mut next = listeners.fold(nodes, Moment::min);
+        for at in [self.timers.peek(), self.tended.peek()].into_iter().flatten() {
+            next = next.min(at);
+        }
+        if next == Moment::NEVER {
             return false;
-        };
+        }
         // An alarm that rings too early only costs a turn; most of them are
         // for timeouts that never happen, so they are not worth moving.
         if self.alarm.is_some() && self.alarm_at <= next {
@@ -36,8 +35,9 @@ impl Driver {
         }
         let now = self.config.world.now();
         if self.alarm.is_none() || now < self.alarm_at {
-            self.alarm_at = next.max(now);
-            self.alarm = Some(self.config.world.sleep(next.since(now)));
+            // The runtime's timers stand still while the machine is suspended.
+            self.alarm_at = next.max(now).min(now.after(LONGEST_SLEEP));
+            self.alarm = Some(self.config.world.sleep(self.alarm_at.since(now)));
         }
         self.alarm_rings(cx)
     }

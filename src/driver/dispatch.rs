@@ -97,9 +97,9 @@ impl Driver {
         offered_at: Moment,
         now: Moment,
     ) {
-        let Some(op) = self.ops.get(id) else { return };
+        let Some(op) = self.ops.get_mut(id) else { return };
         match op.job {
-            Job::Acquire(_) => self.count_acquire(id, node, outcome, offered_at, now),
+            Job::Acquire(_) => op.count_acquire(node, outcome, offered_at, now),
             Job::Extend { .. } => self.count_extend(id, node, outcome, offered_at, now),
             Job::Heal => self.count_heal(id, node, outcome, now.since(offered_at)),
             Job::Release(_) => self.count_release(id, node, outcome, now),

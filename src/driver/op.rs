@@ -174,6 +174,20 @@ impl Op {
         }
     }
 
+    /// Whether there may be something to conclude from what was counted.
+    pub(super) fn is_ripe(&self) -> bool {
+        self.awaited.is_empty()
+            || match &self.job {
+                Job::Acquire(Acquiring { round, session, .. }) => {
+                    round.verdict().is_some() && session.is_some()
+                }
+                Job::Release(Releasing { count, reply, open, .. }) => {
+                    reply.is_some() && count.verdict().is_some() || *open && count.owed().is_empty()
+                }
+                _ => true,
+            }
+    }
+
     /// Whether nothing more can come of it.
     pub(super) fn is_over(&self) -> bool {
         let told = match &self.job {

@@ -198,11 +198,14 @@ impl Driver {
     fn handle_events(&mut self, now: Moment) {
         let mut events = std::mem::take(&mut self.events);
         let mut touched = std::mem::take(&mut self.touched);
-        touched.extend(events.iter().map(|event| event.ticket.op));
         // All are counted before anything is concluded from one: a rollback
         // must know of every node that was never asked.
         for event in events.drain(..) {
+            let id = event.ticket.op;
             self.count_event(event, now);
+            if self.ops.get(id).is_some_and(Op::is_ripe) {
+                touched.push(id);
+            }
         }
         for id in touched.drain(..) {
             self.settle(id, now);
