@@ -1,22 +1,23 @@
 //! `lock(key)`: the options of one acquire, then the await.
 
 use std::{
+    fmt,
     future::{Future, IntoFuture},
     pin::Pin,
     sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::sync::oneshot;
 
 use crate::{
-    driver::{AcquireRequest, Patience, Request, Shared},
+    driver::{AcquireRequest, Patience, Place, Request, Shared},
     error::{Error, ErrorKind},
     guard::{LockGuard, Released},
     held::Held,
     key::Key,
-    protocol::{Moment, Ttl},
-    watch::Renewal,
+    protocol::Ttl,
 };
 
 /// An acquire about to happen: set options, then await it.
@@ -177,33 +178,23 @@ impl Acquire {
         }
     }
 
-    async fn acquire(self) -> Result<LockGuard, Error> {
+    /// Hands the request to the driver.
+    fn send(self) -> Result<Asked, Error> {
         let config = &self.shared.config;
         let ttl = self.ttl.map_or(Ok(config.ttl), |ttl| config.ttl_from(ttl))?;
         let renewal = self.renewal(ttl)?;
-        let key = self.key?;
         let patience = match self.wait {
             None => Patience::Forever,
             Some(Duration::ZERO) => Patience::Once,
             Some(wait) => Patience::Until(config.world.now().after(wait)),
         };
+        let key = self.key?;
         let (reply, answer) = oneshot::channel();
-        let (_awaited, queued) = self.shared.places()?;
+        let (awaited, queued) = self.shared.places()?;
         let shared = Arc::clone(&self.shared);
         let request = AcquireRequest { shared, key, ttl, patience, reply };
         self.shared.send(Request::acquire(request, queued))?;
-        let guard = answer.await.unwrap_or_else(|_| Err(Error::closed()))?;
-        // The verdict was in time; this task may not have been.
-        if !guard.is_held() {
-            let message = "the lock expired before its caller was scheduled: the process stalled, \
-                           or the ttl is too short";
-            return Err(Error::new(ErrorKind::Expired, message));
-        }
-        if let Some((every, limit)) = renewal {
-            let stop_at = limit.map_or(Moment::NEVER, |limit| config.world.now().after(limit));
-            guard.tend(Some(Renewal::every(every, stop_at)));
-        }
-        if guard.is_held() { Ok(guard) } else { Err(Error::closed()) }
+        Ok(Asked { answer, renewal, _awaited: awaited })
     }
 
     /// How often to renew, and for how long at most.
@@ -231,9 +222,68 @@ impl Acquire {
 
 impl IntoFuture for Acquire {
     type Output = Result<LockGuard, Error>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+    type IntoFuture = Acquiring;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.acquire())
+    fn into_future(self) -> Acquiring {
+        Acquiring(State::Begin(self))
+    }
+}
+
+/// An [`Acquire`] that is awaited: the future of its guard.
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Acquiring(State);
+
+enum State {
+    Begin(Acquire),
+    Asked(Asked),
+    Done,
+}
+
+/// The driver has the request.
+struct Asked {
+    answer: oneshot::Receiver<Result<LockGuard, Error>>,
+    renewal: Option<(Duration, Option<Duration>)>,
+    _awaited: Place,
+}
+
+impl Asked {
+    fn finish(&self, answer: Result<LockGuard, Error>) -> Result<LockGuard, Error> {
+        let guard = answer?;
+        // The verdict was in time; this task may not have been.
+        if !guard.is_held() {
+            let message = "the lock expired before its caller was scheduled: the process stalled, \
+                           or the ttl is too short";
+            return Err(Error::new(ErrorKind::Expired, message));
+        }
+        if let Some((every, limit)) = self.renewal {
+            guard.renew_for(every, limit);
+            if !guard.is_held() {
+                return Err(Error::closed());
+            }
+        }
+        Ok(guard)
+    }
+}
+
+impl Future for Acquiring {
+    type Output = Result<LockGuard, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::Begin(_) = self.0
+            && let State::Begin(acquire) = std::mem::replace(&mut self.0, State::Done)
+        {
+            self.0 = State::Asked(acquire.send()?);
+        }
+        let State::Asked(asked) = &mut self.0 else { return Poll::Ready(Err(Error::closed())) };
+        let answer = ready!(Pin::new(&mut asked.answer).poll(cx));
+        let outcome = asked.finish(answer.unwrap_or_else(|_| Err(Error::closed())));
+        self.0 = State::Done;
+        Poll::Ready(outcome)
+    }
+}
+
+impl fmt::Debug for Acquiring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquiring").finish_non_exhaustive()
     }
 }

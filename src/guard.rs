@@ -219,7 +219,14 @@ impl LockGuard {
         self.claim.ended()
     }
 
-    pub(crate) fn tend(&self, renewal: Option<Renewal>) {
+    /// Renews it so often, for so long at most.
+    pub(crate) fn renew_for(&self, every: Duration, limit: Option<Duration>) {
+        let now = self.shared.config.world.now();
+        let stop_at = limit.map_or(Moment::NEVER, |limit| now.after(limit));
+        self.tend(Some(Renewal::every(every, stop_at)));
+    }
+
+    fn tend(&self, renewal: Option<Renewal>) {
         if self.claim.keeping(|keeping| keeping.keep(renewal)) {
             // With nobody there to say when it ends, dropping this ends it.
             let _ = self.shared.send(Request::Tend(Tending::new(Arc::clone(&self.claim))));

@@ -96,7 +96,7 @@ mod votes;
 mod watch;
 mod world;
 
-pub use acquire::Acquire;
+pub use acquire::{Acquire, Acquiring};
 pub use client::Redlock;
 pub use config::Builder;
 pub use error::{Error, ErrorKind, NodeAnswer, NodeReport};

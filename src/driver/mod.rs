@@ -40,7 +40,7 @@ pub(crate) use run::Driver;
 #[cfg(not(redlock_sim))]
 use run::Driver;
 
-pub(crate) use request::{AcquireRequest, ExtendRequest, Patience, Request, Shared};
+pub(crate) use request::{AcquireRequest, ExtendRequest, Patience, Place, Request, Shared};
 pub(crate) use schedule::Due;
 pub(crate) use tend::Tending;
 

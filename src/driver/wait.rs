@@ -40,9 +40,9 @@ impl Driver {
         session.begun_at = now;
         session.joined = self.releases_heard(&session.request.key);
         let once = session.request.patience == Patience::Once;
-        let line = self.lines.get(&session.request.key);
-        let free = line.is_none_or(|line| line.is_free(now));
-        if once || free || self.closed {
+        let mut is_free =
+            || self.lines.get(&session.request.key).is_none_or(|line| line.is_free(now));
+        if once || self.closed || is_free() {
             self.begin_attempt(session, now);
         } else {
             self.stand_in_line(session, now);

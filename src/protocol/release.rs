@@ -76,8 +76,12 @@ impl Release {
                 self.unheard.insert(node);
             }
         }
-        let at_most = self.deleted.union(self.owed()).len();
-        let certain = self.deleted.len() >= self.quorum.votes() || at_most < self.quorum.votes();
+        if self.verdict.is_some() {
+            return;
+        }
+        let votes = self.quorum.votes();
+        let at_most = || self.deleted.union(self.owed()).len();
+        let certain = self.deleted.len() >= votes || at_most() < votes;
         if certain || self.owed().minus(self.failed).is_empty() {
             self.decide();
         }

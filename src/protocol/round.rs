@@ -147,11 +147,10 @@ impl Round {
         if self.verdict.is_some() {
             return;
         }
-        let can_grant = self.granted.len().saturating_add(self.outstanding().len());
-        let failures = self.failed.union(self.unknown).len();
+        let failures = || self.failed.union(self.unknown).len();
         let mut votes = self.quorum.votes();
         if mutant::is(Mutant::QuorumOfTheReachable) {
-            votes = Quorum::majority(self.quorum.nodes().saturating_sub(failures));
+            votes = Quorum::majority(self.quorum.nodes().saturating_sub(failures()));
         }
         if self.granted.len() >= votes {
             self.verdict = Some(if now < self.valid_until {
@@ -159,8 +158,8 @@ impl Round {
             } else {
                 Verdict::Lost(Loss::Expired)
             });
-        } else if can_grant < votes {
-            let silent = failures > self.quorum.spare();
+        } else if self.granted.union(self.outstanding()).len() < votes {
+            let silent = failures() > self.quorum.spare();
             self.verdict =
                 Some(Verdict::Lost(if silent && !mutant::is(Mutant::SilenceIsContention) {
                     Loss::NoQuorum
