@@ -45,21 +45,21 @@ impl Driver {
         let timeout = self.config.node_timeout(op.ttl);
         let ticket = Ticket { op: id, claim: op.claim.id(), ask };
         let has_room = op.keeps();
+        let mut order = Order { ticket, keep_until, timeout, teaches: false, patient, has_room };
 
         let (key, token) = (op.claim.key.as_bytes(), op.claim.token.as_bytes());
         let request = Request { ask, key, token, ttl: op.ttl, news: op.news() };
-        let mut encoded = None;
+        let mut encoded = false;
         let mut declined = Vec::new();
         for target in targets.iter() {
             let Some(node) = self.nodes.get_mut(target.index()) else { continue };
             let teaches = !node.knows(ask) || op.scriptless.contains(target);
             // Once for all nodes, but for those that need the script's text.
-            if encoded != Some(teaches) {
+            if !encoded || order.teaches != teaches {
                 self.encoded.clear();
                 node::encode(&mut self.encoded, teaches, request);
-                encoded = Some(teaches);
+                (encoded, order.teaches) = (true, teaches);
             }
-            let order = Order { ticket, keep_until, timeout, teaches, patient, has_room };
             match node.offer(&order, &self.encoded, now) {
                 Ok(()) => {
                     op.awaited.insert(target);
