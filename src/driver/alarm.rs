@@ -19,9 +19,10 @@ impl Driver {
         if self.alarm_rings(cx) {
             return true;
         }
-        let nodes = self.nodes.iter().map(Node::poll_timeout).fold(Moment::NEVER, Moment::min);
-        let listeners = self.listeners.iter().map(Listener::poll_timeout);
-        let mut next = listeners.fold(nodes, Moment::min);
+        let mut next = self.nodes.iter().map(Node::poll_timeout).fold(Moment::NEVER, Moment::min);
+        if self.listening {
+            next = self.listeners.iter().map(Listener::poll_timeout).fold(next, Moment::min);
+        }
         for at in [self.timers.peek(), self.tended.peek()].into_iter().flatten() {
             next = next.min(at);
         }

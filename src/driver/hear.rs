@@ -11,7 +11,7 @@ use rand::Rng as _;
 use super::run::{Driver, Timer};
 use crate::{
     key::Key,
-    node::News,
+    node::{Listener, News},
     protocol::{Moment, NodeId, NodeSet},
 };
 
@@ -96,6 +96,7 @@ impl Driver {
         }
         self.channels.0.insert(key.clone(), Channel { wanted_at: now, ..Channel::default() });
         self.listeners.iter_mut().for_each(|listener| listener.listen(key));
+        self.listening = true;
     }
 
     /// Stops listening to what nobody has waited for lately.
@@ -118,7 +119,7 @@ impl Driver {
 
     /// Drives the connections that listen, and acts on what came.
     pub(super) fn poll_listeners(&mut self, cx: &mut Context<'_>, now: Moment) {
-        if self.channels.0.is_empty() && self.listeners.iter().all(|listener| listener.is_off()) {
+        if !self.listening {
             return;
         }
         let mut heard = std::mem::take(&mut self.heard);
@@ -134,6 +135,8 @@ impl Driver {
             }
         }
         self.heard = heard;
+        let on = |listener: &Listener| !listener.is_off();
+        self.listening = !self.channels.0.is_empty() || self.listeners.iter().any(on);
     }
 
     /// Whether a release of `key` from now on will be heard of.

@@ -69,6 +69,8 @@ pub(crate) struct Driver {
     /// The number of who came last to any of them.
     pub(super) line_number: u64,
     pub(super) channels: Channels,
+    /// Whether any listener is wanted, or has a connection still.
+    pub(super) listening: bool,
     /// What the listeners have just heard.
     pub(super) heard: Vec<(NodeId, Key, News)>,
     /// Nodes that do not let us publish.
@@ -135,6 +137,7 @@ impl Driver {
             lines: Lines::default(),
             line_number: 0,
             channels: Channels::default(),
+            listening: false,
             heard: Vec::new(),
             mute: NodeSet::EMPTY,
             alarm: None,

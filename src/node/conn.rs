@@ -97,7 +97,7 @@ impl Conn {
         &mut self,
         take: &mut impl FnMut(&[u8]) -> Result<Option<usize>, NodeError>,
     ) -> Result<(), NodeError> {
-        loop {
+        while self.parsed < self.filled {
             let unread = self.inbox.get(self.parsed..self.filled).unwrap_or_default();
             let Some(len) = take(unread)? else { break };
             self.parsed = self.parsed.saturating_add(len);

@@ -80,16 +80,20 @@ impl Node {
         command: &[u8],
         now: Moment,
     ) -> Result<(), NodeError> {
+        let in_time = order.patient || self.owed.late_by(order.timeout).is_none();
+        if let Link::Up { conn, .. } = &mut self.link
+            && self.waiting.is_empty()
+            && self.owed.len() < MAX_IN_FLIGHT
+            && in_time
+        {
+            Self::push(conn, &mut self.taught, order, command);
+            self.owed.push(*order, now, now);
+            return Ok(());
+        }
         if !order.patient {
             self.willing(order)?;
         }
-        match &mut self.link {
-            Link::Up { conn, .. } if self.waiting.is_empty() && self.owed.len() < MAX_IN_FLIGHT => {
-                Self::push(conn, &mut self.taught, order, command);
-                self.owed.push(*order, now, now);
-            }
-            _ => self.waiting.push(*order, command, now),
-        }
+        self.waiting.push(*order, command, now);
         if matches!(self.link, Link::Idle { .. }) {
             self.reconnect(None);
         }
@@ -174,7 +178,8 @@ impl Node {
         events: &mut Vec<Event>,
     ) {
         let Link::Up { conn, .. } = &mut self.link else { return };
-        while self.owed.len() < MAX_IN_FLIGHT
+        while !self.waiting.is_empty()
+            && self.owed.len() < MAX_IN_FLIGHT
             && let Some(Waiting { order, offered_at, command, .. }) = self.waiting.pop()
         {
             Self::push(conn, &mut self.taught, &order, &command);

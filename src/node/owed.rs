@@ -55,7 +55,7 @@ impl Owed {
     pub(super) fn pop(&mut self) -> Option<Sent> {
         self.told = false;
         let first = self.sent.pop_front();
-        if self.sent.is_empty() {
+        if self.sent.capacity() > KEEP && self.sent.is_empty() {
             self.sent.shrink_to(KEEP);
         }
         first
