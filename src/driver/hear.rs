@@ -96,11 +96,12 @@ impl Driver {
         }
         self.channels.0.insert(key.clone(), Channel { wanted_at: now, ..Channel::default() });
         self.listeners.iter_mut().for_each(|listener| listener.listen(key));
-        self.listening = true;
+        (self.listening, self.stirred) = (true, true);
     }
 
     /// Stops listening to what nobody has waited for lately.
     pub(super) fn hush(&mut self, now: Moment) {
+        self.stirred = true;
         let (lines, listeners) = (&self.lines, &mut self.listeners);
         self.channels.0.retain(|key, channel| {
             if lines.waits_for_others(key) {
@@ -122,6 +123,7 @@ impl Driver {
         if !self.listening {
             return;
         }
+        self.stirred = false;
         let mut heard = std::mem::take(&mut self.heard);
         let mut draw = || self.rng.next_u64();
         for listener in &mut self.listeners {

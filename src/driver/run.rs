@@ -71,6 +71,8 @@ pub(crate) struct Driver {
     pub(super) channels: Channels,
     /// Whether any listener is wanted, or has a connection still.
     pub(super) listening: bool,
+    /// Listeners were told something and have not been polled since.
+    pub(super) stirred: bool,
     /// What the listeners have just heard.
     pub(super) heard: Vec<(NodeId, Key, News)>,
     /// Nodes that do not let us publish.
@@ -138,6 +140,7 @@ impl Driver {
             line_number: 0,
             channels: Channels::default(),
             listening: false,
+            stirred: false,
             heard: Vec::new(),
             mute: NodeSet::EMPTY,
             alarm: None,
@@ -175,7 +178,7 @@ impl Driver {
         self.poll_listeners(cx, now);
         self.run_timers(now);
         let more = self.take_requests(cx);
-        more || !self.events.is_empty() || !self.offered.is_empty()
+        more || self.stirred || !self.events.is_empty() || !self.offered.is_empty()
     }
 
     /// Those that have something to say or were given something; all of them
