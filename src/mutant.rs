@@ -31,6 +31,8 @@ pub enum Mutant {
     ReleaseOnce,
     /// A release deletes the key, whoever's it is.
     ReleaseWithoutCompare,
+    /// The reply to a release's news is taken for the next command's.
+    NewsIsAnAnswer,
     /// A release that too few nodes confirmed is said to be one.
     UnconfirmedIsReleased,
     /// An extension sets the key, whoever's it is.
@@ -125,7 +127,7 @@ pub(crate) mod chosen {
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 41] = [
+        pub const ALL: [Self; 42] = [
             Self::QuorumMinusOne,
             Self::QuorumOfTheReachable,
             Self::ValidityFromTheEnd,
@@ -137,6 +139,7 @@ pub(crate) mod chosen {
             Self::LateAcquireForgotten,
             Self::ReleaseOnce,
             Self::ReleaseWithoutCompare,
+            Self::NewsIsAnAnswer,
             Self::UnconfirmedIsReleased,
             Self::ExtendWithoutCompare,
             Self::MissingKeyIsAVote,

@@ -117,6 +117,8 @@ impl NodeError {
             "DENIED" => K::Protected,
             "ERR" if text.starts_with("ERR max number of clients") => K::TooManyClients,
             "ERR" if text.starts_with("ERR unknown command") => K::Unsupported,
+            // As Redis's DELEX says WRONGTYPE.
+            "ERR" if text.starts_with("ERR Key should be of string type") => K::ForeignKey,
             _ if SCRIPT_FORBIDDEN.iter().any(|words| text.contains(words)) => K::NotPermitted,
             _ => K::Server,
         };

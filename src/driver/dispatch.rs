@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     mutant::{self, Mutant},
-    node::{self, Answer, Ask, Event, Order, Outcome, Request, Ticket},
+    node::{self, Answer, Ask, Event, Form, Order, Outcome, Request, Ticket},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Moment, NodeId, NodeSet, Vote},
 };
@@ -45,20 +45,22 @@ impl Driver {
         let timeout = self.config.node_timeout(op.ttl);
         let ticket = Ticket { op: id, claim: op.claim.id(), ask };
         let has_room = op.keeps();
-        let mut order = Order { ticket, keep_until, timeout, teaches: false, patient, has_room };
+        // As yet in no form.
+        let (form, replies) = (Form::Short, 0);
+        let mut order = Order { ticket, keep_until, timeout, form, replies, patient, has_room };
 
         let (key, token) = (op.claim.key.as_bytes(), op.claim.token.as_bytes());
         let request = Request { ask, key, token, ttl: op.ttl, news: op.news() };
-        let mut encoded = false;
         let mut declined = Vec::new();
         for target in targets.iter() {
             let Some(node) = self.nodes.get_mut(target.index()) else { continue };
-            let teaches = !node.knows(ask) || op.scriptless.contains(target);
-            // Once for all nodes, but for those that need the script's text.
-            if !encoded || order.teaches != teaches {
+            let scriptless = op.scriptless.contains(target);
+            let form = if scriptless { Form::Whole } else { node.form(ask) };
+            // Once for all nodes that get the same.
+            if order.replies == 0 || order.form != form {
                 self.encoded.clear();
-                node::encode(&mut self.encoded, teaches, request);
-                (encoded, order.teaches) = (true, teaches);
+                order.form = form;
+                order.replies = node::encode(&mut self.encoded, form, request);
             }
             match node.offer(&order, &self.encoded, now) {
                 Ok(()) => {

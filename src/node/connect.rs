@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     endpoint::Endpoint,
+    native::{self, Greeting, Native},
     wire::{self, Reply},
 };
 use crate::{
@@ -20,16 +21,22 @@ use crate::{
 /// sent again after 1 s, so waiting longer is a second attempt in disguise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A connection on which we are logged in, and what its server has of its own.
+pub(super) struct Connected {
+    pub(super) stream: Stream,
+    pub(super) native: Option<Native>,
+}
+
 /// Connects and logs in, within [`CONNECT_TIMEOUT`].
 pub(super) async fn connect(
     endpoint: Arc<Endpoint>,
     world: Arc<dyn World>,
-) -> Result<Stream, NodeError> {
+) -> Result<Connected, NodeError> {
     let attempt = async {
         let unreachable = |error| NodeError::io(NodeErrorKind::Unreachable, error);
         let mut stream = world.dial(&endpoint.address).await.map_err(unreachable)?;
-        log_in(&mut stream, &endpoint).await?;
-        Ok(stream)
+        let native = log_in(&mut stream, &endpoint).await?;
+        Ok(Connected { stream, native })
     };
     tokio::select! {
         biased;
@@ -40,9 +47,10 @@ pub(super) async fn connect(
     }
 }
 
-/// Sends what must be said first in one write and reads all answers. Naming
-/// ourselves is a courtesy: a server or an ACL may refuse it.
-async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<(), NodeError> {
+/// Sends what must be said first in one write, reads all answers, and says what
+/// the server has of its own. To greet it and to name ourselves are courtesies:
+/// a server or an ACL may refuse them.
+async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<Option<Native>, NodeError> {
     let mut hello = Vec::new();
     // What it means if the server refuses.
     let mut required = Vec::new();
@@ -55,6 +63,7 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<(), NodeErro
         redis::cmd("SELECT").arg(endpoint.db).write_packed_command(&mut hello);
         required.push(NodeErrorKind::NoDatabase);
     }
+    redis::cmd("HELLO").arg(2).write_packed_command(&mut hello);
     for (attribute, value) in
         [("LIB-NAME", env!("CARGO_PKG_NAME")), ("LIB-VER", env!("CARGO_PKG_VERSION"))]
     {
@@ -66,9 +75,10 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<(), NodeErro
 
     let mut replies = Vec::new();
     let mut seen = 0;
+    let mut native = None;
     // Some servers say why before they hang up on a client unheard.
     let mut refusal = None;
-    while seen < required.len().saturating_add(2) {
+    while seen < required.len().saturating_add(COURTESIES) {
         let chunk = &mut [0; 512];
         let len = match stream.read(chunk).await {
             Ok(len) if len > 0 && replies.len() <= MAX_HELLO_BYTES => len,
@@ -78,24 +88,34 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<(), NodeErro
             Err(error) => return Err(refusal.unwrap_or_else(|| lost(error))),
         };
         replies.extend_from_slice(chunk.get(..len).unwrap_or_default());
-        while let Some((reply, len)) = wire::decode(&replies)? {
+        while let Some((reply, has, len)) = take(&replies, seen == required.len())? {
             match reply {
                 Reply::Error(text) if seen < required.len() => {
                     let kind = required.get(seen).copied().unwrap_or(NodeErrorKind::Server);
                     return Err(NodeError::from_login(kind, text));
                 }
-                Reply::Error(text) => {
-                    refusal = Some(NodeError::from_reply(text));
-                    seen += 1;
-                }
-                _ => seen += 1,
+                Reply::Error(text) => refusal = Some(NodeError::from_reply(text)),
+                _ => {}
             }
+            native = native.or(has);
+            seen += 1;
             replies.drain(..len);
         }
     }
     // More answers than questions: they would pass for answers to what follows.
-    if replies.is_empty() { Ok(()) } else { Err(NodeError::new(NodeErrorKind::Protocol)) }
+    if replies.is_empty() { Ok(native) } else { Err(NodeError::new(NodeErrorKind::Protocol)) }
 }
 
-/// Far above what four short replies take.
-const MAX_HELLO_BYTES: usize = 16 * 1024;
+/// Only the answer to the greeting may be a list.
+fn take(replies: &[u8], greeted: bool) -> Result<Option<Greeting<'_>>, NodeError> {
+    if greeted {
+        return native::decode(replies);
+    }
+    Ok(wire::decode(replies)?.map(|(reply, len)| (reply, None, len)))
+}
+
+/// `HELLO` and twice `CLIENT SETINFO`.
+const COURTESIES: usize = 3;
+
+/// Far above what a few short replies take, and a server's list of its modules.
+const MAX_HELLO_BYTES: usize = 64 * 1024;

@@ -13,13 +13,14 @@ use std::{
 
 use super::{
     conn::Conn,
-    connect,
+    connect::{self, Connected},
     endpoint::Endpoint,
+    known::Known,
     order::{Event, Order, Outcome},
     owed::{Owed, Sent},
     queue::{Queue, Waiting},
     state::Link,
-    wire::{self, Ask},
+    wire::{self, Ask, Form},
 };
 use crate::{
     mutant::{self, Mutant},
@@ -49,8 +50,6 @@ pub(crate) struct Node {
     /// Not yet handed to a connection, oldest first.
     waiting: Queue,
     owed: Owed,
-    /// The scripts whose text this connection has carried.
-    taught: Vec<Ask>,
     backoff: Backoff,
 }
 
@@ -63,7 +62,6 @@ impl Node {
             link: Link::Idle { retry_at: Moment::NEVER },
             waiting: Queue::new(),
             owed: Owed::new(),
-            taught: Vec::new(),
             backoff: RECONNECT,
         }
     }
@@ -81,12 +79,13 @@ impl Node {
         now: Moment,
     ) -> Result<(), NodeError> {
         let in_time = order.patient || self.owed.late_by(order.timeout).is_none();
-        if let Link::Up { conn, .. } = &mut self.link
+        if let Link::Up { conn, known, .. } = &mut self.link
             && self.waiting.is_empty()
             && self.owed.len() < MAX_IN_FLIGHT
             && in_time
         {
-            Self::push(conn, &mut self.taught, order, command);
+            conn.push(command);
+            known.note_sent(order);
             self.owed.push(*order, now, now);
             return Ok(());
         }
@@ -100,11 +99,14 @@ impl Node {
         Ok(())
     }
 
-    /// Whether a command may name its script by the hash. If not, its text
-    /// must go: asking again with it would come behind what was asked since.
-    pub(crate) fn knows(&self, ask: Ask) -> bool {
-        let Some(script) = ask.script() else { return true };
-        matches!(self.link, Link::Up { .. }) && self.taught.contains(&script)
+    /// How a command must be put. What waits for a connection may meet any
+    /// server: a script goes as its text.
+    pub(crate) fn form(&self, ask: Ask) -> Form {
+        match &self.link {
+            Link::Up { known, .. } => known.form(ask),
+            _ if ask.script().is_some() => Form::Whole,
+            _ => Form::Short,
+        }
     }
 
     /// Drops the acquire of `claim` if it has not been sent, and says whether
@@ -117,15 +119,6 @@ impl Node {
         let cause = NodeError::new(NodeErrorKind::Unreachable);
         self.drop_unsent([acquire], &cause, events);
         true
-    }
-
-    fn push(conn: &mut Conn, taught: &mut Vec<Ask>, order: &Order, command: &[u8]) {
-        conn.push(command);
-        if let Some(script) = order.ticket.ask.script().filter(|_| order.teaches)
-            && !taught.contains(&script)
-        {
-            taught.push(script);
-        }
     }
 
     /// Drives the connection: connects, writes, reads. What ended is appended
@@ -177,12 +170,13 @@ impl Node {
         draw: &mut dyn FnMut() -> u64,
         events: &mut Vec<Event>,
     ) {
-        let Link::Up { conn, .. } = &mut self.link else { return };
+        let Link::Up { conn, known, .. } = &mut self.link else { return };
         while !self.waiting.is_empty()
             && self.owed.len() < MAX_IN_FLIGHT
             && let Some(Waiting { order, offered_at, command, .. }) = self.waiting.pop()
         {
-            Self::push(conn, &mut self.taught, &order, &command);
+            conn.push(&command);
+            known.note_sent(&order);
             self.owed.push(order, offered_at, now);
         }
         if let Err(error) = conn.poll_write(cx) {
@@ -251,10 +245,10 @@ impl Node {
         let Poll::Ready(outcome) = attempt.as_mut().poll(cx) else { return };
         let node = self.endpoint.label();
         match outcome {
-            Ok(stream) => {
+            Ok(Connected { stream, native }) => {
                 tracing::info!(%node, "connected");
-                self.taught.clear();
-                self.link = Link::Up { conn: Conn::new(stream), proven: false };
+                let (conn, known) = (Conn::new(stream), Known::new(native));
+                self.link = Link::Up { conn, known, proven: false };
             }
             Err(cause) => {
                 if after.is_none() {
@@ -270,20 +264,21 @@ impl Node {
         cx: &mut Context<'_>,
         events: &mut Vec<Event>,
     ) -> Result<(), NodeError> {
-        let Link::Up { conn, proven } = &mut self.link else { return Ok(()) };
+        let Link::Up { conn, known, proven } = &mut self.link else { return Ok(()) };
         conn.poll_read(cx, |unread| {
             let Some((reply, len)) = wire::decode(unread)? else { return Ok(None) };
-            let Some(Sent { order, offered_at, .. }) = self.owed.pop() else {
-                return Err(NodeError::new(NodeErrorKind::Protocol));
-            };
+            let answered = self.owed.take(&reply)?;
             *proven = true;
             self.backoff = RECONNECT;
-            events.push(Event {
-                node: self.id,
-                ticket: order.ticket,
-                outcome: Outcome::Answered(wire::interpret(order.ticket.ask, &reply)),
-                offered_at,
-            });
+            if let Some((Sent { order, offered_at, .. }, answer)) = answered {
+                known.note_answer(&order, &answer, &self.endpoint);
+                events.push(Event {
+                    node: self.id,
+                    ticket: order.ticket,
+                    outcome: Outcome::Answered(answer),
+                    offered_at,
+                });
+            }
             Ok(Some(len))
         })
     }

@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     conn::Conn,
-    connect,
+    connect::{self, Connected},
     endpoint::Endpoint,
     push::{self, CHANNEL, News, Push},
     state::Attempt,
@@ -124,7 +124,7 @@ impl Listener {
             && let Poll::Ready(outcome) = attempt.as_mut().poll(cx)
         {
             match outcome {
-                Ok(stream) => {
+                Ok(Connected { stream, .. }) => {
                     let mut conn = Conn::new(stream);
                     self.channels.keys().for_each(|key| push_command(&mut conn, true, key));
                     self.unanswered = self.channels.len();

@@ -8,8 +8,10 @@
 mod conn;
 mod connect;
 mod endpoint;
+mod known;
 mod link;
 mod listener;
+mod native;
 mod order;
 mod owed;
 mod push;
@@ -27,4 +29,4 @@ pub(crate) use link::Node;
 pub(crate) use listener::Listener;
 pub(crate) use order::{Event, Order, Outcome, Ticket};
 pub(crate) use push::News;
-pub(crate) use wire::{Answer, Ask, Request, encode};
+pub(crate) use wire::{Answer, Ask, Form, Request, encode};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::wire::{Answer, Ask};
+use super::wire::{Answer, Ask, Form};
 use crate::{
     node_error::NodeError,
     protocol::{Moment, NodeId},
@@ -25,8 +25,9 @@ pub(crate) struct Order {
     pub(crate) keep_until: Moment,
     /// Sent and not answered for so long, the node owes.
     pub(crate) timeout: Duration,
-    /// The command has its script's whole text, which the server keeps.
-    pub(crate) teaches: bool,
+    /// What the command was encoded as, and how many replies it brings.
+    pub(crate) form: Form,
+    pub(crate) replies: u8,
     /// A release: it is sent to a node that owes, and waits for one that is
     /// down. Anything else is refused there.
     pub(crate) patient: bool,

@@ -1,14 +1,21 @@
 //! What a node owes: the commands it was sent and has not answered.
 //!
-//! Answers come in the order of the commands, so each belongs to the oldest.
+//! Replies come in the order of the commands, so each belongs to the oldest.
 
 use std::{
     collections::{VecDeque, vec_deque::Drain},
     time::Duration,
 };
 
-use super::order::Order;
-use crate::{protocol::Moment, world::DEAD_PEER_AFTER};
+use super::{
+    order::Order,
+    wire::{self, Answer, Reply},
+};
+use crate::{
+    node_error::{NodeError, NodeErrorKind},
+    protocol::Moment,
+    world::DEAD_PEER_AFTER,
+};
 
 /// Above this much unused room, the list gives it back when it is empty.
 const KEEP: usize = 1024;
@@ -23,6 +30,8 @@ pub(super) struct Sent {
 /// Unanswered commands, oldest first.
 pub(super) struct Owed {
     sent: VecDeque<Sent>,
+    /// What the oldest has been told, if there is a second reply to come.
+    so_far: Option<Answer>,
     /// Until when it is known that the node had not answered.
     silent_until: Moment,
     /// Whether it has been said that the node is late.
@@ -31,7 +40,7 @@ pub(super) struct Owed {
 
 impl Owed {
     pub(super) fn new() -> Self {
-        Self { sent: VecDeque::new(), silent_until: Moment::PAST, told: false }
+        Self { sent: VecDeque::new(), so_far: None, silent_until: Moment::PAST, told: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -51,19 +60,38 @@ impl Owed {
         self.sent.push_back(Sent { order, offered_at, sent_at: now });
     }
 
-    /// Takes the command that an answer belongs to.
-    pub(super) fn pop(&mut self) -> Option<Sent> {
+    /// Takes a reply, and gives the command that it was the last one to, with
+    /// the answer.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was asked.
+    pub(super) fn take(&mut self, reply: &Reply<'_>) -> Result<Option<(Sent, Answer)>, NodeError> {
+        let nobodys = || NodeError::new(NodeErrorKind::Protocol);
+        let Order { ticket, form, replies, .. } = self.sent.front().ok_or_else(nobodys)?.order;
         self.told = false;
+        let answer = match self.so_far.take() {
+            Some(answer) => wire::interpret_told(answer, reply),
+            None => {
+                let answer = wire::interpret(ticket.ask, form, reply);
+                if replies > 1 {
+                    self.so_far = Some(answer);
+                    return Ok(None);
+                }
+                answer
+            }
+        };
         let first = self.sent.pop_front();
         if self.sent.capacity() > KEEP && self.sent.is_empty() {
             self.sent.shrink_to(KEEP);
         }
-        first
+        Ok(first.map(|sent| (sent, answer)))
     }
 
     /// Takes all of them: they will not be answered.
     pub(super) fn drain(&mut self) -> Drain<'_, Sent> {
         self.told = false;
+        self.so_far = None;
         self.sent.drain(..)
     }
 

@@ -107,7 +107,7 @@ pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Push<'_>, usize)>, NodeErr
 }
 
 /// A bulk string's bytes; nothing for what is none.
-fn decode_word(buffer: &[u8]) -> Result<Option<(&[u8], usize)>, NodeError> {
+pub(super) fn decode_word(buffer: &[u8]) -> Result<Option<(&[u8], usize)>, NodeError> {
     let garbage = || NodeError::new(NodeErrorKind::Protocol);
     if buffer.first() == Some(&b'*') {
         return Err(garbage());

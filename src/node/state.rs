@@ -1,11 +1,7 @@
 //! What a node's connection can be in. It decides nothing: that is `link`'s.
 
-use super::conn::Conn;
-use crate::{
-    node_error::NodeError,
-    protocol::Moment,
-    world::{Pending, Stream},
-};
+use super::{conn::Conn, connect::Connected, known::Known};
+use crate::{node_error::NodeError, protocol::Moment, world::Pending};
 
 /// Where a node stands.
 pub(super) enum Link {
@@ -24,6 +20,7 @@ pub(super) enum Link {
     /// must not be redialled at once for ever.
     Up {
         conn: Conn,
+        known: Known,
         proven: bool,
     },
     Down {
@@ -32,4 +29,4 @@ pub(super) enum Link {
     },
 }
 
-pub(super) type Attempt = Pending<Result<Stream, NodeError>>;
+pub(super) type Attempt = Pending<Result<Connected, NodeError>>;

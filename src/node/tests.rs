@@ -2,14 +2,19 @@
 //! and what becomes of a broken connection. Time is an argument; only the
 //! socket is real.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
-use super::{Answer, Ask, Endpoint, Event, Node, Order, Outcome, Ticket};
+use super::{Answer, Ask, Endpoint, Event, Form, Node, Order, Outcome, Ticket, native::Native};
 use crate::{
     node_error::NodeErrorKind,
     protocol::{Moment, NodeId},
@@ -33,22 +38,37 @@ impl Peer {
 
     /// Accepts a connection and answers what it says first.
     async fn accept(&self) -> TcpStream {
+        self.accept_as("-ERR unknown command 'HELLO'\r\n").await
+    }
+
+    /// The same as a server that answers the greeting with `said`.
+    async fn accept_as(&self, said: &str) -> TcpStream {
         let (mut stream, _) = self.listener.accept().await.unwrap();
         let mut hello = Vec::new();
-        while hello.windows(7).filter(|w| w == b"SETINFO").count() < 2 || !hello.ends_with(b"\r\n")
-        {
+        let last = concat!(env!("CARGO_PKG_VERSION"), "\r\n").as_bytes();
+        while !hello.ends_with(last) {
             stream.read_buf(&mut hello).await.unwrap();
         }
-        stream.write_all(b"+OK\r\n+OK\r\n").await.unwrap();
+        stream.write_all(format!("{said}+OK\r\n+OK\r\n").as_bytes()).await.unwrap();
         stream
     }
 }
+
+const VALKEY_9: &str = "*4\r\n$6\r\nserver\r\n$6\r\nvalkey\r\n$7\r\nversion\r\n$5\r\n9.0.0\r\n";
 
 fn order(op: usize, ask: Ask) -> Order {
     let patient = ask == Ask::Release;
     let keep_until = START.after(if patient { Duration::from_secs(60) } else { TIMEOUT });
     let ticket = Ticket { op, claim: op, ask };
-    Order { ticket, keep_until, timeout: TIMEOUT, teaches: false, patient, has_room: false }
+    Order {
+        ticket,
+        keep_until,
+        timeout: TIMEOUT,
+        form: Form::Short,
+        replies: 1,
+        patient,
+        has_room: false,
+    }
 }
 
 /// Drives `node` until it has given `events` events, or `done` says so.
@@ -86,8 +106,13 @@ async fn receive(node: &mut Node, peer: &mut TcpStream, len: usize) -> Vec<u8> {
 }
 
 async fn connected(node: &mut Node, peer: &Peer) -> TcpStream {
+    driving(node, peer.accept()).await
+}
+
+/// What `peering` gives while the node is driven.
+async fn driving<T>(node: &mut Node, peering: impl Future<Output = T>) -> T {
     tokio::select! {
-        stream = peer.accept() => stream,
+        outcome = peering => outcome,
         _ = drive(node, START, |_| false) => unreachable!("it never says done"),
     }
 }
@@ -283,4 +308,83 @@ async fn a_server_that_says_why_it_hangs_up_is_quoted() {
         let Outcome::NotSent(error) = &events[0].outcome else { panic!("{events:?}") };
         assert_eq!(error.kind(), kind);
     }
+}
+
+/// A release as a server's own command and its news, on a connection to one
+/// that says it has it.
+async fn released_natively(replies: u8) -> (Peer, Node, TcpStream) {
+    let (peer, mut node) = Peer::listen().await;
+    node.offer(&order(1, Ask::Set), b"1", START).unwrap();
+    let mut stream = driving(&mut node, peer.accept_as(VALKEY_9)).await;
+    assert_eq!(receive(&mut node, &mut stream, 1).await, b"1");
+    let form = node.form(Ask::Release);
+    assert_eq!(form, Form::Native(Native::DelIfEq));
+    node.offer(&Order { form, replies, ..order(2, Ask::Release) }, b"2", START).unwrap();
+    node.offer(&order(3, Ask::Set), b"3", START).unwrap();
+    assert_eq!(receive(&mut node, &mut stream, 2).await, b"23");
+    (peer, node, stream)
+}
+
+#[tokio::test]
+async fn two_replies_belong_to_a_release_and_its_news() {
+    for (replies, said) in [(1, ":1\r\n"), (2, ":1\r\n:0\r\n")] {
+        let (_peer, mut node, mut stream) = released_natively(replies).await;
+        stream.write_all(format!("+OK\r\n{said}").as_bytes()).await.unwrap();
+        let events = drive(&mut node, START, |events| events.len() == 2).await;
+        assert_eq!(events[1].ticket.op, 2);
+        assert!(matches!(events[1].outcome, Outcome::Answered(Answer::Granted)), "{events:?}");
+        stream.write_all(b"$-1\r\n").await.unwrap();
+        let events = drive(&mut node, START, |events| events.len() == 1).await;
+        assert_eq!(events[0].ticket.op, 3);
+        assert!(matches!(events[0].outcome, Outcome::Answered(Answer::Refused)), "{events:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_release_that_was_half_answered_is_lost_and_what_follows_is_not_shifted() {
+    let (peer, mut node, mut stream) = released_natively(2).await;
+    stream.write_all(b"+OK\r\n:1\r\n").await.unwrap();
+    drive(&mut node, START, |events| events.len() == 1).await;
+    pass(&mut node, START).await;
+    drop(stream);
+    let events = drive(&mut node, START, |events| events.len() == 2).await;
+    assert!(events.iter().all(|event| matches!(event.outcome, Outcome::Lost(_))), "{events:?}");
+
+    node.offer(&order(4, Ask::Set), b"4", START).unwrap();
+    let mut stream = connected(&mut node, &peer).await;
+    assert_eq!(receive(&mut node, &mut stream, 1).await, b"4");
+    stream.write_all(b"$-1\r\n").await.unwrap();
+    let events = drive(&mut node, START, |events| events.len() == 1).await;
+    assert!(matches!(events[0].outcome, Outcome::Answered(Answer::Refused)), "{events:?}");
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_server_ends_with_the_connection() {
+    let (peer, mut node, mut stream) = released_natively(1).await;
+    stream.write_all(b"+OK\r\n").await.unwrap();
+    drop(stream);
+    drive(&mut node, START, |events| events.len() == 3).await;
+    assert_eq!(node.form(Ask::Release), Form::Whole, "whichever server comes");
+    let _older = connected(&mut node, &peer).await;
+    node.offer(&order(4, Ask::Set), b"4", START).unwrap();
+    pass(&mut node, START).await;
+    assert_eq!(node.form(Ask::Release), Form::Whole);
+}
+
+#[tokio::test]
+async fn a_command_that_is_refused_in_spite_of_the_version_is_not_used_again() {
+    for said in ["-NOPERM no", "-ERR unknown command 'DELIFEQ'", "-ERR never heard of"] {
+        let (_peer, mut node, mut stream) = released_natively(2).await;
+        stream.write_all(format!("+OK\r\n{said}\r\n:0\r\n").as_bytes()).await.unwrap();
+        let events = drive(&mut node, START, |events| events.len() == 2).await;
+        let again = matches!(events[1].outcome, Outcome::Answered(Answer::NoScript));
+        let unclear = matches!(events[1].outcome, Outcome::Answered(Answer::Failed(_)));
+        assert!(again || said.ends_with("heard of") && unclear, "{said}: {events:?}");
+        assert_eq!(node.form(Ask::Release), Form::Whole, "{said}");
+    }
+    let (_peer, mut node, mut stream) = released_natively(2).await;
+    stream.write_all(b"+OK\r\n-WRONGTYPE\r\n:0\r\n").await.unwrap();
+    let events = drive(&mut node, START, |events| events.len() == 2).await;
+    assert!(matches!(events[1].outcome, Outcome::Answered(Answer::Failed(_))), "{events:?}");
+    assert_eq!(node.form(Ask::Release), Form::Native(Native::DelIfEq), "it is of that key");
 }

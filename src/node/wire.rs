@@ -7,7 +7,10 @@ use std::{sync::LazyLock, time::Duration};
 
 use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
 
-use super::push::{News, NewsText};
+use super::{
+    native::Native,
+    push::{CHANNEL, News, NewsText},
+};
 use crate::{
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
@@ -40,6 +43,17 @@ impl Ask {
     }
 }
 
+/// How a request is put to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A script by its hash, and all that needs no script.
+    Short,
+    /// A script by its text, which also makes the server keep it.
+    Whole,
+    /// A release as a command of the server's own.
+    Native(Native),
+}
+
 /// A command in the making.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
@@ -62,7 +76,8 @@ pub(crate) enum Answer {
     Refused,
     /// The key's remaining life.
     Remaining(Duration),
-    /// The server does not have the script: ask again with its text.
+    /// The server does not have the script, or does not let us use its own
+    /// command: ask again with the script's text.
     NoScript,
     /// An error; [`NodeError::surely_had_no_effect`] says what it means.
     Failed(NodeError),
@@ -91,36 +106,61 @@ impl Script {
         Self { by_hash, whole: head(["EVAL", text, "1"]) }
     }
 
-    fn head(&self, whole: bool) -> &[u8] {
-        if whole { &self.whole } else { &self.by_hash }
+    fn head(&self, form: Form) -> &[u8] {
+        if form == Form::Whole { &self.whole } else { &self.by_hash }
     }
 }
 
-/// Appends `request` to `out`. With `whole_script` a script goes as its text,
-/// which also makes the server keep it; otherwise as its hash.
-pub(crate) fn encode(out: &mut Vec<u8>, whole_script: bool, request: Request<'_>) {
+/// Appends `request` to `out`, and says how many replies it brings.
+pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 {
     let Request { ask, key, token, ttl, news } = request;
     let mut digits = itoa::Buffer::new();
     let ttl = digits.format(ttl.as_millis()).as_bytes();
-    match ask {
-        Ask::Release if mutant::is(Mutant::ReleaseWithoutCompare) => {
+    match (ask, form) {
+        (Ask::Release, _) if mutant::is(Mutant::ReleaseWithoutCompare) => {
             write(out, b"*2\r\n$3\r\nDEL\r\n", &[key]);
         }
-        Ask::Extend if mutant::is(Mutant::ExtendWithoutCompare) => {
+        (Ask::Extend, _) if mutant::is(Mutant::ExtendWithoutCompare) => {
             write(out, b"*5\r\n$3\r\nSET\r\n", &[key, token, b"PX", ttl]);
         }
-        Ask::Set => write(out, b"*6\r\n$3\r\nSET\r\n", &[key, token, b"NX", b"PX", ttl]),
-        Ask::Extend | Ask::Heal => {
-            let heals = if ask == Ask::Heal { b"1" } else { b"0" };
-            write(out, EXTEND.head(whole_script), &[key, token, ttl, heals]);
+        (Ask::Set, _) => {
+            write(out, b"*6\r\n$3\r\nSET\r\n", &[key, token, b"NX", b"PX", ttl]);
         }
-        Ask::Release => {
+        (Ask::Extend | Ask::Heal, _) => {
+            let heals = if ask == Ask::Heal { b"1" } else { b"0" };
+            write(out, EXTEND.head(form), &[key, token, ttl, heals]);
+        }
+        (Ask::Release, Form::Native(native)) => {
+            return encode_native(out, native, key, token, news);
+        }
+        (Ask::Release, _) => {
             let news = news.map(News::to_text);
             let news = news.as_ref().map_or(&[][..], NewsText::as_bytes);
-            write(out, RELEASE.head(whole_script), &[key, token, news]);
+            write(out, RELEASE.head(form), &[key, token, news]);
         }
-        Ask::Remaining => write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]),
+        (Ask::Remaining, _) => write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]),
     }
+    1
+}
+
+/// The release script's two steps, as a server executes them that has the first
+/// as a command. It cannot tell who waits only if the key was free: they learn
+/// what is there when they try.
+fn encode_native(
+    out: &mut Vec<u8>,
+    native: Native,
+    key: &[u8],
+    token: &[u8],
+    news: Option<News>,
+) -> u8 {
+    match native {
+        Native::DelIfEq => write(out, b"*3\r\n$7\r\nDELIFEQ\r\n", &[key, token]),
+        Native::DelEx => write(out, b"*4\r\n$5\r\nDELEX\r\n", &[key, b"IFEQ", token]),
+    }
+    let Some(news) = news else { return 1 };
+    let channel = [CHANNEL, key].concat();
+    write(out, b"*3\r\n$7\r\nPUBLISH\r\n", &[&channel, news.to_text().as_bytes()]);
+    if mutant::is(Mutant::NewsIsAnAnswer) { 1 } else { 2 }
 }
 
 /// Appends the words that a command has after those in `head`. By hand, since
@@ -188,11 +228,17 @@ pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, NodeEr
     Ok(Some((reply, len)))
 }
 
-/// What `reply` means to who asked `ask`.
-pub(super) fn interpret(ask: Ask, reply: &Reply<'_>) -> Answer {
+/// What `reply`, the first, means to who asked `ask`.
+pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
     match (ask, reply) {
         (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
-        (_, Reply::Error(text)) => Answer::Failed(NodeError::from_reply(text)),
+        (_, Reply::Error(text)) => {
+            let error = NodeError::from_reply(text);
+            match form {
+                Form::Native(_) if is_for_scripts(error.kind()) => Answer::NoScript,
+                _ => Answer::Failed(error),
+            }
+        }
         (Ask::Set, Reply::Ok)
         | (Ask::Extend | Ask::Heal | Ask::Release, Reply::Int(1))
         | (Ask::Heal, Reply::Int(2)) => Answer::Granted,
@@ -213,6 +259,25 @@ pub(super) fn interpret(ask: Ask, reply: &Reply<'_>) -> Answer {
     }
 }
 
+/// Whether a server that refuses its own command for this may still carry out
+/// the script: which only reads where there is nothing to delete, as after most
+/// rollbacks, and which older rules allow.
+fn is_for_scripts(refusal: NodeErrorKind) -> bool {
+    use NodeErrorKind as K;
+    matches!(refusal, K::NotPermitted | K::Unsupported | K::ReadOnly | K::WritesRefused)
+}
+
+/// What a release comes to whose second reply, to the news of it, is `reply`.
+pub(super) fn interpret_told(released: Answer, reply: &Reply<'_>) -> Answer {
+    match (released, reply) {
+        (Answer::Granted, Reply::Error(text)) if !NodeError::from_reply(text).is_transient() => {
+            Answer::Untold
+        }
+        (released, Reply::Int(_) | Reply::Error(_)) => released,
+        _ => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,8 +289,65 @@ mod tests {
         let text =
             "*6\r\n$3\r\nSET\r\n$2\r\nk\0\r\n$1\r\nt\r\n$2\r\nNX\r\n$2\r\nPX\r\n$5\r\n30000\r\n";
         let mut out = Vec::new();
-        encode(&mut out, false, request);
+        assert_eq!(encode(&mut out, Form::Short, request), 1);
         assert_eq!(out, text.as_bytes());
+    }
+
+    fn release(form: Form, news: Option<News>) -> (u8, String) {
+        let mut out = Vec::new();
+        let ttl = Ttl::from_duration(Duration::from_secs(30));
+        let request = Request { ask: Ask::Release, key: b"k", token: b"t", ttl, news };
+        let replies = encode(&mut out, form, request);
+        let text = String::from_utf8(out).unwrap();
+        (replies, text.lines().filter(|l| !l.starts_with(['*', '$'])).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn a_server_that_can_compare_and_delete_is_asked_to_and_told_the_news() {
+        let news = Some(News { number: 255, age: 7 });
+        let (delifeq, delex) = (Form::Native(Native::DelIfEq), Form::Native(Native::DelEx));
+        assert_eq!(release(delifeq, None), (1, "DELIFEQ k t".into()));
+        assert_eq!(release(delifeq, news), (2, "DELIFEQ k t PUBLISH redlock:k 255 7".into()));
+        assert_eq!(release(delex, news), (2, "DELEX k IFEQ t PUBLISH redlock:k 255 7".into()));
+        let by_hash = format!(
+            "EVALSHA {} 1 k t 255 7",
+            redis::Script::new(include_str!("release.lua")).get_hash()
+        );
+        assert_eq!(release(Form::Short, news), (1, by_hash));
+    }
+
+    #[test]
+    fn what_a_server_does_not_let_us_use_is_asked_for_by_script() {
+        let native = Form::Native(Native::DelIfEq);
+        for text in [
+            "NOPERM no 'delifeq' for you",
+            "ERR unknown command 'DELIFEQ'",
+            "READONLY You can't write",
+            "NOREPLICAS Not enough",
+        ] {
+            let reply = Reply::Error(text);
+            assert!(matches!(interpret(Ask::Release, native, &reply), Answer::NoScript), "{text}");
+            let by_script = interpret(Ask::Release, Form::Whole, &reply);
+            assert!(matches!(by_script, Answer::Failed(_)), "{text}");
+        }
+        for text in ["WRONGTYPE Operation against", "ERR Key should be of string type if"] {
+            let answer = interpret(Ask::Release, native, &Reply::Error(text));
+            let Answer::Failed(error) = answer else { panic!("{text}: {answer:?}") };
+            assert_eq!(error.kind(), NodeErrorKind::ForeignKey, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_reply_to_the_news_changes_nothing_but_who_was_told() {
+        use Answer as A;
+        let (told, forbidden) = (Reply::Int(3), Reply::Error("NOPERM no channel"));
+        let busy = Reply::Error("BUSY a script");
+        assert!(matches!(interpret_told(A::Granted, &told), A::Granted));
+        assert!(matches!(interpret_told(A::Granted, &forbidden), A::Untold));
+        assert!(matches!(interpret_told(A::Granted, &busy), A::Granted));
+        assert!(matches!(interpret_told(A::Refused, &forbidden), A::Refused));
+        assert!(matches!(interpret_told(A::NoScript, &forbidden), A::NoScript));
+        assert!(matches!(interpret_told(A::Granted, &Reply::Ok), A::Failed(_)));
     }
 
     #[test]
@@ -263,7 +385,7 @@ mod tests {
         assert_eq!(decode(b"$4611686018427387904\r\n").unwrap_or(None), None);
         for ask in [Ask::Set, Ask::Extend, Ask::Heal, Ask::Release, Ask::Remaining] {
             for reply in [Reply::Other, Reply::Error("ERR ?"), Reply::Error("")] {
-                let answer = interpret(ask, &reply);
+                let answer = interpret(ask, Form::Short, &reply);
                 let Answer::Failed(error) = answer else { panic!("{ask:?} {reply:?}: {answer:?}") };
                 assert!(!error.surely_had_no_effect(), "{ask:?} {reply:?}");
             }

@@ -1,0 +1,61 @@
+//! What is known of the server at the other end of a connection: which scripts
+//! it has been taught, and what it has of its own. It ends with the connection,
+//! since the next one may lead to another server.
+
+use super::{
+    endpoint::Endpoint,
+    native::Native,
+    order::Order,
+    wire::{Answer, Ask, Form},
+};
+use crate::node_error::NodeErrorKind;
+
+/// What is known of one server.
+pub(super) struct Known {
+    /// The scripts whose text this connection has carried.
+    taught: Vec<Ask>,
+    native: Option<Native>,
+}
+
+impl Known {
+    pub(super) fn new(native: Option<Native>) -> Self {
+        Self { taught: Vec::new(), native }
+    }
+
+    /// How a command must be put. A script of which it is not known that the
+    /// server has it goes as its text: asking again would come behind what was
+    /// asked since.
+    pub(super) fn form(&self, ask: Ask) -> Form {
+        match (ask.script(), self.native) {
+            (None, _) => Form::Short,
+            (Some(Ask::Release), Some(native)) => Form::Native(native),
+            (Some(script), _) if self.taught.contains(&script) => Form::Short,
+            _ => Form::Whole,
+        }
+    }
+
+    pub(super) fn note_sent(&mut self, order: &Order) {
+        if let Some(script) = order.ticket.ask.script().filter(|_| order.form == Form::Whole)
+            && !self.taught.contains(&script)
+        {
+            self.taught.push(script);
+        }
+    }
+
+    /// A server that does not let us use its own command, or knows nothing of
+    /// it after all, is asked by script from then on.
+    pub(super) fn note_answer(&mut self, order: &Order, answer: &Answer, endpoint: &Endpoint) {
+        let is_no_use = match answer {
+            Answer::NoScript => true,
+            Answer::Failed(error) => error.kind() == NodeErrorKind::Server,
+            _ => false,
+        };
+        if let Form::Native(native) = order.form
+            && is_no_use
+            && self.native.take().is_some()
+        {
+            let (node, command) = (endpoint.label(), native.name());
+            tracing::info!(%node, command, "node does not let us use its own command: a script does it");
+        }
+    }
+}
