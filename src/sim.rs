@@ -15,7 +15,6 @@ use std::{
 
 use rand::{SeedableRng as _, rngs::StdRng};
 
-pub use crate::mutant::{Mutant, chosen::choose};
 use crate::{
     claim::Claim,
     client::Redlock,
@@ -26,6 +25,10 @@ use crate::{
     protocol::Moment,
     testing::{Reply, memory},
     world::{self, Address, Pending},
+};
+pub use crate::{
+    mutant::{Mutant, chosen::choose},
+    testing::memory::Flavor,
 };
 
 /// A connection's two directions.
@@ -183,6 +186,11 @@ impl Store {
         let outcome = self.0.execute(conn, now, args);
         let messages = outcome.messages.iter().map(|(to, message)| (*to, encode([message])));
         Sent { reply: encode(&outcome.replies), messages: messages.collect() }
+    }
+
+    /// Takes itself for another kind of server from now on.
+    pub fn set_flavor(&mut self, flavor: Flavor) {
+        self.0.set_flavor(flavor);
     }
 
     /// A connection is over: it listens to nothing any more.

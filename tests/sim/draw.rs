@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::SmallRng};
+use redlock_quorum::sim::Flavor;
 
 use crate::plan::{ClientPlan, Fault, Habits, MS, Memory, Plan, Planned, Profile, Refusal, SECOND};
 
@@ -75,6 +76,7 @@ impl Plan {
             profile,
             keys: if crowd || rng.random_range(0..2) == 0 { 1 } else { 2 },
             nodes: (0..nodes).map(|_| ppm(&mut rng)).collect(),
+            flavors: Vec::new(),
             clients,
             habits: draw_habits(&mut rng, profile, ttl),
             latency,
@@ -88,6 +90,11 @@ impl Plan {
         };
         plan.slow_anyway = profile == P::Burst || (0..plan.clients.len()).any(hurried);
         plan.faults = draw_faults(&mut rng, &plan);
+        let flavor = |rng: &mut SmallRng| {
+            use Flavor as F;
+            *pick(rng, &[F::Old, F::Old, F::Old, F::Valkey, F::Valkey, F::Redis, F::Forbidding])
+        };
+        plan.flavors = plan.nodes.iter().map(|_| [flavor(&mut rng), flavor(&mut rng)]).collect();
         plan
     }
 }

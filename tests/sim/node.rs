@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use redlock_quorum::sim::{Sent, Store};
+use redlock_quorum::sim::{Flavor, Sent, Store};
 
 use crate::{
     plan::{MS, Memory, Refusal},
@@ -15,6 +15,8 @@ use crate::{
 
 pub struct Node {
     store: Store,
+    /// What it is, and what it will be after its next restart.
+    flavors: [Flavor; 2],
     /// What was on the disk when it was last written.
     on_disk: Store,
     rate_ppm: i64,
@@ -32,9 +34,12 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(rate_ppm: i64) -> Self {
+    pub fn new(rate_ppm: i64, flavors: [Flavor; 2]) -> Self {
+        let mut store = Store::new();
+        store.set_flavor(flavors[0]);
         Self {
-            store: Store::new(),
+            store,
+            flavors,
             on_disk: Store::new(),
             rate_ppm,
             step_millis: 0,
@@ -89,6 +94,8 @@ impl Node {
             Memory::Stale => self.store = self.on_disk.clone(),
         }
         self.store.restart();
+        self.flavors.reverse();
+        self.store.set_flavor(self.flavors[0]);
     }
 
     /// Since when it is down, if it is.
@@ -159,5 +166,5 @@ impl Node {
 }
 
 fn writes(command: &[Vec<u8>]) -> bool {
-    matches!(&*command[0], b"SET" | b"DEL" | b"EVAL" | b"EVALSHA")
+    matches!(&*command[0], b"SET" | b"DEL" | b"DELIFEQ" | b"DELEX" | b"EVAL" | b"EVALSHA")
 }

@@ -3,6 +3,8 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use redlock_quorum::sim::Flavor;
+
 pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1_000 * MS;
 
@@ -247,6 +249,8 @@ pub struct Plan {
     pub keys: usize,
     /// By how many millionths each node's clock is fast.
     pub nodes: Vec<i64>,
+    /// What kind of server each is, by turns with each restart.
+    pub flavors: Vec<[Flavor; 2]>,
     pub clients: Vec<ClientPlan>,
     pub habits: Habits,
     /// One way, in nanoseconds: at least, at most.

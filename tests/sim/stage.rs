@@ -140,7 +140,12 @@ impl Truth {
         let counts = Counts { seeds: 1, ..Counts::default() };
         Self {
             now: 0,
-            nodes: plan.nodes.iter().map(|rate| Node::new(*rate)).collect(),
+            nodes: plan
+                .nodes
+                .iter()
+                .zip(&plan.flavors)
+                .map(|(rate, is)| Node::new(*rate, *is))
+                .collect(),
             clients: vec![Client::default(); plan.clients.len()],
             oracle: Oracle::new(&plan),
             trace: Trace::new(record),

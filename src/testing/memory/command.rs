@@ -15,6 +15,7 @@ pub(super) enum Command<'a> {
     /// Means nothing to this store, and is answered with OK.
     Accepted,
     Info,
+    Hello,
     Get(&'a [u8]),
     Set {
         key: &'a [u8],
@@ -23,6 +24,12 @@ pub(super) enum Command<'a> {
         lifetime: Option<Lifetime>,
     },
     Del(&'a [&'a [u8]]),
+    /// Under either of its names.
+    DelIfEq {
+        key: &'a [u8],
+        value: &'a [u8],
+        name: Native,
+    },
     Exists(&'a [&'a [u8]]),
     Pttl(&'a [u8]),
     Pexpire(&'a [u8], Lifetime),
@@ -39,6 +46,15 @@ pub(super) enum Command<'a> {
     },
     Eval(Script, Call<'a>),
     EvalHash(Option<Script>, Call<'a>),
+}
+
+/// A command that compares and deletes, and who has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Native {
+    /// Valkey's `DELIFEQ`.
+    DelIfEq,
+    /// Redis's `DELEX`.
+    DelEx,
 }
 
 /// A script's arguments. All but the first two are read when the script gets
@@ -156,9 +172,14 @@ pub(super) fn parse<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, Refusal> {
         ("auth", [_] | [_, _]) | ("client", [_, ..]) => Command::Accepted,
         ("select", [database]) => select(database)?,
         ("info", _) => Command::Info,
+        ("hello", version) => hello(version)?,
         ("get", [key]) => Command::Get(key),
         ("set", [key, value, options @ ..]) => set(key, value, options)?,
         ("del", keys @ [_, ..]) => Command::Del(keys),
+        ("delifeq", [key, value]) => Command::DelIfEq { key, value, name: Native::DelIfEq },
+        ("delex", [key, condition, value]) if condition.eq_ignore_ascii_case(b"ifeq") => {
+            Command::DelIfEq { key, value, name: Native::DelEx }
+        }
         ("exists", keys @ [_, ..]) => Command::Exists(keys),
         ("pttl", [key]) => Command::Pttl(key),
         ("pexpire", [key, lifetime]) => {
@@ -181,9 +202,9 @@ pub(super) fn parse<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, Refusal> {
             Command::EvalHash(Script::by_hash(hash), call)
         }
         (
-            "ping" | "auth" | "client" | "select" | "get" | "set" | "del" | "exists" | "pttl"
-            | "pexpire" | "flushall" | "dbsize" | "keys" | "script" | "subscribe" | "publish"
-            | "eval" | "evalsha",
+            "ping" | "auth" | "client" | "select" | "get" | "set" | "del" | "delifeq" | "delex"
+            | "exists" | "pttl" | "pexpire" | "flushall" | "dbsize" | "keys" | "script"
+            | "subscribe" | "publish" | "eval" | "evalsha",
             _,
         ) => return Err(wrong_arity(&name)),
         _ => return Err(unknown(args)),
@@ -214,6 +235,15 @@ fn select<'a>(database: &[u8]) -> Result<Command<'a>, Refusal> {
     match integer(database)? {
         0 => Ok(Command::Accepted),
         _ => Err(refuse("ERR in-memory node: only database 0")),
+    }
+}
+
+/// It speaks RESP2, whatever else a server does.
+fn hello<'a>(version: &[&[u8]]) -> Result<Command<'a>, Refusal> {
+    match version {
+        [] | [b"2"] => Ok(Command::Hello),
+        [_] => Err(refuse("NOPROTO unsupported protocol version")),
+        _ => Err(refuse("ERR in-memory node: HELLO takes a version only")),
     }
 }
 
@@ -278,7 +308,8 @@ fn wrong_arity(name: &str) -> Refusal {
     refuse(format!("ERR wrong number of arguments for '{name}' command"))
 }
 
-fn unknown(args: &[&[u8]]) -> Refusal {
+/// What a command is answered with that a server does not have.
+pub(super) fn unknown(args: &[&[u8]]) -> Refusal {
     let mut words = args.iter().map(|word| String::from_utf8_lossy(word));
     let name: String = words.next().unwrap_or_default().chars().take(128).collect();
     let mut text = format!("ERR unknown command '{name}', with args beginning with: ");

@@ -13,6 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::server::Server;
 #[cfg(redlock_sim)]
+pub use self::store::Flavor;
+#[cfg(redlock_sim)]
 pub(crate) use self::store::Store;
 use super::FixtureError;
 use super::port::Claim;

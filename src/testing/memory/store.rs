@@ -7,16 +7,51 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::channels::{Channels, ConnId};
-use super::command::{self, Call, Command, Lifetime, Refusal, Script};
+use super::command::{self, Call, Command, Lifetime, Native, Refusal, Script};
 use crate::testing::Reply;
 
 const MAX_KEYS: usize = 100_000;
 const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
+/// What a node takes itself for: what it says when it is greeted, and whether
+/// it compares and deletes without a script.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(redlock_sim), expect(unreachable_pub, reason = "the simulator's to choose"))]
+#[cfg_attr(not(any(test, redlock_sim)), expect(dead_code, reason = "as above"))]
+pub enum Flavor {
+    /// A Valkey that has `DELIFEQ`.
+    #[default]
+    Valkey,
+    /// A Redis that has `DELEX`.
+    Redis,
+    /// An older server, which has neither.
+    Old,
+    /// As [`Self::Valkey`], and lets nobody use it.
+    Forbidding,
+}
+
+impl Flavor {
+    fn name_and_version(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Valkey | Self::Forbidding => ("valkey", "9.0.0"),
+            Self::Redis => ("redis", "8.4.0"),
+            Self::Old => ("redis", "7.0.0"),
+        }
+    }
+
+    fn has(self, command: Native) -> bool {
+        match command {
+            Native::DelIfEq => matches!(self, Self::Valkey | Self::Forbidding),
+            Native::DelEx => self == Self::Redis,
+        }
+    }
+}
+
 /// One node's data. Times are distances from any one moment, the same for all
 /// calls; they must not go back.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
+    flavor: Flavor,
     run_id: String,
     started: Duration,
     entries: HashMap<Vec<u8>, Entry>,
@@ -46,6 +81,7 @@ impl Store {
     /// An empty store, as after a server's start.
     pub(crate) fn new(now: Duration, run_id: String) -> Self {
         Self {
+            flavor: Flavor::default(),
             run_id,
             started: now,
             entries: HashMap::new(),
@@ -70,6 +106,9 @@ impl Store {
                 if self.is_subscribed(conn) && !command.goes_with_subscriptions() {
                     return Err(command::out_of_context(&args));
                 }
+                if matches!(command, Command::DelIfEq { name, .. } if !self.flavor.has(name)) {
+                    return Err(command::unknown(&args));
+                }
                 self.apply(conn, now, command)
             })
             .unwrap_or_else(|Refusal(text)| vec![Reply::Error(text)]);
@@ -83,6 +122,12 @@ impl Store {
     /// The connection is over: it listens to nothing any more.
     pub(crate) fn hang_up(&mut self, conn: ConnId) {
         self.channels.hang_up(conn);
+    }
+
+    /// Takes itself for another kind of server from now on.
+    #[cfg(any(test, redlock_sim))]
+    pub(crate) fn set_flavor(&mut self, flavor: Flavor) {
+        self.flavor = flavor;
     }
 
     /// Forgets what lives no longer than the process.
@@ -131,6 +176,7 @@ impl Store {
             Command::Ping(text) => self.ping(conn, text),
             Command::Accepted => Reply::ok(),
             Command::Info => Reply::Bulk(self.info(now).into_bytes()),
+            Command::Hello => self.hello(conn),
             Command::Get(key) => {
                 self.live(now, key).map_or(Reply::Nil, |entry| Reply::Bulk(entry.value.clone()))
             }
@@ -138,6 +184,13 @@ impl Store {
                 self.set(now, key, value, only_new, lifetime)?
             }
             Command::Del(keys) => self.count(keys, |store, key| store.remove(now, key)),
+            Command::DelIfEq { .. } if self.flavor == Flavor::Forbidding => {
+                return Err(no_permission("delifeq"));
+            }
+            Command::DelIfEq { key, value, .. } => {
+                let same = self.live(now, key).is_some_and(|entry| entry.value == value);
+                Reply::Int((same && self.remove(now, key)).into())
+            }
             Command::Exists(keys) => self.count(keys, |store, key| store.live(now, key).is_some()),
             Command::Pttl(key) => Reply::Int(self.pttl(now, key)),
             Command::Pexpire(key, lifetime) => Reply::Int(self.pexpire(now, key, lifetime).into()),
@@ -308,10 +361,22 @@ impl Store {
         Reply::Int(i64::try_from(hits).unwrap_or(i64::MAX))
     }
 
+    fn hello(&self, conn: ConnId) -> Reply {
+        let bulk = |text: &str| Reply::Bulk(text.as_bytes().to_vec());
+        let (name, version) = self.flavor.name_and_version();
+        let id = Reply::Int(i64::try_from(conn).unwrap_or(i64::MAX));
+        let said = [("server", bulk(name)), ("version", bulk(version)), ("proto", Reply::Int(2))];
+        let more = [("id", id), ("mode", bulk("standalone")), ("role", bulk("master"))];
+        let modules = [("modules", Reply::Array(Vec::new()))];
+        let said = said.into_iter().chain(more).chain(modules);
+        Reply::Array(said.flat_map(|(name, value)| [bulk(name), value]).collect())
+    }
+
     fn info(&self, now: Duration) -> String {
         let uptime = now.saturating_sub(self.started).as_secs();
+        let (name, version) = self.flavor.name_and_version();
         format!(
-            "# Server\r\nserver_name:redlock-quorum in-memory node\r\nredis_version:7.0.0\r\n\
+            "# Server\r\nserver_name:redlock-quorum in-memory node\r\n{name}_version:{version}\r\n\
              redis_mode:standalone\r\nrun_id:{}\r\nuptime_in_seconds:{uptime}\r\n\r\n\
              # Replication\r\nrole:master\r\nconnected_slaves:0\r\n",
             self.run_id

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::command::Script;
-use super::store::{Outcome, Store};
+use super::store::{Flavor, Outcome, Store};
 use crate::testing::Reply;
 
 fn store() -> Store {
@@ -75,6 +75,41 @@ fn release_deletes_its_own_only() {
     assert_eq!(mine, Reply::Int(1));
     let again = eval(store, 1, Script::Release, &["k", "mine", ""]);
     assert_eq!(again, Reply::Int(0));
+}
+
+#[test]
+fn what_compares_and_deletes_without_a_script_deletes_its_own_only() {
+    for (flavor, has, lacks) in [
+        (Flavor::Valkey, "DELIFEQ k ", "DELEX k IFEQ "),
+        (Flavor::Redis, "delex k ifeq ", "DELIFEQ k "),
+    ] {
+        let store = &mut store();
+        store.set_flavor(flavor);
+        run(store, 0, "SET k mine PX 100");
+        let unknown = run(store, 1, &(lacks.to_owned() + "mine"));
+        assert!(unknown.as_error().unwrap().starts_with("ERR unknown command"), "{unknown:?}");
+        assert_eq!(run(store, 1, &(has.to_owned() + "other")), Reply::Int(0));
+        assert_eq!(run(store, 1, &(has.to_owned() + "mine")), Reply::Int(1));
+        assert_eq!(run(store, 1, &(has.to_owned() + "mine")), Reply::Int(0));
+    }
+    let store = &mut store();
+    store.set_flavor(Flavor::Forbidding);
+    assert!(run(store, 0, "DELIFEQ k mine").as_error().unwrap().starts_with("NOPERM "));
+}
+
+#[test]
+fn a_greeting_is_answered_by_what_it_takes_itself_for() {
+    let store = &mut store();
+    for (flavor, server, version) in
+        [(Flavor::Valkey, "valkey", "9.0.0"), (Flavor::Old, "redis", "7.0.0")]
+    {
+        store.set_flavor(flavor);
+        let Reply::Array(said) = run(store, 0, "HELLO 2") else { panic!("no list") };
+        let words = ["server", server, "version", version].map(bulk);
+        assert_eq!(said[..4], words);
+        assert_eq!(said.len(), 14);
+    }
+    assert!(run(store, 0, "HELLO 3").as_error().unwrap().starts_with("NOPROTO "));
 }
 
 #[test]
@@ -237,7 +272,8 @@ fn what_it_cannot_do_it_refuses() {
         ("SUBSCRIBE", "ERR wrong number of arguments for 'subscribe' command"),
         ("PUBLISH a", "ERR wrong number of arguments for 'publish' command"),
         ("SELECT 3", "ERR in-memory node: only database 0"),
-        ("HELLO 3", "ERR unknown command 'HELLO', with args beginning with: '3' "),
+        ("HELLO 2 SETNAME x", "ERR in-memory node: HELLO takes a version only"),
+        ("DELIFEQ k", "ERR wrong number of arguments for 'delifeq' command"),
     ] {
         let reply = run(store, 0, line);
         assert_eq!(reply, Reply::error(refusal), "{line}");
