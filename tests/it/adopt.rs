@@ -7,8 +7,8 @@ use redlock_quorum::{ErrorKind, LockGuard, LockParts, Redlock, Released, Token};
 use crate::{
     proxy::Proxy,
     support::{
-        TTL, assert_no_keys, builder, bulk, client, connect, eventually, finish, ms, run, run_on,
-        scripts_executed, set_up, start,
+        TTL, assert_no_keys, builder, bulk, client, connect, eventually, finish, ms, ours_executed,
+        run, run_on, set_up, start,
     },
 };
 
@@ -154,11 +154,11 @@ async fn an_acquire_that_arrives_after_its_lock_was_handed_over_leaves_no_key() 
     )
     .await;
     let first_node = &cluster.nodes()[0];
-    let before = scripts_executed(first_node).await;
+    let before = ours_executed(first_node).await;
     let guard = second.adopt(parts).unwrap();
     assert_eq!(guard.release().await.unwrap(), Released::Released);
     eventually("the first node has answered the release too", async || {
-        let scripts = scripts_executed(first_node).await;
+        let scripts = ours_executed(first_node).await;
         if scripts > before { Ok(()) } else { Err(scripts) }
     })
     .await;

@@ -5,7 +5,7 @@ use redlock_quorum::{Redlock, Released, testing::Cluster};
 
 use crate::{
     proxy::Proxy,
-    support::{TTL, assert_no_keys, eventually, info, set_up, start},
+    support::{TTL, assert_no_keys, eventually, ours_executed, set_up, start},
 };
 
 /// A client of three nodes, the first of them behind a proxy, with all
@@ -32,11 +32,10 @@ async fn setting() -> (Cluster, Proxy, Redlock) {
 async fn deliver_late(cluster: &Cluster, proxy: &Proxy) {
     let node = &cluster.nodes()[0];
     eventually("the node has answered a release on a new connection", async || {
-        let scripts = info(node, "commandstats", "cmdstat_eval:calls=").await
-            + info(node, "commandstats", "cmdstat_evalsha:calls=").await;
+        let releases = ours_executed(node).await;
         match proxy.connections() {
-            2 if scripts > 0 => Ok(()),
-            connections => Err((connections, scripts)),
+            2 if releases > 0 => Ok(()),
+            connections => Err((connections, releases)),
         }
     })
     .await;

@@ -18,6 +18,7 @@ mod late;
 mod line;
 mod line_end;
 mod loss;
+mod native;
 mod overload;
 mod permissions;
 mod printed;

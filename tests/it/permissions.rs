@@ -12,22 +12,32 @@ use crate::{
     printed::Printed,
     support::{
         LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, bulk, client, eventually, everywhere, finish,
-        got, kinds, listening, run_on, set_up, sets_executed, start, wait_for, within,
+        got, kinds, listening, native, run_on, set_up, sets_executed, start, wait_for, within,
     },
 };
 
 const PASSWORD: &str = "pa55-w0rd";
 /// What the documentation says a user needs, and no more.
-const ENOUGH: &str = "resetkeys ~app:* resetchannels &redlock:app:* -@all \
+pub const ENOUGH: &str = "resetkeys ~app:* resetchannels &redlock:app:* -@all \
                       +set +get +del +pexpire +pttl +eval +evalsha \
                       +publish +subscribe +unsubscribe";
 /// The same but for what lets others hear of releases, and hears of theirs.
 const UNHEARD: &str = "resetkeys ~app:* resetchannels -@all \
                        +set +get +del +pexpire +pttl +eval +evalsha";
 
-async fn with_user(rules: &str) -> Cluster {
+pub async fn with_user(rules: &str) -> Cluster {
     let cluster = start(3).await;
     set_up(cluster.nodes(), &format!("ACL SETUSER locker on >{PASSWORD} {rules}")).await;
+    cluster
+}
+
+/// The same, and where the servers have a command of their own to release
+/// with, the user may use it.
+pub async fn with_native_user(rules: &str) -> Cluster {
+    let cluster = with_user(rules).await;
+    if let Some(command) = native(&cluster.nodes()[0]).await {
+        set_up(cluster.nodes(), &format!("ACL SETUSER locker +{command}")).await;
+    }
     cluster
 }
 
@@ -36,13 +46,13 @@ fn client_with(cluster: &Cluster, login: &str) -> Redlock {
     builder_with(cluster, login).build().unwrap()
 }
 
-fn builder_with(cluster: &Cluster, login: &str) -> Builder {
+pub fn builder_with(cluster: &Cluster, login: &str) -> Builder {
     let urls = cluster.nodes().iter().map(|node| format!("redis://{login}{}", node.address()));
     let builder = Redlock::builder().nodes(urls).key_prefix("app:").ttl(TTL);
     builder.node_timeout(NODE_TIMEOUT)
 }
 
-fn locker(cluster: &Cluster) -> Redlock {
+pub fn locker(cluster: &Cluster) -> Redlock {
     client_with(cluster, &format!("locker:{PASSWORD}@"))
 }
 
@@ -128,7 +138,7 @@ async fn a_user_without_the_keys_is_told_so() {
 }
 
 /// All that a client does with a lock of its own.
-async fn locks(redlock: &Redlock) {
+pub async fn locks(redlock: &Redlock) {
     let guard = redlock.lock("job").await.unwrap();
     let error = redlock.try_lock("job").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contended, "{error}");
@@ -151,7 +161,7 @@ async fn all_channels_are(cluster: &Cluster, channels: &[&str]) {
 async fn the_documented_rules_are_enough() {
     let printed = Printed::default();
     let _logging = printed.log(Level::WARN);
-    let cluster = with_user(ENOUGH).await;
+    let cluster = with_native_user(ENOUGH).await;
     let (holder, hour) = (locker(&cluster), Duration::from_secs(3600));
     locks(&holder).await;
     // One that must be told in time.
@@ -175,7 +185,7 @@ async fn the_documented_rules_are_enough() {
 
 #[tokio::test]
 async fn without_the_rules_to_hear_and_be_heard_it_locks_all_the_same() {
-    let cluster = with_user(UNHEARD).await;
+    let cluster = with_native_user(UNHEARD).await;
     let (holder, waiter) = (locker(&cluster), locker(&cluster));
     locks(&holder).await;
     let guard = holder.lock("job").await.unwrap();
@@ -188,9 +198,9 @@ async fn without_the_rules_to_hear_and_be_heard_it_locks_all_the_same() {
 
 /// Waits until it was said once of each of these nodes what it does not let us
 /// do, and nothing of the others.
-async fn said_once(printed: &Printed, what: &str, nodes: &[TestNode], refusing: usize) {
+pub async fn said_once(printed: &Printed, what: &str, nodes: &[TestNode], refusing: usize) {
     eventually("it is said once per node", async || {
-        let times = |node: &TestNode| printed.lines_with(&["WARN", what, &node.address()]);
+        let times = |node: &TestNode| printed.lines_with(&[what, &node.address()]);
         let times: Vec<_> = nodes.iter().map(times).collect();
         let (refused, others) = times.split_at(refusing);
         let once = refused.iter().all(|times| *times == 1) && others.iter().all(|n| *n == 0);
@@ -252,7 +262,7 @@ async fn who_may_not_use_the_channel_waits_without_and_says_so_once_per_node() {
 async fn releases_without_publishing(rules: &str, refusing: usize) {
     let printed = Printed::default();
     let _logging = printed.log(Level::WARN);
-    let cluster = with_user(ENOUGH).await;
+    let cluster = with_native_user(ENOUGH).await;
     forbid(&cluster, rules, refusing).await;
     let (holder, waiter) = (locker(&cluster), client_with(&cluster, ""));
     for _ in 0..3 {

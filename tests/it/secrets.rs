@@ -8,8 +8,8 @@ use redlock_quorum::{
 use crate::{
     printed::Printed,
     support::{
-        LIMIT, TTL, builder, eventually, everywhere, finish, ms, run, run_on, set_up, start,
-        take_elsewhere,
+        LIMIT, TTL, builder, eventually, everywhere, finish, forbid_writes, ms, run, run_on,
+        set_up, start, take_elsewhere,
     },
 };
 
@@ -59,7 +59,7 @@ async fn no_password_and_no_token_is_ever_printed() {
 
     let adopted = adopted(&redlock, &cluster).await;
     printed.debug(&adopted);
-    set_up(cluster.nodes(), "ACL SETUSER locker -set -pexpire -pttl -del").await;
+    forbid_writes(cluster.nodes(), "locker").await;
     printed.error(&adopted.extend(2 * TTL).await.unwrap_err());
     printed.error(&redlock.try_lock("other").await.unwrap_err());
     printed.error(&adopted.release().await.unwrap_err());

@@ -13,7 +13,7 @@ use crate::{
     cancel::{more, poll_times},
     support::{
         LIMIT, TTL, ask, assert_no_keys, builder, client, connect, eventually, everywhere, finish,
-        run, scripts_executed, set_up, sets_executed, start, take_elsewhere, within,
+        ours_executed, run, set_up, sets_executed, start, take_elsewhere, within,
     },
 };
 
@@ -114,7 +114,7 @@ impl Split {
     }
 
     async fn rollbacks(&self) -> u64 {
-        scripts_executed(&self.cluster.nodes()[self.free[0]]).await
+        ours_executed(&self.cluster.nodes()[self.free[0]]).await
     }
 
     /// Whether no vote is out.

@@ -98,17 +98,56 @@ pub async fn sets_executed(node: &TestNode) -> u64 {
     info(node, "commandstats", "cmdstat_set:calls=").await
 }
 
-/// How many extensions and releases a node has executed.
+/// The commands that compare and delete without a script, one of which a server
+/// of a late enough version has.
+const NATIVE: [&str; 2] = ["delifeq", "delex"];
+
+/// Which of them a node's server has, by its version.
+pub async fn native(node: &TestNode) -> Option<&'static str> {
+    let valkey = info(node, "server", "valkey_version:").await;
+    if valkey > 0 {
+        return (valkey >= 9).then_some(NATIVE[0]);
+    }
+    let major = info(node, "server", "redis_version:").await;
+    let minor = info(node, "server", &format!("redis_version:{major}.")).await;
+    ((major, minor) >= (8, 4)).then_some(NATIVE[1])
+}
+
+/// Takes commands away from the user, and the one that a server may have
+/// instead of `DEL`.
+pub async fn forbid_writes(nodes: &[TestNode], user: &str) {
+    for node in nodes {
+        let own = native(node).await.map_or(String::new(), |command| format!("-{command}"));
+        let rules = format!("ACL SETUSER {user} -set -pexpire -pttl -del {own}");
+        set_up(std::slice::from_ref(node), &rules).await;
+    }
+}
+
+/// How many releases a node has executed by a command of its own.
+pub async fn natively_released(node: &TestNode) -> u64 {
+    let mut sum = 0;
+    for command in NATIVE {
+        sum += info(node, "commandstats", &format!("cmdstat_{command}:calls=")).await;
+    }
+    sum
+}
+
+/// How many scripts a node has executed.
 pub async fn scripts_executed(node: &TestNode) -> u64 {
     info(node, "commandstats", "cmdstat_eval:calls=").await
         + info(node, "commandstats", "cmdstat_evalsha:calls=").await
+}
+
+/// How many extensions and releases a node has executed.
+pub async fn ours_executed(node: &TestNode) -> u64 {
+    scripts_executed(node).await + natively_released(node).await
 }
 
 /// How much the nodes have executed of what changes a lock.
 pub async fn asked(cluster: &Cluster) -> u64 {
     let mut sum = 0;
     for node in cluster.nodes() {
-        sum += sets_executed(node).await + scripts_executed(node).await;
+        sum += sets_executed(node).await + ours_executed(node).await;
     }
     sum
 }
