@@ -45,15 +45,13 @@ impl Known {
     /// A server that does not let us use its own command, or knows nothing of
     /// it after all, is asked by script from then on.
     pub(super) fn note_answer(&mut self, order: &Order, answer: &Answer, endpoint: &Endpoint) {
+        let Form::Native(native) = order.form else { return };
         let is_no_use = match answer {
             Answer::NoScript => true,
             Answer::Failed(error) => error.kind() == NodeErrorKind::Server,
             _ => false,
         };
-        if let Form::Native(native) = order.form
-            && is_no_use
-            && self.native.take().is_some()
-        {
+        if is_no_use && self.native.take().is_some() {
             let (node, command) = (endpoint.label(), native.name());
             tracing::info!(%node, command, "node does not let us use its own command: a script does it");
         }

@@ -67,19 +67,20 @@ impl Owed {
     ///
     /// Nothing was asked.
     pub(super) fn take(&mut self, reply: &Reply<'_>) -> Result<Option<(Sent, Answer)>, NodeError> {
-        let nobodys = || NodeError::new(NodeErrorKind::Protocol);
-        let Order { ticket, form, replies, .. } = self.sent.front().ok_or_else(nobodys)?.order;
+        let Some(Sent { order, .. }) = self.sent.front() else {
+            return Err(NodeError::new(NodeErrorKind::Protocol));
+        };
         self.told = false;
-        let answer = match self.so_far.take() {
-            Some(answer) => wire::interpret_told(answer, reply),
-            None => {
-                let answer = wire::interpret(ticket.ask, form, reply);
-                if replies > 1 {
-                    self.so_far = Some(answer);
-                    return Ok(None);
-                }
-                answer
+        let answer = match (order.replies, &mut self.so_far) {
+            (0 | 1, _) => wire::interpret(order.ticket.ask, order.form, reply),
+            (_, so_far @ None) => {
+                *so_far = Some(wire::interpret(order.ticket.ask, order.form, reply));
+                return Ok(None);
             }
+            (_, so_far) => match so_far.take() {
+                Some(answer) => wire::interpret_told(answer, reply),
+                None => return Ok(None),
+            },
         };
         let first = self.sent.pop_front();
         if self.sent.capacity() > KEEP && self.sent.is_empty() {

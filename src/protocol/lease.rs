@@ -97,9 +97,14 @@ impl Drift {
         if mutant::is(Mutant::DriftIgnored) {
             return Duration::ZERO;
         }
-        let nanos = span.as_nanos().saturating_mul(u128::from(self.per_mille)).div_ceil(1000);
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-            .saturating_add(Self::GRANULARITY)
+        // Any lease fits; a longer span has less to lose by a rougher share.
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let per_mille = u64::from(self.per_mille);
+        let drift = match nanos.checked_mul(per_mille) {
+            Some(product) => product.div_ceil(1000),
+            None => nanos.div_ceil(1000).saturating_mul(per_mille),
+        };
+        Duration::from_nanos(drift).saturating_add(Self::GRANULARITY)
     }
 }
 
