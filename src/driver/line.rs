@@ -25,6 +25,10 @@ pub(super) struct Lines {
     hashing: Hashing,
 }
 
+/// A key's, in the table.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place(u64);
+
 /// In a simulation, a map's order must be the same in every run.
 #[cfg(redlock_sim)]
 type Hashing = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
@@ -69,26 +73,41 @@ pub(super) struct Waiting {
 }
 
 impl Lines {
-    pub(super) fn get(&mut self, key: &Key) -> Option<&mut Line> {
-        self.table.find_mut(self.hashing.hash_one(key), |line| line.is_of(key))
+    /// Where the line for `key` is, or will be: to be found by more than once.
+    pub(super) fn place(&self, key: &Key) -> Place {
+        Place(self.hashing.hash_one(key))
     }
 
-    fn entry(&mut self, key: &Key) -> Entry<'_, Line> {
+    pub(super) fn get(&mut self, key: &Key) -> Option<&mut Line> {
+        self.get_at(self.place(key), key)
+    }
+
+    pub(super) fn get_at(&mut self, place: Place, key: &Key) -> Option<&mut Line> {
+        self.table.find_mut(place.0, |line| line.is_of(key))
+    }
+
+    fn entry(&mut self, place: Place, key: &Key) -> Entry<'_, Line> {
         let Self { table, hashing } = self;
         let again = |line: &Line| line.key().map_or(0, |key| hashing.hash_one(key));
-        table.entry(hashing.hash_one(key), |line| line.is_of(key), again)
+        table.entry(place.0, |line| line.is_of(key), again)
     }
 
     /// Those who wait for `key`, or will.
     pub(super) fn waiting(&mut self, key: &Key) -> &mut Waiting {
-        let line = self.entry(key).or_insert(Line { claim: None, waiting: None }).into_mut();
+        let entry = self.entry(self.place(key), key);
+        let line = entry.or_insert(Line { claim: None, waiting: None }).into_mut();
         line.claim.iter().for_each(|claim| claim.note(State::Awaited, true));
         line.waiting.get_or_insert_with(|| Box::new(Waiting::new(key)))
     }
 
     /// What is tried or held from now on.
     pub(super) fn put(&mut self, claim: &Arc<Claim>) -> &mut Line {
-        let line = self.entry(&claim.key).or_insert(Line { claim: None, waiting: None }).into_mut();
+        self.put_at(self.place(&claim.key), claim)
+    }
+
+    pub(super) fn put_at(&mut self, place: Place, claim: &Arc<Claim>) -> &mut Line {
+        let entry = self.entry(place, &claim.key);
+        let line = entry.or_insert(Line { claim: None, waiting: None }).into_mut();
         claim.note(State::Awaited, line.waiting.is_some());
         line.claim = Some(Arc::clone(claim));
         line
@@ -96,7 +115,7 @@ impl Lines {
 
     /// Nothing is tried or held any more. Says whether anybody waits.
     pub(super) fn vacate(&mut self, key: &Key) -> bool {
-        let Entry::Occupied(mut line) = self.entry(key) else { return false };
+        let Entry::Occupied(mut line) = self.entry(self.place(key), key) else { return false };
         if line.get().waiting.is_none() {
             line.remove();
             return false;
@@ -108,7 +127,9 @@ impl Lines {
     /// The same, if it is the lock of `claim` and nobody waits for it. Says
     /// whether that was so, or there was nothing.
     pub(super) fn vacate_quietly(&mut self, claim: &Arc<Claim>) -> bool {
-        let Entry::Occupied(line) = self.entry(&claim.key) else { return true };
+        let Entry::Occupied(line) = self.entry(self.place(&claim.key), &claim.key) else {
+            return true;
+        };
         let quiet = line.get().waiting.is_none() && line.get().holds(claim);
         if quiet {
             line.remove();
@@ -119,7 +140,7 @@ impl Lines {
     /// Removes what is empty of the line for `key`. Gives the time at which the
     /// line was to be looked at, which is to be cancelled.
     pub(super) fn tidy(&mut self, key: &Key) -> Option<Due> {
-        let Entry::Occupied(mut line) = self.entry(key) else { return None };
+        let Entry::Occupied(mut line) = self.entry(self.place(key), key) else { return None };
         let trying = matches!(line.get().at(), At::Trying);
         let empty =
             |waiting: &mut Box<Waiting>| waiting.queue.is_empty() && !(trying && waiting.news);

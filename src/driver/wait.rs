@@ -40,9 +40,12 @@ impl Driver {
         session.begun_at = now;
         session.joined = self.releases_heard(&session.request.key);
         let once = session.request.patience == Patience::Once;
-        let mut is_free =
-            || self.lines.get(&session.request.key).is_none_or(|line| line.is_free(now));
-        if once || self.closed || is_free() {
+        let is_free = once || self.closed || {
+            session.place = self.lines.place(&session.request.key);
+            let line = self.lines.get_at(session.place, &session.request.key);
+            line.is_none_or(|line| line.is_free(now))
+        };
+        if is_free {
             self.begin_attempt(session, now);
         } else {
             self.stand_in_line(session, now);
