@@ -1,18 +1,21 @@
 //! Criterion's view: acquire, release and pairs a second, against a plain
-//! fan-out. It follows one number over time; `ratios` compares the contenders
+//! fan-out. It follows one number over time; `compare` compares the contenders
 //! with each other, which numbers taken minutes apart on a shared machine
 //! can't.
 
-mod common;
-mod contenders;
-
 use std::time::Duration;
 
-use common::{Observer, Result, five_servers, quantile};
-use contenders::{Contender, Latencies, burst, latencies, warm_up};
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use redlock_quorum::testing::Cluster;
+use redlock_quorum_benches::{
+    common::{self, Result, five_servers, quantile},
+    contenders::{Contender, Kind, TTL},
+    measure::{Latencies, Until, burst, latencies, warm_up},
+    observer::Observer,
+};
 use tokio::runtime::Runtime;
+
+const CONTENDERS: [Kind; 3] = [Kind::FloorA, Kind::Quorum, Kind::QuorumThread];
 
 fn main() -> Result<()> {
     let runtime = common::runtime()?;
@@ -42,10 +45,21 @@ struct Bench {
 }
 
 impl Bench {
+    /// Connected and warm.
+    fn contenders(&self, urls: &[String]) -> Result<Vec<Contender>> {
+        let connect = |kind: Kind| {
+            self.runtime.block_on(async {
+                let contender = kind.connect(urls, TTL).await?;
+                warm_up(&contender).await?;
+                Ok(contender)
+            })
+        };
+        CONTENDERS.into_iter().map(connect).collect()
+    }
+
     fn latency(&self, criterion: &mut Criterion, nodes: usize) -> Result<()> {
         let urls = &self.servers.urls()[..nodes];
-        let contenders = self.runtime.block_on(Contender::all(urls))?;
-        self.runtime.block_on(warm_up(&contenders))?;
+        let contenders = self.contenders(urls)?;
 
         let mut group = criterion.benchmark_group(format!("acquire, N = {nodes}"));
         for contender in &contenders {
@@ -68,24 +82,22 @@ impl Bench {
         contender: &Contender,
         half: fn(Latencies) -> Vec<Duration>,
     ) {
-        group.bench_function(contender.to_string(), |bencher| {
+        group.bench_function(contender.kind.name(), |bencher| {
             bencher.iter_custom(|pairs| {
                 let pairs = usize::try_from(pairs).unwrap_or(usize::MAX);
-                let taken = self.runtime.block_on(latencies(contender, "one", pairs));
-                half(taken.unwrap_or_else(abort)).iter().sum()
+                half(self.latencies(contender, pairs)).iter().sum()
             });
         });
     }
 
     /// The third of five servers hangs, after all have connected to it.
     fn one_node_hung(&self, criterion: &mut Criterion) -> Result<()> {
-        let contenders = self.runtime.block_on(Contender::all(&self.servers.urls()))?;
-        self.runtime.block_on(warm_up(&contenders))?;
+        let contenders = self.contenders(&self.servers.urls())?;
         self.runtime.block_on(self.servers.nodes()[2].pause())?;
 
         let mut group = criterion.benchmark_group("acquire, N = 5, one node hung");
-        // The fan-out waits half a second each time: nothing to plot.
-        for contender in contenders.iter().filter(|c| !matches!(c, Contender::FanOut(_))) {
+        // Half a second each time is nothing to plot.
+        for contender in contenders.iter().filter(|contender| !contender.kind.waits_for_all()) {
             self.latency_of(&mut group, contender, |taken| taken.acquires);
             self.p99_of(contender);
         }
@@ -96,15 +108,13 @@ impl Bench {
 
     /// Criterion knows means; a hung node shows in the tail.
     fn p99_of(&self, contender: &Contender) {
-        let taken = self.runtime.block_on(latencies(contender, "one", 2000));
-        let mut acquires = taken.unwrap_or_else(abort).acquires;
+        let mut acquires = self.latencies(contender, 2000).acquires;
         let (p99, max) = (quantile(&mut acquires, 0.99), quantile(&mut acquires, 1.0));
-        println!("  {contender}: p99 of 2000 acquires {p99:?}, longest {max:?}\n");
+        println!("  {}: p99 of 2000 acquires {p99:?}, longest {max:?}\n", contender.kind);
     }
 
     fn throughput(&self, criterion: &mut Criterion) -> Result<()> {
-        let contenders = self.runtime.block_on(Contender::all(&self.servers.urls()))?;
-        self.runtime.block_on(warm_up(&contenders))?;
+        let contenders = self.contenders(&self.servers.urls())?;
 
         let mut group = criterion.benchmark_group("pairs by tasks, N = 5");
         for tasks in [1, 64, 256] {
@@ -113,13 +123,11 @@ impl Bench {
             let pairs = (5 * tasks).max(100);
             group.throughput(Throughput::Elements(pairs as u64));
             for contender in &contenders {
-                let id = BenchmarkId::new(contender.to_string(), tasks);
+                let id = BenchmarkId::new(contender.kind.name(), tasks);
                 group.bench_function(id, |bencher| {
                     bencher.iter_custom(|times| {
                         let pairs = pairs * usize::try_from(times).unwrap_or(usize::MAX);
-                        let taken =
-                            self.runtime.block_on(burst(contender, &self.observer, tasks, pairs));
-                        taken.unwrap_or_else(abort).0
+                        self.burst(contender, tasks, pairs)
                     });
                 });
             }
@@ -127,9 +135,26 @@ impl Bench {
         group.finish();
         Ok(())
     }
+
+    fn latencies(&self, contender: &Contender, pairs: usize) -> Latencies {
+        match self.runtime.block_on(latencies(contender, pairs)) {
+            Ok(taken) if taken.failed == 0 => taken,
+            Ok(taken) => abort(format!("{} pairs failed", taken.failed)),
+            Err(error) => abort(error),
+        }
+    }
+
+    fn burst(&self, contender: &Contender, tasks: usize, pairs: usize) -> Duration {
+        let until = Until::Pairs(pairs);
+        match self.runtime.block_on(burst(contender, &self.observer, tasks, until)) {
+            Ok(done) if done.failed + done.keys_left == 0 => done.taken,
+            Ok(done) => abort(format!("{} failed, {} keys left", done.failed, done.keys_left)),
+            Err(error) => abort(error),
+        }
+    }
 }
 
 /// A bench that goes on after a failed acquire measures failures.
-fn abort<T>(error: Box<dyn std::error::Error + Send + Sync>) -> T {
+fn abort(error: impl std::fmt::Display) -> ! {
     panic!("the benchmark is void: {error}")
 }

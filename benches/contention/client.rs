@@ -2,10 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use redlock_quorum::{Redlock, Released};
+use redlock_quorum::Redlock;
+use redlock_quorum_benches::{common::Result, contenders};
 use rslock::LockManager;
-
-use crate::common::Result;
 
 /// Longer than any hold, as long as both libraries' examples have it.
 const TTL: Duration = Duration::from_secs(10);
@@ -83,10 +82,7 @@ impl Held {
     /// was measured before was no lock.
     pub async fn release(self) -> Result<()> {
         match self {
-            Self::Quorum(guard) => match guard.release().await? {
-                Released::Released => Ok(()),
-                other => Err(format!("a release found {other:?}").into()),
-            },
+            Self::Quorum(guard) => contenders::release(guard).await,
             Self::Rslock(guard) => {
                 guard.release().await;
                 Ok(())

@@ -3,24 +3,20 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark has a clock of its own")]
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use redlock_quorum::{LockGuard, Redlock, Released};
-use tokio::{task::JoinSet, time::sleep};
-
-use crate::{
-    Stand,
+use redlock_quorum_benches::{
     common::Result,
+    contenders::{self, Locker},
+    many::acquire_many,
     process,
     report::{Target, figure},
     table::{self, median},
 };
+use tokio::{task::JoinSet, time::sleep};
+
+use crate::Stand;
 
 /// So many acquire, and later release, at once.
 const TASKS: usize = 256;
@@ -43,7 +39,7 @@ pub async fn section(stand: &Stand, plan: &Plan) -> Result<Vec<Target>> {
     let (allocated, resident) = (process::allocated(), process::resident());
 
     let begun = Instant::now();
-    let guards = acquire_all(&redlock, plan.locks).await?;
+    let guards = acquire_many(&Renewing(redlock), 0..plan.locks, TASKS).await?;
     let acquiring = begun.elapsed();
     let holding = hold(stand, plan.span, allocated).await?;
     let resident_now = process::resident();
@@ -79,33 +75,25 @@ pub async fn section(stand: &Stand, plan: &Plan) -> Result<Vec<Target>> {
     Ok(targets(&outcome, &holding))
 }
 
-/// Distinct keys, each renewed every third of the ttl from when it is had.
-async fn acquire_all(redlock: &Redlock, locks: usize) -> Result<Vec<LockGuard>> {
-    let next = Arc::new(AtomicUsize::new(0));
-    let mut running = JoinSet::new();
-    for _ in 0..TASKS {
-        let (redlock, next) = (redlock.clone(), Arc::clone(&next));
-        running.spawn(async move {
-            let mut guards = Vec::new();
-            loop {
-                let number = next.fetch_add(1, Relaxed);
-                if number >= locks {
-                    return Result::Ok(guards);
-                }
-                guards.push(redlock.lock(format!("held:{number}")).renew().await?);
-            }
-        });
+/// Each lock is renewed every third of the ttl from when it is had.
+#[derive(Clone)]
+struct Renewing(Redlock);
+
+impl Locker for Renewing {
+    type Held = LockGuard;
+
+    async fn acquire(&self, key: &str) -> Result<LockGuard> {
+        Ok(self.0.lock(key).renew().await?)
     }
-    let mut guards = Vec::with_capacity(locks);
-    while let Some(done) = running.join_next().await {
-        guards.extend(done??);
+
+    async fn release(&self, guard: LockGuard) -> Result<()> {
+        contenders::release(guard).await
     }
-    Ok(guards)
 }
 
 /// Looks on for `span`, and at memory once a second meanwhile: there is always
 /// something on its way, not always the same.
-async fn hold(stand: &Stand, span: Duration, base: usize) -> Result<Holding> {
+async fn hold(stand: &Stand, span: Duration, base: isize) -> Result<Holding> {
     let before = Seen::now(stand).await?;
     let begun = Instant::now();
     let mut allocated = Vec::new();
@@ -120,7 +108,7 @@ async fn hold(stand: &Stand, span: Duration, base: usize) -> Result<Holding> {
     Ok(Holding {
         allocated: median(&allocated),
         driver: driver.map(|(after, before)| (after - before).as_secs_f64() / seconds),
-        servers: (after.servers - before.servers) / seconds,
+        servers: (after.servers - before.servers).as_secs_f64() / seconds,
         per_second: commands / seconds,
         per_read: commands / (after.reads - before.reads),
     })
@@ -131,7 +119,7 @@ struct Seen {
     driver: Option<Duration>,
     commands: u64,
     reads: f64,
-    servers: f64,
+    servers: Duration,
 }
 
 impl Seen {
@@ -139,23 +127,10 @@ impl Seen {
         Ok(Self {
             driver: process::thread_time(DRIVER),
             commands: stand.observer.commands().await?,
-            reads: sum(stand, "stats", &["total_reads_processed:"]).await?,
-            servers: sum(stand, "cpu", &["used_cpu_sys:", "used_cpu_user:"]).await?,
+            reads: stand.observer.sum("stats", &["total_reads_processed:"]).await?,
+            servers: stand.observer.cpu().await?,
         })
     }
-}
-
-/// The sum of these fields of all servers.
-async fn sum(stand: &Stand, section: &str, fields: &[&str]) -> Result<f64> {
-    let mut sum = 0.0;
-    for info in stand.observer.infos(section).await? {
-        for line in info.lines() {
-            if let Some(value) = fields.iter().find_map(|field| line.strip_prefix(field)) {
-                sum += value.parse::<f64>()?;
-            }
-        }
-    }
-    Ok(sum)
 }
 
 /// How many were lost by when it was their turn, and how many more by what the

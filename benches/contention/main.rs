@@ -6,24 +6,23 @@
 //! `-- one`, `many`, `start` or `held` only that part, and with an odd number
 //! so many rounds.
 
-#[path = "../common.rs"]
-mod common;
-#[path = "../table.rs"]
-mod table;
-
 mod client;
 mod held;
-mod network;
-mod process;
-mod report;
 mod start;
 mod traffic;
+mod versus;
 
 use std::time::Duration;
 
-use common::{Observer, Result, five_servers};
 use redlock_quorum::testing::Cluster;
-use report::Target;
+use redlock_quorum_benches::{
+    arguments::Arguments,
+    common::{Result, five_servers, runtime},
+    machine::machine,
+    observer::Observer,
+    process,
+    report::{self, Target},
+};
 use traffic::Through;
 
 #[global_allocator]
@@ -75,23 +74,12 @@ struct Stand {
 }
 
 fn main() -> Result<()> {
-    let full = std::env::args().any(|arg| arg == "--bench");
-    let mut plan = if full { FULL } else { TRIAL };
-    let mut parts = Vec::new();
-    for arg in std::env::args().skip(1).filter(|arg| !arg.starts_with('-')) {
-        match (arg.parse(), PARTS.iter().find(|part| **part == arg)) {
-            (Ok(rounds), _) if rounds % 2 == 1 => plan.rounds = rounds,
-            (_, Some(part)) => parts.push(*part),
-            // Without `--bench` it may be the name of a test.
-            _ if !full => {}
-            _ => return Err(format!("`{arg}` is none of {PARTS:?} and no odd number").into()),
-        }
-    }
-    if parts.is_empty() {
-        parts.extend(PARTS);
-    }
-    let targets = common::runtime()?.block_on(run(&plan, &parts))?;
-    if full {
+    process::count_allocations();
+    let asked = Arguments::parse(std::env::args().skip(1), &PARTS)?;
+    let mut plan = if asked.full { FULL } else { TRIAL };
+    plan.rounds = asked.rounds.unwrap_or(plan.rounds);
+    let targets = runtime()?.block_on(run(&plan, &asked.parts))?;
+    if asked.full {
         println!("\n## Targets\n");
         report::print_targets(&targets);
         return Ok(());
@@ -103,8 +91,7 @@ async fn run(plan: &Plan, parts: &[&str]) -> Result<Vec<Target>> {
     let servers = five_servers().await?;
     let observer = Observer::connect(&servers.urls()).await?;
     let version = observer.version().await?;
-    let cores = std::thread::available_parallelism()?;
-    println!("{version}, five servers and all clients on the same {cores} cores{}", machine());
+    println!("{version}, five servers and all clients on the same {}", machine()?);
     println!("medians of {} rounds; ×: to rslock in the same round, least to most", plan.rounds);
     let stand = Stand { servers, observer };
     let mut targets = Vec::new();
@@ -121,16 +108,4 @@ async fn run(plan: &Plan, parts: &[&str]) -> Result<Vec<Target>> {
         });
     }
     Ok(targets)
-}
-
-/// What this machine is, and how busy it is already, where that can be read.
-fn machine() -> String {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let cpus = read("/proc/cpuinfo");
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let load = read("/proc/loadavg");
-    match (model, load.split(' ').next()) {
-        (Some((_, model)), Some(load)) => format!(" ({model}, load {load} before)"),
-        _ => String::new(),
-    }
 }

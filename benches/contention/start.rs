@@ -13,6 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use redlock_quorum_benches::{
+    common::{Result, millis, quantile},
+    network::Network,
+    report::Target,
+    table::median,
+};
 use tokio::{
     sync::{Barrier, mpsc},
     task::JoinSet,
@@ -22,14 +28,14 @@ use tokio::{
 use crate::{
     Stand,
     client::{Client, Held, Library},
-    common::{Result, quantile},
-    network::{DELAY, Network},
-    report::{Rounds, Target, Versus},
-    table::median,
+    versus::{Rounds, Versus},
 };
 
 const CLIENTS: usize = 50;
 const KEY: &str = "start";
+
+/// How far away servers are with a network between, one way.
+const DELAY: Duration = Duration::from_millis(2);
 
 /// How long what was dropped may still be on its way to the servers.
 const SETTLE: Duration = Duration::from_millis(5);
@@ -52,7 +58,7 @@ pub async fn section(
     let taken = all_rounds(stand, &servers, SETTLE, rounds, plan).await?;
     println!("\n## {CLIENTS} clients start at once, one key, {} times a round\n", plan.starts);
     print(&taken);
-    let network = Network::to(&servers).await?;
+    let network = Network::to(&servers, DELAY).await?;
     let away = all_rounds(stand, network.urls(), SETTLE_AWAY, rounds, plan_away).await?;
     println!("\n## The same, servers {DELAY:?} away, {} times a round\n", plan_away.starts);
     print_away(&away);
@@ -192,10 +198,6 @@ struct Taken {
     together: f64,
     firsts: [f64; 3],
     keys_left: u64,
-}
-
-fn millis(span: Duration) -> f64 {
-    span.as_secs_f64() * 1e3
 }
 
 fn each(taken: &[Vec<Taken>; 2], value: impl Fn(&Taken) -> f64) -> Rounds {

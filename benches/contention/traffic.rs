@@ -12,14 +12,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use redlock_quorum_benches::{
+    common::{Result, millis, quantile},
+    report::{Target, figure, least, most},
+    table::median,
+};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     Stand,
     client::{Client, Library},
-    common::{Result, quantile},
-    report::{Rounds, Target, Versus, figure, least, most, ratios},
-    table::median,
+    versus::{Rounds, Versus, ours_to_theirs},
 };
 
 const TASKS: usize = 16;
@@ -172,10 +175,6 @@ impl Sums {
     }
 }
 
-fn millis(span: Duration) -> f64 {
-    span.as_secs_f64() * 1e3
-}
-
 fn each(sums: &[Vec<Sums>; 2], value: impl Fn(&Sums) -> f64) -> Rounds {
     sums.each_ref().map(|rounds| rounds.iter().map(&value).collect())
 }
@@ -208,12 +207,12 @@ fn keys_left(sums: &[Vec<Sums>; 2], side: usize) -> u64 {
 fn targets(through: Through, sums: &[Vec<Sums>; 2]) -> Vec<Target> {
     let gaps = each(sums, |sums| sums.mean_gap);
     let waits = each(sums, |sums| sums.waits[1]);
-    let theirs_to_ours: Vec<_> = ratios(&waits).iter().map(|ratio| 1.0 / ratio).collect();
+    let theirs_to_ours: Vec<_> = ours_to_theirs(&waits).iter().map(|ratio| 1.0 / ratio).collect();
     let [commands, _] = each(sums, |sums| sums.commands);
     let [max_to_min, _] = each(sums, Sums::max_to_min);
     match through {
         Through::OneClient => vec![
-            Target::under("one client: mean gap, × rslock's", 0.5, median(&ratios(&gaps))),
+            Target::under("one client: mean gap, × rslock's", 0.5, median(&ours_to_theirs(&gaps))),
             Target::at_most("one client: wait p99, ms", 60.0, median(&waits[0])),
             Target::at_least(
                 "one client: rslock's wait p99, × ours",

@@ -1,45 +1,13 @@
-//! What comes out: values of both libraries side by side, and targets.
+//! What comes out: figures, ratios, and targets.
 
 use crate::{
-    client::Library,
     common::Result,
     table::{self, median},
 };
 
-/// One value of each library in each round, in the order of [`Library::BOTH`].
-pub type Rounds = [Vec<f64>; 2];
-
-/// Rows of one value per library, and the ratio of the two.
-pub struct Versus {
-    rows: Vec<Vec<String>>,
-}
-
-impl Versus {
-    pub fn new() -> Self {
-        let [ours, theirs] = Library::BOTH.map(|library| library.to_string());
-        Self { rows: vec![vec![String::new(), ours, theirs, "×".to_owned()]] }
-    }
-
-    /// The medians of all rounds, and of the ratios within each.
-    pub fn row(&mut self, name: &str, rounds: &Rounds) {
-        let ratios = ratios(rounds);
-        let [ours, theirs] = rounds.each_ref().map(|values| figure(median(values)));
-        self.rows.push(vec![name.to_owned(), ours, theirs, spread(&ratios)]);
-    }
-
-    /// What no median and no ratio is made of.
-    pub fn plain(&mut self, name: &str, [ours, theirs]: [String; 2]) {
-        self.rows.push(vec![name.to_owned(), ours, theirs, String::new()]);
-    }
-
-    pub fn print(&self) {
-        table::print(&self.rows);
-    }
-}
-
-/// Ours to theirs in the same round.
-pub fn ratios([ours, theirs]: &Rounds) -> Vec<f64> {
-    ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
+/// Of what was measured in the same round.
+pub fn ratios(values: &[f64], bases: &[f64]) -> Vec<f64> {
+    values.iter().zip(bases).map(|(value, base)| value / base).collect()
 }
 
 pub fn most(values: &[f64]) -> f64 {
@@ -62,20 +30,21 @@ pub fn figure(value: f64) -> String {
     }
 }
 
-fn spread(ratios: &[f64]) -> String {
-    let middle = figure(median(ratios));
-    match ratios.len() {
+/// The median, and from where to where.
+pub fn spread(values: &[f64]) -> String {
+    let middle = figure(median(values));
+    match values.len() {
         1 => middle,
-        _ => format!("{middle} ({}–{})", figure(least(ratios)), figure(most(ratios))),
+        _ => format!("{middle} ({}–{})", figure(least(values)), figure(most(values))),
     }
 }
 
 /// A promise, and what became of it.
 pub struct Target {
-    figure: String,
-    target: String,
-    measured: String,
-    met: bool,
+    pub figure: String,
+    pub target: String,
+    pub measured: String,
+    pub met: bool,
 }
 
 impl Target {

@@ -1,43 +1,57 @@
 //! What this process uses: bytes, by an allocator that counts them and as the
-//! system sees them, and one thread's time on a core. Only Linux tells the
-//! latter two. And how many files it may have open.
+//! system sees them, and its time, or one thread's, on a core. Only Linux tells
+//! of resident bytes and of threads. And how many files it may have open.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     fs,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
 use crate::common::Result;
 
-/// The system's allocator, and how many bytes it has given out.
+/// The system's allocator, and how many bytes it has given out since
+/// [`count_allocations`]. Not before: a counter that all threads write to takes
+/// the more from a client, the more it allocates.
 pub struct Counting;
 
+static COUNTS: AtomicBool = AtomicBool::new(false);
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: all that is asked for is asked of `System`, unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size(), Relaxed);
+        count(layout.size(), 0);
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        ALLOCATED.fetch_sub(layout.size(), Relaxed);
+        count(0, layout.size());
         unsafe { System.dealloc(place, layout) }
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATED.fetch_add(size, Relaxed);
-        ALLOCATED.fetch_sub(layout.size(), Relaxed);
+        count(size, layout.size());
         unsafe { System.realloc(place, layout, size) }
     }
 }
 
-/// Bytes that are allocated now.
-pub fn allocated() -> usize {
-    ALLOCATED.load(Relaxed)
+fn count(more: usize, less: usize) {
+    if COUNTS.load(Relaxed) {
+        ALLOCATED.fetch_add(more.wrapping_sub(less), Relaxed);
+    }
+}
+
+/// From now on.
+pub fn count_allocations() {
+    COUNTS.store(true, Relaxed);
+}
+
+/// By how many bytes more is allocated than when counting began. Below zero if
+/// more was freed of what there was before.
+pub fn allocated() -> isize {
+    ALLOCATED.load(Relaxed).cast_signed()
 }
 
 /// Bytes that are resident now. `status` has them in kilobytes, where `statm`
@@ -77,4 +91,16 @@ pub fn thread_time(name: &str) -> Option<Duration> {
     }
     // Linux tells user space of hundredths, whatever it counts by itself.
     (ticks > 0).then(|| Duration::from_millis(ticks * 10))
+}
+
+/// How long this process has been on a core, all threads together; nothing where
+/// the system does not tell.
+pub fn cpu() -> Duration {
+    #[cfg(unix)]
+    {
+        use rustix::time::{ClockId, clock_gettime};
+        Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
+    }
+    #[cfg(not(unix))]
+    Duration::ZERO
 }
