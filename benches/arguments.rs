@@ -33,3 +33,17 @@ impl Arguments {
         Ok(parsed)
     }
 }
+
+/// Takes `name VALUE` or `name=VALUE` out of them.
+pub fn take(args: &mut Vec<String>, name: &str) -> Result<Option<String>> {
+    let is_it = |arg: &String| arg.split('=').next() == Some(name);
+    let Some(place) = args.iter().position(is_it) else { return Ok(None) };
+    let arg = args.remove(place);
+    if let Some((_, value)) = arg.split_once('=') {
+        return Ok(Some(value.to_owned()));
+    }
+    if place == args.len() {
+        return Err(format!("{name} what?").into());
+    }
+    Ok(Some(args.remove(place)))
+}

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
-use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection};
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult, aio::MultiplexedConnection};
 
 use crate::{
     common::{Result, connect},
@@ -49,11 +49,13 @@ impl FanOut {
         Ok(Self { connections, release_sha, waits, ttl_ms })
     }
 
-    /// How many nodes gave the answer that was hoped for, of those waited for.
-    async fn votes<T>(&self, cmd: Cmd, is_vote: fn(&T) -> bool) -> usize
+    /// Fails if too few nodes gave the answer that was hoped for, of those
+    /// waited for.
+    async fn ask<T>(&self, cmd: Cmd, what: &str, is_vote: fn(&T) -> bool) -> Result<()>
     where
         T: FromRedisValue + Send + 'static,
     {
+        let mut count = Count { votes: 0, error: None };
         match self.waits {
             Waits::ForAll => {
                 let replies = join_all(self.connections.iter().map(async |connection| {
@@ -61,50 +63,63 @@ impl FanOut {
                     cmd.query_async::<T>(&mut connection).await
                 }))
                 .await;
-                replies.iter().flatten().filter(|reply| is_vote(reply)).count()
+                replies.into_iter().for_each(|reply| count.add(reply, is_vote));
             }
-            Waits::ForQuorum => self.votes_of_quorum(Arc::new(cmd), is_vote).await,
+            Waits::ForQuorum => self.ask_quorum(Arc::new(cmd), is_vote, &mut count).await,
         }
+        if self.is_quorum(count.votes) {
+            return Ok(());
+        }
+        let (Count { votes, error }, nodes) = (count, self.connections.len());
+        let error = error.map_or_else(String::new, |error| format!(": {error}"));
+        Err(format!("only {votes} of {nodes} nodes {what}{error}").into())
     }
 
-    async fn votes_of_quorum<T>(&self, cmd: Arc<Cmd>, is_vote: fn(&T) -> bool) -> usize
+    async fn ask_quorum<T>(&self, cmd: Arc<Cmd>, is_vote: fn(&T) -> bool, count: &mut Count)
     where
         T: FromRedisValue + Send + 'static,
     {
-        let mut replies: FuturesUnordered<_> = self
-            .connections
-            .iter()
-            .cloned()
+        let connections = self.connections.iter().cloned();
+        let mut replies: FuturesUnordered<_> = connections
             .map(|mut connection| {
                 let cmd = Arc::clone(&cmd);
                 async move { cmd.query_async::<T>(&mut connection).await }
             })
             .collect();
-        let mut votes = 0;
         while let Some(reply) = replies.next().await {
-            votes += usize::from(reply.is_ok_and(|reply| is_vote(&reply)));
-            if self.is_quorum(votes) {
+            count.add(reply, is_vote);
+            if self.is_quorum(count.votes) {
                 break;
             }
         }
         if !replies.is_empty() {
             tokio::spawn(async move { while replies.next().await.is_some() {} });
         }
-        votes
     }
 
-    async fn delete(&self, held: &Held) -> usize {
+    async fn delete(&self, held: &Held) -> Result<()> {
         let mut evalsha = redis::cmd("EVALSHA");
         evalsha.arg(&self.release_sha).arg(1).arg(&held.key).arg(&held.token[..]);
-        self.votes::<i64>(evalsha, |deleted| *deleted == 1).await
+        self.ask::<i64>(evalsha, "released", |deleted| *deleted == 1).await
     }
 
     fn is_quorum(&self, votes: usize) -> bool {
         votes > self.connections.len() / 2
     }
+}
 
-    fn too_few(&self, votes: usize, what: &str) -> String {
-        format!("only {votes} of {} nodes {what}", self.connections.len())
+/// Of the nodes that have answered.
+struct Count {
+    votes: usize,
+    error: Option<RedisError>,
+}
+
+impl Count {
+    fn add<T>(&mut self, reply: RedisResult<T>, is_vote: fn(&T) -> bool) {
+        match reply {
+            Ok(reply) => self.votes += usize::from(is_vote(&reply)),
+            Err(error) => self.error = Some(error),
+        }
     }
 }
 
@@ -115,20 +130,18 @@ impl Locker for FanOut {
         let held = Held { key: key.to_owned(), token: hex_token() };
         let mut set = redis::cmd("SET");
         set.arg(key).arg(&held.token[..]).arg("NX").arg("PX").arg(self.ttl_ms);
-        let granted = self.votes::<Option<String>>(set, Option::is_some).await;
-        if self.is_quorum(granted) {
-            return Ok(held);
+        match self.ask::<Option<String>>(set, "granted", Option::is_some).await {
+            Ok(()) => Ok(held),
+            Err(error) => {
+                // What was granted is given back, as far as that goes.
+                let _ = self.delete(&held).await;
+                Err(error)
+            }
         }
-        self.delete(&held).await;
-        Err(self.too_few(granted, "granted").into())
     }
 
     async fn release(&self, held: Held) -> Result<()> {
-        let deleted = self.delete(&held).await;
-        if self.is_quorum(deleted) {
-            return Ok(());
-        }
-        Err(self.too_few(deleted, "released").into())
+        self.delete(&held).await
     }
 }
 

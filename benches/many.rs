@@ -12,6 +12,10 @@ use tokio::task::JoinSet;
 
 use crate::{common::Result, contenders::Locker};
 
+/// How often each lock is tried for. Where others keep the machine busy, a
+/// client may run into a timeout.
+const ATTEMPTS: usize = 5;
+
 /// Acquires one for each number, so many `tasks` at once. The locks are in
 /// memory that was made for that many.
 pub async fn acquire_many<L: Locker>(
@@ -30,7 +34,7 @@ pub async fn acquire_many<L: Locker>(
                 if number >= numbers.end {
                     return Result::Ok(());
                 }
-                let held = locker.acquire(&format!("held:{number:08}")).await?;
+                let held = acquire(&locker, &format!("held:{number:08}")).await?;
                 all.lock().unwrap_or_else(PoisonError::into_inner).push(held);
             }
         });
@@ -42,22 +46,34 @@ pub async fn acquire_many<L: Locker>(
     Ok(std::mem::take(&mut *all))
 }
 
-/// Releases all, so many `tasks` at once.
-pub async fn release_many<L: Locker>(locker: &L, all: Vec<L::Held>, tasks: usize) -> Result<()> {
+async fn acquire<L: Locker>(locker: &L, key: &str) -> Result<L::Held> {
+    let mut attempt = 1;
+    loop {
+        match locker.acquire(key).await {
+            Err(error) if attempt < ATTEMPTS => eprintln!("{key}, attempt {attempt}: {error}"),
+            result => return result,
+        }
+        attempt += 1;
+    }
+}
+
+/// Releases all, so many `tasks` at once; how many releases failed.
+pub async fn release_many<L: Locker>(locker: &L, all: Vec<L::Held>, tasks: usize) -> u64 {
     let all = Arc::new(Mutex::new(all));
     let mut running = JoinSet::new();
     for _ in 0..tasks {
         let (locker, all) = (locker.clone(), Arc::clone(&all));
         running.spawn(async move {
             let next = || all.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut failed = 0;
             while let Some(held) = next() {
-                locker.release(held).await?;
+                if let Err(error) = locker.release(held).await {
+                    eprintln!("a release: {error}");
+                    failed += 1;
+                }
             }
-            Result::Ok(())
+            failed
         });
     }
-    while let Some(done) = running.join_next().await {
-        done??;
-    }
-    Ok(())
+    running.join_all().await.into_iter().sum()
 }

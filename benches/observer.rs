@@ -62,6 +62,19 @@ impl Observer {
         }
     }
 
+    /// Waits until the servers hold so many keys, which they do soon after
+    /// acquires that returned at a quorum.
+    pub async fn filled(&self, keys: u64) -> Result<()> {
+        let begun = Instant::now();
+        while self.keys().await? < keys {
+            if begun.elapsed() > DRAIN {
+                return Err(format!("the servers never held {keys} keys").into());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
     /// Removes what a client has left, so that nobody suffers for it.
     pub async fn flush(&self) -> Result<()> {
         self.ask_all::<()>(&redis::cmd("FLUSHALL")).await?;

@@ -26,6 +26,7 @@ pub fn figure(value: f64) -> String {
         size if size < 10.0 => format!("{value:.2}"),
         size if size < 100.0 => format!("{value:.1}"),
         size if size.is_finite() => format!("{value:.0}"),
+        size if size.is_nan() => "–".to_owned(),
         _ => "∞".to_owned(),
     }
 }
