@@ -1,6 +1,7 @@
 # What each target needs it installs or finds itself. `make help` lists them.
 
-.PHONY: help quickstart test test-containers test-sim sim mutants check bench
+.PHONY: help quickstart test test-containers test-sim sim mutants check
+.PHONY: bench bench-contention bench-criterion bench-all
 
 # The simulator opens the library's inside, which no other build does; so it is
 # built apart from everything else.
@@ -35,6 +36,16 @@ mutants: ## every wrong turn in turn, until the simulator notices: SEEDS=, LEVEL
 check: ## format, lints on all feature combinations, docs, dependency tree
 	sh tests/check.sh
 
-bench: ## speed beside a raw fan-out, contention beside rslock, on local servers
+bench: ## speed beside raw fan-outs and rslock, on local servers: PART= one of them, ROUNDS=, OUT= where to
 	sh tests/setup.sh
-	cargo bench -p redlock-quorum-benches
+	cargo bench -p redlock-quorum-benches --bench compare -- $(PART) $(ROUNDS) $(if $(OUT),--out $(OUT))
+
+bench-contention: ## locks that many want, and many locks, beside rslock: PART=, ROUNDS=
+	sh tests/setup.sh
+	cargo bench -p redlock-quorum-benches --bench contention -- $(PART) $(ROUNDS)
+
+bench-criterion: ## a few of the same numbers over time, by criterion
+	sh tests/setup.sh
+	cargo bench -p redlock-quorum-benches --bench acquire
+
+bench-all: bench bench-contention bench-criterion ## all of them

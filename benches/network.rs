@@ -28,9 +28,8 @@ use tokio::{
 
 use crate::{common::Result, process};
 
-/// What a way takes without any delay of ours: two threads that must wake, and
-/// the system's timers, which are late.
-const LATE: Duration = Duration::from_micros(100);
+/// What a way takes without any delay of ours: two threads that must wake.
+const LATE: Duration = Duration::from_micros(40);
 
 /// Of each connection of a client, three ends are here.
 const OPEN_FILES: u64 = 4096;
@@ -63,7 +62,11 @@ impl Network {
         };
         thread::Builder::new().name("network-in".to_owned()).spawn(take)?;
         let blocking = runtime::Builder::new_current_thread().build()?;
-        let give = move || blocking.block_on(give(underway));
+        let give = move || {
+            // Where it is refused, sleeps are longer.
+            let _ = process::sleep_precisely();
+            blocking.block_on(give(underway));
+        };
         thread::Builder::new().name("network-out".to_owned()).spawn(give)?;
         Ok(Self { urls, _stop: stop })
     }

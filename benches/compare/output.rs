@@ -9,13 +9,13 @@ use redlock_quorum_benches::{
     common::Result,
     contenders::{LONG_TTL, TTL},
     machine::{machine, surroundings, version_of},
-    report::{Target, least, most},
+    report::Target,
     table::median,
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
-    figures::{Figure, Figures},
+    figures::{Case, Figure, Figures},
     plan::Plan,
     stand::Stand,
 };
@@ -75,6 +75,7 @@ impl About {
     }
 }
 
+/// A line for each contender in each case, so that changes are seen.
 pub fn json(about: &About, figures: &Figures, targets: &[Target]) -> Result<String> {
     let object = |pairs: &[(&'static str, String)]| {
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
@@ -88,34 +89,48 @@ pub fn json(about: &About, figures: &Figures, targets: &[Target]) -> Result<Stri
             "met": target.met,
         })
     });
-    let figures = figures.all.iter().map(|figure| one(figures, figure));
-    let all = json!({
+    let about = json!({
         "machine": about.machine,
         "versions": object(&about.versions),
         "settings": object(&about.settings),
         "targets": targets.collect::<Vec<_>>(),
-        "figures": figures.collect::<Vec<_>>(),
     });
-    Ok(serde_json::to_string_pretty(&all)?)
+    let about = serde_json::to_string_pretty(&about)?;
+    let about = about.strip_suffix("\n}").ok_or("an object does not end as one")?;
+    let lines: Vec<_> = lines(figures).iter().map(Value::to_string).collect();
+    Ok(format!("{about},\n  \"measured\": [\n{}\n  ]\n}}\n", lines.join(",\n")))
 }
 
-fn one(figures: &Figures, figure: &Figure) -> Value {
-    let Figure { case, who, name, rounds } = figure;
-    let mut one = json!({
-        "part": case.part.name(),
-        "nodes": case.nodes,
-        case.part.axis(): case.at,
-        "contender": who,
-        "figure": name,
-        "rounds": rounds,
-        "median": median(rounds),
-    });
-    let is_known = |ratios: &Vec<f64>| ratios.iter().all(|ratio| ratio.is_finite());
-    if let Some(ratios) = figures.ratios(*case, who, name).filter(is_known) {
-        one["to_floor_a"] =
-            json!({"median": median(&ratios), "least": least(&ratios), "most": most(&ratios)});
+fn lines(figures: &Figures) -> Vec<Value> {
+    let mut lines: Vec<(Case, &str, Map<String, Value>)> = Vec::new();
+    for Figure { case, who, name, rounds } in &figures.all {
+        let mut figure =
+            json!({"rounds": rounded(rounds), "median": rounded(&[median(rounds)])[0]});
+        let is_known = |ratios: &Vec<f64>| ratios.iter().all(|ratio| ratio.is_finite());
+        if let Some(ratios) = figures.ratios(*case, who, name).filter(is_known) {
+            figure["to_floor_a"] = json!(rounded(&ratios));
+        }
+        let is_it = |line: &&mut (Case, &str, _)| line.0 == *case && line.1 == *who;
+        match lines.iter_mut().find(is_it) {
+            Some((_, _, all)) => _ = all.insert((*name).to_owned(), figure),
+            None => lines.push((*case, who, Map::from_iter([((*name).to_owned(), figure)]))),
+        }
     }
-    one
+    let line = |(case, who, all): (Case, _, _)| {
+        json!({
+            "part": case.part.name(),
+            "nodes": case.nodes,
+            case.part.axis(): case.at,
+            "contender": who,
+            "figures": Value::Object(all),
+        })
+    };
+    lines.into_iter().map(line).collect()
+}
+
+/// To four digits: no more of them mean anything.
+fn rounded(values: &[f64]) -> Vec<f64> {
+    values.iter().map(|value| format!("{value:.3e}").parse().unwrap_or(*value)).collect()
 }
 
 /// Both files.

@@ -20,6 +20,7 @@ use crate::{
 
 const SIZE: (u32, u32) = (1200, 940);
 const NODES: usize = 5;
+const MOST_LABELS: usize = 12;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -73,7 +74,7 @@ struct Row {
 impl Row {
     fn new(figures: &Figures, case: Case, kind: Kind, well: bool) -> Option<Self> {
         let [p50, p99] = [ACQUIRE.p50, ACQUIRE.p99].map(|name| figures.median(case, kind, name));
-        let label = if well { format!("{kind}, all well") } else { kind.to_string() };
+        let label = if well { "all well".to_owned() } else { kind.to_string() };
         let color = color(kind).mix(if well { 0.45 } else { 1.0 });
         Some(Self { label, color, p50: p50?, p99: p99? })
     }
@@ -82,56 +83,43 @@ impl Row {
 fn draw_latency(area: &Area<'_>, figures: &Figures) -> Result<()> {
     let case = Case::new(Part::Latency, NODES, 1);
     let rows = Kind::ALL.into_iter().filter_map(|kind| Row::new(figures, case, kind, false));
-    let rows: Vec<_> = rows.collect();
-    let Some(to) = rows.iter().map(|row| row.p99).reduce(f64::max) else { return Ok(()) };
-    draw_rows(area, "Acquire at one task, µs: p50 ● to p99 |", &rows, 0.0..to * 1.08, micros)
+    draw_rows(area, "Acquire at one task: p50 ● to p99 |", &rows.collect::<Vec<_>>())
 }
 
 fn draw_hung(area: &Area<'_>, figures: &Figures) -> Result<()> {
     let rows = Kind::ALL.into_iter().flat_map(|kind| {
-        [0, 1].map(|away| Row::new(figures, Case::new(Part::Hung, NODES, away), kind, away == 0))
+        [1, 0].map(|away| Row::new(figures, Case::new(Part::Hung, NODES, away), kind, away == 0))
     });
-    let rows: Vec<_> = rows.flatten().collect();
-    let ends: Vec<_> = rows.iter().flat_map(|row| [row.p50, row.p99]).collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let range = (least(&ends) / 1.5..most(&ends) * 1.5).log_scale();
-    draw_rows(area, "Acquire with one node hung: p50 ● to p99 |", &rows, range, time)
+    let title = "Acquire with one node hung: p50 ● to p99 |";
+    draw_rows(area, title, &rows.flatten().collect::<Vec<_>>())
 }
 
-fn draw_rows<X>(
-    area: &Area<'_>,
-    title: &str,
-    rows: &[Row],
-    range: X,
-    label: fn(&f64) -> String,
-) -> Result<()>
-where
-    X: plotters::coord::ranged1d::AsRangedCoord<Value = f64>,
-    X::CoordDescType: Ranged<ValueType = f64> + plotters::coord::ranged1d::ValueFormatter<f64>,
-{
-    let count = rows.len();
+fn draw_rows(area: &Area<'_>, title: &str, rows: &[Row]) -> Result<()> {
+    let ends: Vec<_> = rows.iter().flat_map(|row| [row.p50, row.p99]).collect();
+    let Some(last) = rows.len().checked_sub(1) else { return Ok(()) };
+    let (from, to) = (least(&ends) / 1.5, most(&ends) * 1.5);
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 17))
         .margin(12)
         .x_label_area_size(30)
         .y_label_area_size(190)
-        .build_cartesian_2d(range, (0..count).into_segmented())?;
+        .build_cartesian_2d(
+            (from..to).log_scale().with_key_points(round_figures(from, to)),
+            (0..last).into_segmented(),
+        )?;
     // The first on top.
     let name = |place: &SegmentValue<usize>| match place {
-        SegmentValue::CenterOf(place) if *place < count => rows[count - 1 - place].label.clone(),
+        SegmentValue::CenterOf(place) => rows[last - place].label.clone(),
         _ => String::new(),
     };
     chart
         .configure_mesh()
         .disable_y_mesh()
-        .light_line_style(RGBColor(240, 240, 240))
         .bold_line_style(RGBColor(215, 215, 215))
         .label_style(("sans-serif", 13))
-        .x_labels(6)
-        .x_label_formatter(&label)
-        .y_labels(count)
+        .x_labels(MOST_LABELS)
+        .x_label_formatter(&time)
+        .y_labels(MOST_LABELS)
         .y_label_formatter(&name)
         .draw()?;
     for (place, row) in rows.iter().rev().enumerate() {
@@ -162,21 +150,26 @@ fn by_tasks(plan: &Plan, figures: &Figures, name: &str) -> Vec<Line> {
 fn draw_by_tasks(area: &Area<'_>, title: &str, lines: &[Line]) -> Result<()> {
     let points = || lines.iter().flat_map(|(_, points)| points);
     let values: Vec<_> = points().map(|point| point.1).collect();
-    let Some(tasks) = points().map(|point| point.0).reduce(f64::max) else { return Ok(()) };
+    let mut tasks: Vec<_> = points().map(|point| point.0).collect();
+    tasks.sort_unstable_by(f64::total_cmp);
+    tasks.dedup();
+    let (Some(first), Some(last)) = (tasks.first(), tasks.last()) else { return Ok(()) };
+    let x = (first / 1.25..last * 1.25).log_scale().with_key_points(tasks);
+    let (from, to) = (least(&values) / 1.3, most(&values) * 1.3);
+    let y = (from..to).log_scale().with_key_points(round_figures(from, to));
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 17))
         .margin(12)
         .x_label_area_size(30)
         .y_label_area_size(64)
-        .build_cartesian_2d(
-            (0.8..tasks * 1.25).log_scale().base(4.0),
-            (least(&values) / 1.3..most(&values) * 1.3).log_scale(),
-        )?;
+        .build_cartesian_2d(x, y)?;
     chart
         .configure_mesh()
-        .light_line_style(RGBColor(240, 240, 240))
         .bold_line_style(RGBColor(215, 215, 215))
         .label_style(("sans-serif", 13))
+        .disable_x_mesh()
+        .x_labels(MOST_LABELS)
+        .y_labels(MOST_LABELS)
         .x_label_formatter(&|tasks| format!("{tasks:.0}"))
         .y_label_formatter(&|value| format!("{value:.0}"))
         .draw()?;
@@ -187,6 +180,15 @@ fn draw_by_tasks(area: &Area<'_>, title: &str, lines: &[Line]) -> Result<()> {
         chart.draw_series(dots)?;
     }
     Ok(())
+}
+
+/// Where a logarithmic axis has its lines: at 1, 2 and 5 of each decade, or where
+/// there are many, at 1.
+fn round_figures(from: f64, to: f64) -> Vec<f64> {
+    let steps: &[f64] = if to / from > 1e3 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let decades = from.log10().floor() as i32..=to.log10().ceil() as i32;
+    let lines = decades.flat_map(|decade| steps.iter().map(move |line| line * 10f64.powi(decade)));
+    lines.filter(|line| (from..=to).contains(line)).collect()
 }
 
 fn draw_legend(area: &Area<'_>) -> Result<()> {
@@ -201,10 +203,6 @@ fn draw_legend(area: &Area<'_>) -> Result<()> {
         area.draw_text(kind.name(), &style, (x + 32, 14))?;
     }
     Ok(())
-}
-
-fn micros(value: &f64) -> String {
-    format!("{value:.0}")
 }
 
 /// Microseconds, in what is read most easily.

@@ -28,7 +28,7 @@ impl Stand {
         self.servers.urls()
     }
 
-    /// And removes them, so that nobody suffers for another's.
+    /// How many stay when all was released; and they are removed.
     pub async fn count_keys_left(
         &self,
         figures: &mut Figures,
@@ -41,7 +41,7 @@ impl Stand {
         self.clean(left).await
     }
 
-    /// Removes what a client left.
+    /// Removes what a client left, so that nobody suffers for another's.
     pub async fn clean(&self, left: u64) -> Result<()> {
         if left > 0 {
             self.observer.flush().await?;
@@ -50,7 +50,7 @@ impl Stand {
     }
 }
 
-/// Connected and warm, in this order.
+/// Connected and warm, in the order of `kinds`.
 pub async fn connect_all(kinds: &[Kind], urls: &[String], ttl: Duration) -> Result<Vec<Contender>> {
     let mut contenders = Vec::with_capacity(kinds.len());
     for kind in kinds {
