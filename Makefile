@@ -1,7 +1,7 @@
 # What each target needs it installs or finds itself. `make help` lists them.
 
 .PHONY: help quickstart test test-containers test-sim sim mutants check
-.PHONY: bench bench-contention bench-criterion bench-all
+.PHONY: bench bench-contention bench-instructions bench-criterion bench-all
 
 # The simulator opens the library's inside, which no other build does; so it is
 # built apart from everything else.
@@ -44,8 +44,13 @@ bench-contention: ## locks that many want, and many locks, beside rslock: PART=,
 	sh tests/setup.sh
 	cargo bench -p redlock-quorum-benches --bench contention -- $(PART) $(ROUNDS)
 
+bench-instructions: ## instructions of a client for a pair, under valgrind's callgrind
+	sh tests/setup.sh
+	sh tests/valgrind.sh
+	cargo bench -p redlock-quorum-benches --bench instructions
+
 bench-criterion: ## a few of the same numbers over time, by criterion
 	sh tests/setup.sh
 	cargo bench -p redlock-quorum-benches --bench acquire
 
-bench-all: bench bench-contention bench-criterion ## all of them
+bench-all: bench bench-contention bench-instructions bench-criterion ## all of them

@@ -6,19 +6,17 @@
 //! cost more is their own, without connecting and warming up. In the end what
 //! this library promises, and whether it held.
 
-#[path = "contention/client.rs"]
-mod client;
-mod common;
-#[path = "contention/report.rs"]
-mod report;
-mod table;
-
 use std::{env, fs, path::Path, process::Command};
 
-use client::{Client, Library};
-use common::{Observer, Result, five_servers};
 use futures_util::future::try_join_all;
-use report::Target;
+use redlock_quorum::{LockGuard, Redlock};
+use redlock_quorum_benches::{
+    common::{Result, five_servers},
+    contenders::{self, Kind, Locker, TTL},
+    observer::Observer,
+    report::{self, Target},
+    table,
+};
 
 /// Pairs of each task, in the shorter run and in the longer one.
 const PAIRS: [usize; 2] = [50, 250];
@@ -29,9 +27,11 @@ const TASKS: [(usize, f64); 2] = [(1, 40_000.0), (64, 15_000.0)];
 fn main() -> Result<()> {
     let args: Vec<_> = env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["client", library, tasks, pairs, ref urls @ ..] => {
-            let urls = urls.iter().copied().map(str::to_owned).collect();
-            run_client(library, tasks.parse()?, pairs.parse()?, urls)
+        ["client", client, tasks, pairs, ref urls @ ..] => {
+            let urls: Vec<_> = urls.iter().copied().map(str::to_owned).collect();
+            let (tasks, pairs) = (tasks.parse()?, pairs.parse()?);
+            let kind = Kind::from_name(client).ok_or("no such client")?;
+            one_thread()?.block_on(run_client(kind, tasks, pairs, &urls))
         }
         ["--bench"] => one_thread()?.block_on(measure()),
         // For `cargo test --benches`: there may be no valgrind.
@@ -44,23 +44,43 @@ fn one_thread() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-/// What is counted.
-fn run_client(library: &str, tasks: usize, pairs: usize, urls: Vec<String>) -> Result<()> {
-    let library = Library::BOTH.into_iter().find(|known| known.to_string() == library);
-    one_thread()?.block_on(async {
-        let clients = library.ok_or("no such library")?.clients(&urls, 1).await?;
-        let client = clients.first().ok_or("no client")?;
-        pairs_of(client, tasks, pairs).await
-    })
+const CLIENTS: [Kind; 3] = [Kind::Quorum, Kind::FloorA, Kind::Rslock];
+
+/// This library as most use it: who acquires would wait, if need be.
+#[derive(Clone)]
+struct Waiting(Redlock);
+
+impl Locker for Waiting {
+    type Held = LockGuard;
+
+    async fn acquire(&self, key: &str) -> Result<LockGuard> {
+        Ok(self.0.lock(key).await?)
+    }
+
+    async fn release(&self, held: LockGuard) -> Result<()> {
+        contenders::release(held).await
+    }
 }
 
-async fn pairs_of(client: &Client, tasks: usize, pairs: usize) -> Result<()> {
+/// What is counted: a client's whole life.
+async fn run_client(kind: Kind, tasks: usize, pairs: usize, urls: &[String]) -> Result<()> {
+    match kind {
+        Kind::Quorum => {
+            let redlock = Redlock::builder().nodes(urls).ttl(TTL).build()?;
+            pairs_of(&Waiting(redlock), tasks, pairs).await
+        }
+        _ => pairs_of(&kind.connect(urls, TTL).await?, tasks, pairs).await,
+    }
+}
+
+async fn pairs_of<L: Locker>(locker: &L, tasks: usize, pairs: usize) -> Result<()> {
     let running = (0..tasks).map(|number| {
-        let client = client.clone();
+        let locker = locker.clone();
         tokio::spawn(async move {
             let key = format!("instructions:{number}");
             for _ in 0..pairs {
-                client.acquire(&key).await?.release().await?;
+                let held = locker.acquire(&key).await?;
+                locker.release(held).await?;
             }
             Result::Ok(())
         })
@@ -71,9 +91,8 @@ async fn pairs_of(client: &Client, tasks: usize, pairs: usize) -> Result<()> {
 /// Only shows that it runs.
 async fn trial() -> Result<()> {
     let servers = five_servers().await?;
-    for library in Library::BOTH {
-        let clients = library.clients(&servers.urls(), 1).await?;
-        pairs_of(clients.first().ok_or("no client")?, 2, 2).await?;
+    for kind in CLIENTS {
+        run_client(kind, 2, 2, &servers.urls()).await?;
     }
     Ok(())
 }
@@ -83,15 +102,16 @@ async fn measure() -> Result<()> {
     let observer = Observer::connect(&servers.urls()).await?;
     println!("{}, five servers; instructions of the client for a pair", observer.version().await?);
     println!("of acquire and release, all on one thread\n");
-    let mut rows = vec![["tasks", "redlock-quorum", "rslock"].map(str::to_owned).to_vec()];
+    let names = CLIENTS.iter().map(Kind::to_string);
+    let mut rows = vec![std::iter::once("tasks".to_owned()).chain(names).collect::<Vec<_>>()];
     let mut targets = Vec::new();
     for (tasks, most) in TASKS {
-        let [ours, theirs] = [
-            per_pair(Library::Quorum, tasks, &servers.urls())?,
-            per_pair(Library::Rslock, tasks, &servers.urls())?,
-        ];
-        rows.push(vec![tasks.to_string(), report::figure(ours), report::figure(theirs)]);
-        targets.push(Target::at_most(&format!("instructions a pair, {tasks} tasks"), most, ours));
+        let counts = CLIENTS.map(|kind| per_pair(kind, tasks, &servers.urls()));
+        let counts: Vec<f64> = counts.into_iter().collect::<Result<_>>()?;
+        let figures = counts.iter().map(|count| report::figure(*count));
+        rows.push(std::iter::once(tasks.to_string()).chain(figures).collect());
+        let figure = format!("instructions a pair, tasks: {tasks}");
+        targets.push(Target::at_most(&figure, most, counts[0]));
     }
     targets.push(Target::none("keys left", observer.keys_left().await?));
     table::print(&rows);
@@ -100,20 +120,20 @@ async fn measure() -> Result<()> {
     report::check_none(&targets)
 }
 
-fn per_pair(library: Library, tasks: usize, urls: &[String]) -> Result<f64> {
+fn per_pair(kind: Kind, tasks: usize, urls: &[String]) -> Result<f64> {
     let [few, many] = PAIRS;
-    let more = count(library, tasks, many, urls)?.saturating_sub(count(library, tasks, few, urls)?);
+    let more = count(kind, tasks, many, urls)?.saturating_sub(count(kind, tasks, few, urls)?);
     Ok(more as f64 / ((many - few) * tasks) as f64)
 }
 
 /// All instructions of one client's life.
-fn count(library: Library, tasks: usize, pairs: usize, urls: &[String]) -> Result<u64> {
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("callgrind.{library}.{tasks}"));
+fn count(kind: Kind, tasks: usize, pairs: usize, urls: &[String]) -> Result<u64> {
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("callgrind.{kind:?}.{tasks}"));
     let done = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(env::current_exe()?)
-        .args(["client", &library.to_string(), &tasks.to_string(), &pairs.to_string()])
+        .args(["client", kind.name(), &tasks.to_string(), &pairs.to_string()])
         .args(urls)
         .output()
         .map_err(|error| format!("valgrind: {error}"))?;
@@ -121,9 +141,7 @@ fn count(library: Library, tasks: usize, pairs: usize, urls: &[String]) -> Resul
         return Err(String::from_utf8_lossy(&done.stderr).into());
     }
     let profile = fs::read_to_string(&out)?;
-    let total = profile
-        .lines()
-        .rev()
-        .find_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")));
+    let mut lines = profile.lines().rev();
+    let total = lines.find_map(|line| line.strip_prefix("totals:"));
     Ok(total.ok_or("no total in callgrind's profile")?.trim().parse()?)
 }
