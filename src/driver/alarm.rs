@@ -48,6 +48,7 @@ impl Driver {
         if rings {
             self.alarm = None;
             self.due = self.alarm_at;
+            self.rung = true;
         }
         rings
     }

@@ -120,10 +120,10 @@ impl Driver {
 
     /// Drives the connections that listen, and acts on what came.
     pub(super) fn poll_listeners(&mut self, cx: &mut Context<'_>, now: Moment) {
+        self.stirred = false;
         if !self.listening {
             return;
         }
-        self.stirred = false;
         let mut heard = std::mem::take(&mut self.heard);
         let mut draw = || self.rng.next_u64();
         for listener in &mut self.listeners {

@@ -45,8 +45,8 @@ pub(crate) struct Driver {
     wakes: Wakes,
     /// Nodes that were offered something and have not been polled since.
     pub(super) offered: NodeSet,
-    /// What was due when all nodes were polled.
-    looked: Moment,
+    /// The alarm has rung: something may be due anywhere.
+    pub(super) rung: bool,
     pub(super) listeners: Vec<Listener>,
     queue: mpsc::UnboundedReceiver<Request>,
     inbox: Vec<Request>,
@@ -120,7 +120,7 @@ impl Driver {
             nodes: nodes().map(node).collect(),
             wakes: Wakes::new(config.endpoints.len()),
             offered: NodeSet::EMPTY,
-            looked: Moment::PAST,
+            rung: false,
             listeners: nodes().map(listener).collect(),
             rng: world.rng(),
             config,
@@ -185,7 +185,7 @@ impl Driver {
     /// when something is due.
     fn poll_nodes(&mut self, now: Moment) {
         let mut woken = self.wakes.take();
-        if std::mem::replace(&mut self.looked, self.due) != self.due {
+        if std::mem::take(&mut self.rung) {
             woken = NodeSet::first(self.nodes.len());
         }
         let offered = std::mem::take(&mut self.offered);
