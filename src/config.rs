@@ -184,7 +184,8 @@ impl Builder {
         self
     }
 
-    /// The longest ttl that an acquire or an extend may ask for.
+    /// The longest ttl that an acquire or an extend may ask for; itself at most
+    /// thirty days.
     pub fn max_ttl(mut self, ttl: Duration) -> Self {
         self.max_ttl = ttl;
         self

@@ -80,7 +80,6 @@ mod error;
 mod guard;
 mod held;
 mod key;
-mod marks;
 mod mutant;
 mod node;
 mod node_error;

@@ -94,6 +94,8 @@ pub enum Mutant {
     PatienceForgotten,
     /// Who comes to a line goes to the front.
     LastComeFirstServed,
+    /// Only nodes that something came from are looked at.
+    AlarmWakesNoNode,
 }
 
 /// Whether `mutant` is what is being tried.
@@ -127,7 +129,7 @@ pub(crate) mod chosen {
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 42] = [
+        pub const ALL: [Self; 43] = [
             Self::QuorumMinusOne,
             Self::QuorumOfTheReachable,
             Self::ValidityFromTheEnd,
@@ -170,6 +172,7 @@ pub(crate) mod chosen {
             Self::LineStandsStill,
             Self::PatienceForgotten,
             Self::LastComeFirstServed,
+            Self::AlarmWakesNoNode,
         ];
     }
 }

@@ -12,10 +12,12 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    claim::Claim,
+    claim::{
+        Claim,
+        marks::{self, More},
+    },
     driver::Due,
     error::Error,
-    marks::{self, More},
     protocol::Moment,
 };
 

@@ -35,6 +35,10 @@ use crate::{
 /// again: enough to fill a batch, few enough that no answer waits for long.
 const REQUESTS_PER_TURN: usize = 256;
 
+/// A lone caller has so many requests under way at most: its own, and a release
+/// before that not all nodes have answered.
+const ALONE: usize = 2;
+
 /// How many turns are taken before others get theirs.
 const TURNS_PER_POLL: usize = 64;
 
@@ -45,6 +49,8 @@ pub(crate) struct Driver {
     wakes: Wakes,
     /// Nodes that were offered something and have not been polled since.
     pub(super) offered: NodeSet,
+    /// Others run before what was offered is written.
+    lets_others: bool,
     /// The alarm has rung: something may be due anywhere.
     pub(super) rung: bool,
     pub(super) listeners: Vec<Listener>,
@@ -120,6 +126,7 @@ impl Driver {
             nodes: nodes().map(node).collect(),
             wakes: Wakes::new(config.endpoints.len()),
             offered: NodeSet::EMPTY,
+            lets_others: false,
             rung: false,
             listeners: nodes().map(listener).collect(),
             rng: world.rng(),
@@ -181,11 +188,19 @@ impl Driver {
         more || self.stirred || !self.events.is_empty() || !self.offered.is_empty()
     }
 
+    /// Whether other tasks should run before what was offered is written. Whoever
+    /// hands in a request is woken by us, as a rule, and so are others, who are
+    /// about to: one write for all of them costs as much as one for each.
+    fn waits_for_company(&self) -> bool {
+        let callers = self.undecided.saturating_add(self.releasing);
+        callers > ALONE && !self.offered.is_empty()
+    }
+
     /// Those that have something to say or were given something; all of them
     /// when something is due.
     fn poll_nodes(&mut self, now: Moment) {
         let mut woken = self.wakes.take();
-        if std::mem::take(&mut self.rung) {
+        if std::mem::take(&mut self.rung) && !mutant::is(Mutant::AlarmWakesNoNode) {
             woken = NodeSet::first(self.nodes.len());
         }
         let offered = std::mem::take(&mut self.offered);
@@ -304,11 +319,15 @@ impl Future for Driver {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.wakes.register(cx);
+        if std::mem::take(&mut this.lets_others) {
+            this.take_requests(cx);
+        }
         loop {
             let mut turns = 0;
             while this.turn(cx) {
                 turns += 1;
-                if turns == TURNS_PER_POLL {
+                this.lets_others = this.waits_for_company();
+                if this.lets_others || turns == TURNS_PER_POLL {
                     // Nor may a flood keep what is due from being done.
                     this.answer_closings(this.now());
                     this.poll_alarm(cx);

@@ -6,7 +6,12 @@ use std::{
     time::Duration,
 };
 
-use crate::protocol::NodeId;
+use super::Claim;
+use crate::{
+    mutant::{self, Mutant},
+    protocol::{NodeId, NodeSet},
+    watch::Watch,
+};
 
 /// What can be so of a key at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +97,119 @@ pub(crate) fn of<'a>(
     more: impl FnOnce() -> Option<&'a More>,
 ) -> Option<&'a Marks> {
     in_place.get(node.index()).or_else(|| more()?.get(node.index().checked_sub(IN_PLACE)?))
+}
+
+impl Claim {
+    fn marks(&self, node: NodeId) -> Option<&Marks> {
+        of(node, &self.marks, || self.watch.get()?.marks())
+    }
+
+    pub(super) fn mark(&self, node: NodeId, mark: Mark) {
+        self.marks(node).into_iter().for_each(|marks| marks.set(mark));
+    }
+
+    fn unmark(&self, node: NodeId, mark: Mark) {
+        self.marks(node).into_iter().for_each(|marks| marks.clear(mark));
+    }
+
+    fn has(&self, node: NodeId, mark: Mark) -> bool {
+        self.marks(node).is_some_and(|marks| marks.has(mark))
+    }
+
+    fn all_with(&self, mark: Mark) -> NodeSet {
+        let bits = |marks: &[Marks]| {
+            marks.iter().rev().fold(0, |bits, marks| bits << 1 | u64::from(marks.has(mark)))
+        };
+        let more = self.watch.get().and_then(Watch::marks);
+        let more = more.map_or(0, |more| bits(more) << IN_PLACE);
+        NodeSet::from_bits(bits(&self.marks) | more)
+    }
+
+    pub(crate) fn note_grant(&self, node: NodeId, latency: Duration) {
+        if let Some(marks) = self.marks(node) {
+            marks.set(Mark::Granted);
+            marks.note_latency(latency);
+        }
+    }
+
+    /// It is about to be given the key again. Until it answers to that, what
+    /// it says is about the time before.
+    pub(crate) fn note_healing(&self, node: NodeId) {
+        self.unmark(node, Mark::Granted);
+        self.mark(node, Mark::Healed);
+        if !mutant::is(Mutant::HealingForgotten) {
+            self.note_suspect(node);
+        }
+    }
+
+    /// It did not take it.
+    pub(crate) fn note_unhealed(&self, node: NodeId) {
+        self.unmark(node, Mark::Healed);
+        self.note_gone(node);
+    }
+
+    /// Notes that the key may be set there by what is about to be sent.
+    pub(crate) fn note_suspect(&self, node: NodeId) {
+        self.mark(node, Mark::Suspect);
+    }
+
+    pub(crate) fn note_innocent(&self, node: NodeId) {
+        self.unmark(node, Mark::Suspect);
+    }
+
+    /// It had granted, and does not hold the key any more. If the acquire is
+    /// adrift it may yet.
+    pub(crate) fn note_gone(&self, node: NodeId) {
+        let is_healing = self.has(node, Mark::Healed) && !self.has(node, Mark::Granted);
+        if is_healing {
+            return;
+        }
+        self.unmark(node, Mark::Granted);
+        self.unmark(node, Mark::Healed);
+        if !self.is_adrift(node) {
+            self.note_innocent(node);
+        }
+    }
+
+    pub(crate) fn note_adrift(&self, node: NodeId) {
+        if mutant::is(Mutant::LateAcquireForgotten) {
+            return;
+        }
+        self.mark(node, Mark::Adrift);
+        if let Some(heir) = self.watch.get().and_then(|watch| watch.heir()) {
+            heir.note_adrift(node);
+        }
+    }
+
+    pub(crate) fn granted(&self) -> NodeSet {
+        self.all_with(Mark::Granted)
+    }
+
+    /// Nodes that were given the key again, or are about to be.
+    pub(crate) fn healed(&self) -> NodeSet {
+        self.all_with(Mark::Healed)
+    }
+
+    /// Nodes that may hold the key: all that did not surely refuse it.
+    pub(crate) fn suspects(&self) -> NodeSet {
+        self.all_with(Mark::Suspect)
+    }
+
+    pub(crate) fn is_adrift(&self, node: NodeId) -> bool {
+        self.has(node, Mark::Adrift)
+    }
+
+    /// How long the slowest of the `votes` fastest nodes took to grant.
+    pub(crate) fn round_trip(&self, votes: usize) -> Option<Duration> {
+        let mut times: Vec<_> = self.granted().iter().filter_map(|n| self.latency(n)).collect();
+        times.sort_unstable();
+        votes.checked_sub(1).and_then(|last| times.get(last)).copied()
+    }
+
+    /// How long `node` took to grant.
+    pub(crate) fn latency(&self, node: NodeId) -> Option<Duration> {
+        self.marks(node).filter(|marks| marks.has(Mark::Granted)).map(Marks::latency)
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! the deadline through one atomic: once either has found the claim expired, it
 //! stays so, whatever an extension that was still under way brings home.
 
+pub(crate) mod marks;
+
 use std::{
     fmt,
     sync::{
@@ -20,11 +22,12 @@ use std::{
 use once_cell::race::OnceBox;
 use tokio_util::sync::CancellationToken;
 
+use self::marks::{Mark, Marks};
+
 use crate::{
     driver::Due,
     error::{Error, ErrorKind},
     key::Key,
-    marks::{self, Mark, Marks},
     mutant::{self, Mutant},
     protocol::{Lease, Moment, NodeId, NodeSet, Ttl},
     token::Token,
@@ -285,117 +288,6 @@ impl Claim {
             return;
         }
         self.gone_by.fetch_max(moment.as_nanos(), Relaxed);
-    }
-
-    fn marks(&self, node: NodeId) -> Option<&Marks> {
-        marks::of(node, &self.marks, || self.watch.get()?.marks())
-    }
-
-    fn mark(&self, node: NodeId, mark: Mark) {
-        self.marks(node).into_iter().for_each(|marks| marks.set(mark));
-    }
-
-    fn unmark(&self, node: NodeId, mark: Mark) {
-        self.marks(node).into_iter().for_each(|marks| marks.clear(mark));
-    }
-
-    fn has(&self, node: NodeId, mark: Mark) -> bool {
-        self.marks(node).is_some_and(|marks| marks.has(mark))
-    }
-
-    fn all_with(&self, mark: Mark) -> NodeSet {
-        let bits = |marks: &[Marks]| {
-            marks.iter().rev().fold(0, |bits, marks| bits << 1 | u64::from(marks.has(mark)))
-        };
-        let more = self.watch.get().and_then(Watch::marks);
-        let more = more.map_or(0, |more| bits(more) << marks::IN_PLACE);
-        NodeSet::from_bits(bits(&self.marks) | more)
-    }
-
-    pub(crate) fn note_grant(&self, node: NodeId, latency: Duration) {
-        if let Some(marks) = self.marks(node) {
-            marks.set(Mark::Granted);
-            marks.note_latency(latency);
-        }
-    }
-
-    /// It is about to be given the key again. Until it answers to that, what
-    /// it says is about the time before.
-    pub(crate) fn note_healing(&self, node: NodeId) {
-        self.unmark(node, Mark::Granted);
-        self.mark(node, Mark::Healed);
-        if !mutant::is(Mutant::HealingForgotten) {
-            self.note_suspect(node);
-        }
-    }
-
-    /// It did not take it.
-    pub(crate) fn note_unhealed(&self, node: NodeId) {
-        self.unmark(node, Mark::Healed);
-        self.note_gone(node);
-    }
-
-    /// Notes that the key may be set there by what is about to be sent.
-    pub(crate) fn note_suspect(&self, node: NodeId) {
-        self.mark(node, Mark::Suspect);
-    }
-
-    pub(crate) fn note_innocent(&self, node: NodeId) {
-        self.unmark(node, Mark::Suspect);
-    }
-
-    /// It had granted, and does not hold the key any more. If the acquire is
-    /// adrift it may yet.
-    pub(crate) fn note_gone(&self, node: NodeId) {
-        let is_healing = self.has(node, Mark::Healed) && !self.has(node, Mark::Granted);
-        if is_healing {
-            return;
-        }
-        self.unmark(node, Mark::Granted);
-        self.unmark(node, Mark::Healed);
-        if !self.is_adrift(node) {
-            self.note_innocent(node);
-        }
-    }
-
-    pub(crate) fn note_adrift(&self, node: NodeId) {
-        if mutant::is(Mutant::LateAcquireForgotten) {
-            return;
-        }
-        self.mark(node, Mark::Adrift);
-        if let Some(heir) = self.watch.get().and_then(|watch| watch.heir()) {
-            heir.note_adrift(node);
-        }
-    }
-
-    pub(crate) fn granted(&self) -> NodeSet {
-        self.all_with(Mark::Granted)
-    }
-
-    /// Nodes that were given the key again, or are about to be.
-    pub(crate) fn healed(&self) -> NodeSet {
-        self.all_with(Mark::Healed)
-    }
-
-    /// Nodes that may hold the key: all that did not surely refuse it.
-    pub(crate) fn suspects(&self) -> NodeSet {
-        self.all_with(Mark::Suspect)
-    }
-
-    pub(crate) fn is_adrift(&self, node: NodeId) -> bool {
-        self.has(node, Mark::Adrift)
-    }
-
-    /// How long the slowest of the `votes` fastest nodes took to grant.
-    pub(crate) fn round_trip(&self, votes: usize) -> Option<Duration> {
-        let mut times: Vec<_> = self.granted().iter().filter_map(|n| self.latency(n)).collect();
-        times.sort_unstable();
-        votes.checked_sub(1).and_then(|last| times.get(last)).copied()
-    }
-
-    /// How long `node` took to grant.
-    pub(crate) fn latency(&self, node: NodeId) -> Option<Duration> {
-        self.marks(node).filter(|marks| marks.has(Mark::Granted)).map(Marks::latency)
     }
 }
 
