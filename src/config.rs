@@ -9,6 +9,7 @@ use crate::{
     key::MAX_KEY_BYTES,
     node::Endpoint,
     protocol::{Backoff, Drift, Lease, MAX_NODES, Moment, Quorum, Ttl},
+    tls,
     world::{System, World},
 };
 
@@ -111,6 +112,7 @@ fn invalid(message: impl Into<String>) -> Error {
 ///
 /// | setting | default |
 /// |---|---|
+/// | `tls` | the system's trust, no certificate of ours |
 /// | [`ttl`](Self::ttl) | 10 s |
 /// | [`max_ttl`](Self::max_ttl) | 1 h |
 /// | [`quorum`](Self::quorum) | more than half of the nodes |
@@ -125,6 +127,7 @@ fn invalid(message: impl Into<String>) -> Error {
 #[derive(Debug)]
 pub struct Builder {
     endpoints: Vec<Result<Endpoint, Error>>,
+    tls: Option<tls::Tls>,
     ttl: Duration,
     max_ttl: Duration,
     quorum: Option<usize>,
@@ -141,6 +144,7 @@ impl Builder {
     pub(crate) fn new() -> Self {
         Self {
             endpoints: Vec::new(),
+            tls: None,
             ttl: DEFAULT_TTL,
             max_ttl: DEFAULT_MAX_TTL,
             quorum: None,
@@ -154,8 +158,8 @@ impl Builder {
         }
     }
 
-    /// Adds nodes by URL: `redis://[user:password@]host[:port][/db]` or
-    /// `unix:///path`. Each must be a master of its own, with no replication
+    /// Adds nodes by URL: `redis://[user:password@]host[:port][/db]`, `rediss://`
+    /// for TLS (feature `tls`), or `unix:///path[?db=1&user=bob&pass=secret]`. Each must be a master of its own, with no replication
     /// between them. URLs are not kept.
     pub fn nodes<I>(mut self, urls: I) -> Self
     where
@@ -174,6 +178,18 @@ impl Builder {
             let place = self.endpoints.len().saturating_add(1);
             self.endpoints.push(Endpoint::from_info(client.get_connection_info(), place));
         }
+        self
+    }
+
+    /// How to speak TLS with the nodes whose URLs begin with `rediss://`. Not
+    /// needed where the system trusts their certificates and they want none of
+    /// ours.
+    ///
+    /// [`Self::build`] refuses it where no node wants TLS.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls(mut self, tls: tls::Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -257,8 +273,9 @@ impl Builder {
         self
     }
 
-    /// Checks the settings and starts the client. Does no I/O: the nodes are
-    /// connected to at the first lock, so a minority may be down.
+    /// Checks the settings and starts the client. Does no I/O, but that it reads
+    /// whom the system trusts where a node wants TLS: the nodes are connected
+    /// to at the first lock, so a minority may be down.
     ///
     /// # Errors
     ///
@@ -270,8 +287,9 @@ impl Builder {
     }
 
     pub(crate) fn check_in(self, world: Arc<dyn World>) -> Result<Config, Error> {
-        let endpoints: Vec<_> =
-            self.endpoints.into_iter().map(|e| e.map(Arc::new)).collect::<Result<_, _>>()?;
+        let mut endpoints = self.endpoints.into_iter().collect::<Result<Vec<_>, _>>()?;
+        tls::secure(self.tls, &mut endpoints)?;
+        let endpoints: Vec<_> = endpoints.into_iter().map(Arc::new).collect();
         let quorum = check_nodes(&endpoints, self.quorum)?;
 
         let max_ttl = check_ttl("max_ttl", self.max_ttl, LONGEST_TTL)?;
@@ -407,6 +425,25 @@ mod tests {
         }
         assert_eq!(config(five()).unwrap().quorum.votes(), 3);
         assert!(config(five().quorum(5)).is_ok());
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn without_the_feature_tls_is_refused_by_its_name() {
+        let error = config(Builder::new().nodes(["redis://a", "rediss://b"])).unwrap_err();
+        assert!(error.to_string().contains("node 2"), "{error}");
+        assert!(error.to_string().contains("feature `tls`"), "{error}");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn settings_for_tls_without_a_node_that_wants_it_are_refused() {
+        let builder = || Builder::new().nodes(["redis://a"]).tls(crate::Tls::new());
+        let error = config(builder()).unwrap_err();
+        assert!(error.to_string().contains("in the clear"), "{error}");
+        let mixed = config(builder().nodes(["rediss://b"])).unwrap();
+        let secured = mixed.endpoints.iter().map(|endpoint| endpoint.session.is_some());
+        assert_eq!(secured.collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]

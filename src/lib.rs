@@ -64,6 +64,8 @@
 //!
 //! None is on by default, and none changes what the others do.
 //!
+//! - `tls`: nodes at `rediss://`, by rustls. `Tls` says whom to trust where the
+//!   system does not know, and which certificate to show. Needs a C compiler.
 //! - `testing`: [`testing::Cluster`], real Redis nodes for tests, in containers
 //!   or as local processes, that can be paused, killed and restarted.
 //! - `testing-local`: the same without containers, and without the dependencies
@@ -90,6 +92,8 @@ pub mod sim;
 #[cfg(feature = "testing-local")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing-local")))]
 pub mod testing;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 mod token;
 mod votes;
 mod watch;
@@ -102,6 +106,9 @@ pub use error::{Error, ErrorKind, NodeAnswer, NodeReport};
 pub use guard::{LockGuard, LockParts, Released};
 pub use held::Held;
 pub use node_error::{NodeError, NodeErrorKind};
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub use tls::Tls;
 pub use token::Token;
 pub use votes::Votes;
 

@@ -36,6 +36,16 @@ pub enum NodeErrorKind {
     ConnectionLost,
     /// Nothing was sent: too much is on its way to this node already.
     Overloaded,
+    /// The server's TLS certificate is not trusted: an unknown authority has
+    /// signed it, or it is no longer valid.
+    Untrusted,
+    /// The server's TLS certificate is for another host than the URL names.
+    WrongHost,
+    /// TLS was refused, by the server as a rule: it wants a client's
+    /// certificate, or another one.
+    TlsRefused,
+    /// What answered does not speak TLS.
+    NoTls,
     /// The server wants a password (`NOAUTH`).
     AuthRequired,
     /// User or password were refused (`WRONGPASS`).
@@ -93,6 +103,12 @@ impl NodeError {
 
     pub(crate) fn waited(kind: NodeErrorKind, waited: Duration) -> Self {
         Self::with(kind, More { waited: Some(waited), ..More::default() })
+    }
+
+    /// Adds what may be the reason.
+    pub(crate) fn hint(self, hint: Option<&'static str>) -> Self {
+        let source = hint.map(|hint| Arc::new(io::Error::new(io::ErrorKind::TimedOut, hint)));
+        Self { source: source.or(self.source), ..self }
     }
 
     /// Reads a server's error reply: the code decides, the text is dropped.
@@ -154,7 +170,11 @@ impl NodeError {
         use NodeErrorKind as K;
         !matches!(
             self.kind,
-            K::AuthRequired
+            K::Untrusted
+                | K::WrongHost
+                | K::TlsRefused
+                | K::NoTls
+                | K::AuthRequired
                 | K::AuthFailed
                 | K::NoDatabase
                 | K::Protected
@@ -182,6 +202,18 @@ impl fmt::Display for NodeError {
             K::Owing => "not asked, it owes an answer",
             K::ConnectionLost => "the connection broke",
             K::Overloaded => "not asked, too many requests are on their way to it",
+            K::Untrusted => {
+                "its TLS certificate is not trusted: trust its authority by `Tls::root_pem`, or \
+                 renew it"
+            }
+            K::WrongHost => {
+                "its TLS certificate is for another host: name it in the URL as the certificate does"
+            }
+            K::TlsRefused => {
+                "refused TLS: see in its log whether it wants a client's certificate, which \
+                 `Tls::client_pem` gives"
+            }
+            K::NoTls => "speaks no TLS at this port: check the port, or write redis://",
             K::AuthRequired => "wants a password: put it in the node's URL",
             K::AuthFailed => "refused the user or password in the node's URL",
             K::TooManyClients => "takes no more clients: raise maxclients",

@@ -4,7 +4,7 @@ set -eu
 
 cargo fmt --all --check
 
-for features in '' testing-local testing; do
+for features in '' tls testing-local testing,tls testing; do
   echo "clippy: features '$features'"
   cargo clippy --quiet -p redlock-quorum --lib --no-default-features --features "$features" -- -D warnings
 done
@@ -19,13 +19,16 @@ echo 'docs'
 RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps -p redlock-quorum --all-features --document-private-items
 RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps -p redlock-quorum --all-features
 
-# What a user builds: at most 76 crates, ours included, none of them twice.
+# What a user builds: at most 76 crates, ours included, and none of them twice,
+# with TLS neither.
 tree() { cargo tree -p redlock-quorum -e normal,build --no-default-features --prefix none "$@"; }
 count=$(tree --no-dedupe | awk 'NF {print $1, $2}' | sort -u | wc -l)
 echo "dependency tree: $((count)) crates"
 [ "$count" -le 76 ] || { echo 'more than 76 crates' >&2; exit 1; }
-twice=$(tree --no-dedupe | awk 'NF {print $1, $2}' | sort -u | cut -d' ' -f1 | uniq -d)
-[ -z "$twice" ] || { echo "in two versions: $twice" >&2; exit 1; }
+for features in '' tls; do
+  twice=$(tree --no-dedupe --features "$features" | awk 'NF {print $1, $2}' | sort -u | cut -d' ' -f1 | uniq -d)
+  [ -z "$twice" ] || { echo "in two versions: $twice" >&2; exit 1; }
+done
 
 # Every figure that docs promise is there.
 ! grep -nE '^(FIGURES|TODO)' README.md docs/*.md

@@ -28,6 +28,8 @@ pub(super) struct Conn {
     stream: Stream,
     out: Vec<u8>,
     written: usize,
+    /// Whether the stream may hold something back, as TLS does.
+    unflushed: bool,
     inbox: Box<[u8]>,
     parsed: usize,
     filled: usize,
@@ -36,7 +38,7 @@ pub(super) struct Conn {
 impl Conn {
     pub(super) fn new(stream: Stream) -> Self {
         let inbox = vec![0; MAX_REPLY_BYTES].into_boxed_slice();
-        Self { stream, out: Vec::new(), written: 0, inbox, parsed: 0, filled: 0 }
+        Self { stream, out: Vec::new(), written: 0, unflushed: false, inbox, parsed: 0, filled: 0 }
     }
 
     /// Queues a command. It is written by the next [`Self::poll_write`].
@@ -52,7 +54,10 @@ impl Conn {
                 Poll::Ready(Ok(_)) if mutant::is(Mutant::PartialWrite) => {
                     self.written = self.out.len();
                 }
-                Poll::Ready(Ok(len)) => self.written = self.written.saturating_add(len),
+                Poll::Ready(Ok(len)) => {
+                    self.written = self.written.saturating_add(len);
+                    self.unflushed = true;
+                }
                 Poll::Ready(Err(error)) => return Err(lost(error)),
                 Poll::Pending => {
                     if self.written > KEEP_BYTES {
@@ -66,6 +71,18 @@ impl Conn {
         self.out.clear();
         self.out.shrink_to(KEEP_BYTES);
         self.written = 0;
+        self.poll_flush(cx)
+    }
+
+    /// Nothing to do for a socket, which holds nothing back.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), NodeError> {
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => return Err(lost(error)),
+                Poll::Pending => {}
+            }
+        }
         Ok(())
     }
 
@@ -114,4 +131,73 @@ impl Conn {
 
 fn lost(error: io::Error) -> NodeError {
     NodeError::io(NodeErrorKind::ConnectionLost, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncRead, AsyncWrite};
+
+    use super::*;
+
+    /// As TLS: takes all it is given, and lets it go when it is flushed, twice.
+    #[derive(Default)]
+    struct HoldsBack {
+        flushed: usize,
+        refuse: bool,
+    }
+
+    impl AsyncWrite for HoldsBack {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushed += 1;
+            assert!(self.flushed <= 2, "there is nothing to flush any more");
+            match self.flushed {
+                1 => Poll::Pending,
+                _ if self.refuse => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+                _ => Poll::Ready(Ok(())),
+            }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncRead for HoldsBack {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            _room: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn what_a_stream_holds_back_is_flushed_until_it_is_gone_and_then_no_more() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut conn = Conn::new(Box::new(HoldsBack::default()));
+        conn.poll_write(cx).unwrap();
+        conn.push(b"PING");
+        conn.poll_write(cx).unwrap();
+        assert!(conn.unflushed, "it did not take it yet");
+        for _ in 0..3 {
+            conn.poll_write(cx).unwrap();
+            assert!(!conn.unflushed);
+        }
+        let mut conn = Conn::new(Box::new(HoldsBack { refuse: true, ..HoldsBack::default() }));
+        conn.push(b"PING");
+        conn.poll_write(cx).unwrap();
+        let error = conn.poll_write(cx).unwrap_err();
+        assert_eq!(error.kind(), NodeErrorKind::ConnectionLost);
+    }
 }

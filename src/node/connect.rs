@@ -3,7 +3,7 @@
 //! It never retries and keeps no state: when and how often to try is the
 //! node's business.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     node_error::{NodeError, NodeErrorKind},
-    world::{Stream, World},
+    tls,
+    world::{Pending, Stream, World},
 };
 
 /// How long one attempt to connect and log in may take. A lost first packet is
@@ -27,23 +28,48 @@ pub(super) struct Connected {
     pub(super) native: Option<Native>,
 }
 
-/// Connects and logs in, within [`CONNECT_TIMEOUT`].
+/// Connects, secures the connection where that is wanted, and logs in: all
+/// within [`CONNECT_TIMEOUT`].
 pub(super) async fn connect(
     endpoint: Arc<Endpoint>,
     world: Arc<dyn World>,
 ) -> Result<Connected, NodeError> {
-    let attempt = async {
-        let unreachable = |error| NodeError::io(NodeErrorKind::Unreachable, error);
-        let mut stream = world.dial(&endpoint.address).await.map_err(unreachable)?;
-        let native = log_in(&mut stream, &endpoint).await?;
-        Ok(Connected { stream, native })
+    let late = &mut world.sleep(CONNECT_TIMEOUT);
+    let unreachable = |error| NodeError::io(NodeErrorKind::Unreachable, error);
+    let dialling = async { world.dial(&endpoint.address).await.map_err(unreachable) };
+    let mut stream = in_time(dialling, late, None).await?;
+    if let Some(session) = &endpoint.session {
+        stream = in_time(session.secure(stream), late, Some(NO_HANDSHAKE)).await?;
+    }
+    let logging_in = async {
+        let native = log_in(&mut stream, &endpoint).await;
+        native.map_err(|error| match error.kind() {
+            // Which it would have said, but for what we sent meanwhile.
+            NodeErrorKind::Unreachable if endpoint.session.is_some() => error.hint(Some(HUNG_UP)),
+            _ => error,
+        })
     };
+    let native = in_time(logging_in, late, None).await?;
+    Ok(Connected { stream, native })
+}
+
+/// A server that speaks no TLS may wait for the rest of what it takes for a
+/// command.
+const NO_HANDSHAKE: &str = "no answer to the TLS handshake, does it speak TLS at this port?";
+
+const HUNG_UP: &str =
+    "the server hung up after the TLS handshake, does it want a client's certificate?";
+
+/// What `step` gives, unless the time is up before.
+async fn in_time<T>(
+    step: impl Future<Output = Result<T, NodeError>>,
+    late: &mut Pending<()>,
+    hint: Option<&'static str>,
+) -> Result<T, NodeError> {
     tokio::select! {
         biased;
-        outcome = attempt => outcome,
-        () = world.sleep(CONNECT_TIMEOUT) => {
-            Err(NodeError::waited(NodeErrorKind::Unreachable, CONNECT_TIMEOUT))
-        }
+        outcome = step => outcome,
+        () = late => Err(NodeError::waited(NodeErrorKind::Unreachable, CONNECT_TIMEOUT).hint(hint)),
     }
 }
 
@@ -70,8 +96,10 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<Option<Nativ
         let mut command = redis::cmd("CLIENT");
         command.arg("SETINFO").arg(attribute).arg(value).write_packed_command(&mut hello);
     }
-    let lost = |error| NodeError::io(NodeErrorKind::Unreachable, error);
+    // What a server thinks of our certificate it may say only now.
+    let lost = |error| tls::explain(NodeErrorKind::Unreachable, error);
     stream.write_all(&hello).await.map_err(lost)?;
+    stream.flush().await.map_err(lost)?;
 
     let mut replies = Vec::new();
     let mut seen = 0;

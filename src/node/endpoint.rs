@@ -6,6 +6,7 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 
 use crate::{
     error::{Error, ErrorKind},
+    tls::Session,
     world::Address,
 };
 
@@ -16,6 +17,9 @@ pub(crate) struct Endpoint {
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
     pub(super) db: i64,
+    wants_tls: bool,
+    /// What secures its connections, once it is known.
+    pub(crate) session: Option<Session>,
 }
 
 impl Endpoint {
@@ -26,18 +30,20 @@ impl Endpoint {
             let message = format!("node {place}: {why}");
             Err(Error::new(ErrorKind::InvalidConfig, message))
         };
-        let is_tls = ["rediss:", "valkeys:"].iter().any(|scheme| url.starts_with(scheme));
-        if is_tls && url.contains("#insecure") {
-            return refuse("`#insecure` turns off the check of the certificate: remove it");
+        // redis-rs reads these only with TLS of its own.
+        let plain = in_the_clear(url);
+        if plain.is_some() && url.contains('#') {
+            return refuse(INSECURE);
         }
-        if is_tls {
-            return refuse(TLS_UNSUPPORTED);
-        }
-        match url.into_connection_info() {
-            Ok(info) => Self::from_info(&info, place),
+        match plain.as_deref().unwrap_or(url).into_connection_info() {
+            Ok(info) => {
+                let mut endpoint = Self::from_info(&info, place)?;
+                endpoint.wants_tls |= plain.is_some();
+                Ok(endpoint)
+            }
             Err(_) => refuse(
                 "this is no Redis URL: write redis://[user:password@]host[:port][/db], or \
-                 unix:///path/to/socket",
+                 rediss:// for TLS, or unix:///path/to/socket",
             ),
         }
     }
@@ -48,7 +54,9 @@ impl Endpoint {
             Err(Error::new(ErrorKind::InvalidConfig, message))
         };
         let (address, label) = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => {
+            ConnectionAddr::TcpTls { insecure: true, .. } => return refuse(INSECURE),
+            ConnectionAddr::TcpTls { tls_params: Some(_), .. } => return refuse(HAS_CERTIFICATES),
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
                 // One server must not pass as two by the case of its name.
                 let host = host.to_ascii_lowercase();
                 let label = if host.contains(':') {
@@ -60,7 +68,7 @@ impl Endpoint {
             }
             #[cfg(unix)]
             ConnectionAddr::Unix(path) => (Address::Unix(path.clone()), path.display().to_string()),
-            _ => return refuse(TLS_UNSUPPORTED),
+            _ => return refuse("redis-rs knows of a transport that is not supported here"),
         };
         let settings = info.redis_settings();
         Ok(Self {
@@ -69,6 +77,8 @@ impl Endpoint {
             user: settings.username().map(Into::into),
             password: settings.password().map(Into::into),
             db: settings.db(),
+            wants_tls: matches!(info.addr(), ConnectionAddr::TcpTls { .. }),
+            session: None,
         })
     }
 
@@ -76,10 +86,33 @@ impl Endpoint {
     pub(crate) fn label(&self) -> &Arc<str> {
         &self.label
     }
+
+    pub(crate) fn wants_tls(&self) -> bool {
+        self.wants_tls
+    }
+
+    /// The host in its URL, which its certificate must be for.
+    #[cfg(feature = "tls")]
+    pub(crate) fn host(&self) -> Option<&str> {
+        match &self.address {
+            Address::Tcp { host, .. } => Some(host),
+            Address::Unix(_) => None,
+        }
+    }
 }
 
-const TLS_UNSUPPORTED: &str =
-    "TLS is not supported yet: use redis:// on a private network, or a TLS tunnel on this host";
+const INSECURE: &str = "`#insecure` turns off the check of the certificate, so anyone could answer: \
+     remove it, and trust the server's authority by `Builder::tls`; in a password, # is %23";
+
+const HAS_CERTIFICATES: &str = "the certificates that are in this `redis::Client` can't be taken out \
+     of it: give them to `Builder::tls`";
+
+/// The same URL without TLS, if it is with.
+fn in_the_clear(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once(':')?;
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    (is("rediss") || is("valkeys")).then(|| format!("redis:{rest}"))
+}
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,8 +143,29 @@ mod tests {
             let text = format!("{error} {error:?}");
             assert!(text.contains("node 2") && !text.contains("s3cret"), "{text}");
         }
-        let error = Endpoint::from_url("rediss://h/#insecure", 1).unwrap_err();
-        assert!(error.to_string().contains("#insecure"), "{error}");
-        assert!(Endpoint::from_url("rediss://h", 1).unwrap_err().to_string().contains("TLS"));
+    }
+
+    #[test]
+    fn tls_is_wanted_by_the_url_and_never_without_a_check() {
+        let node = Endpoint::from_url("RedisS://bob:s3%23cret@Example.COM:7000/3", 1).unwrap();
+        assert_eq!((&**node.label(), node.db, node.wants_tls()), ("example.com:7000", 3, true));
+        assert_eq!(node.password.as_deref(), Some("s3#cret"));
+        assert_eq!(&**Endpoint::from_url("valkeys://h", 1).unwrap().label(), "h:6379");
+        assert!(!Endpoint::from_url("redis://h", 1).unwrap().wants_tls());
+        for url in ["rediss://:s3cret@h/#insecure", "valkeys://:s3#cret@h"] {
+            let error = Endpoint::from_url(url, 1).unwrap_err().to_string();
+            assert!(error.contains("#insecure") && !error.contains("s3cret"), "{error}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_sockets_url_has_its_login_behind_the_path() {
+        let url = "unix:///tmp/r.sock?db=1&user=bob&pass=s3cret";
+        let node = Endpoint::from_url(url, 1).unwrap();
+        assert_eq!((&**node.label(), node.db), ("/tmp/r.sock", 1));
+        assert_eq!((node.user.as_deref(), node.password.as_deref()), (Some("bob"), Some("s3cret")));
+        let error = Endpoint::from_url("unix:///tmp/r.sock?db=x&pass=s3cret", 1).unwrap_err();
+        assert!(!error.to_string().contains("s3cret"), "{error}");
     }
 }

@@ -1,0 +1,42 @@
+//! What stands in for TLS where the feature `tls` is off: a refusal.
+
+use std::io;
+
+use crate::{
+    error::{Error, ErrorKind},
+    node::Endpoint,
+    node_error::{NodeError, NodeErrorKind},
+    world::Stream,
+};
+
+/// There are no settings.
+#[derive(Debug)]
+pub(crate) enum Tls {}
+
+/// Refuses if any node wants TLS.
+pub(crate) fn secure(_tls: Option<Tls>, endpoints: &mut [Endpoint]) -> Result<(), Error> {
+    match endpoints.iter().position(Endpoint::wants_tls) {
+        None => Ok(()),
+        Some(place) => {
+            let message = format!(
+                "node {}: TLS is not compiled in: switch on the feature `tls` of redlock-quorum",
+                place.saturating_add(1)
+            );
+            Err(Error::new(ErrorKind::InvalidConfig, message))
+        }
+    }
+}
+
+/// There are no sessions.
+#[derive(Debug)]
+pub(crate) enum Session {}
+
+impl Session {
+    pub(crate) async fn secure(&self, _stream: Stream) -> Result<Stream, NodeError> {
+        match *self {}
+    }
+}
+
+pub(crate) fn explain(kind: NodeErrorKind, error: io::Error) -> NodeError {
+    NodeError::io(kind, error)
+}

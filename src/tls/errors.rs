@@ -1,0 +1,26 @@
+//! What a failure of TLS means, and what to change.
+
+use std::io;
+
+use tokio_rustls::rustls::{CertificateError, Error};
+
+use crate::node_error::{NodeError, NodeErrorKind};
+
+/// An error of a connection: of `kind`, unless TLS says something else.
+pub(crate) fn explain(kind: NodeErrorKind, error: io::Error) -> NodeError {
+    let cause = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+    NodeError::io(cause.map_or(kind, kind_of), error)
+}
+
+fn kind_of(error: &Error) -> NodeErrorKind {
+    use CertificateError as C;
+    match error {
+        Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
+            NodeErrorKind::WrongHost
+        }
+        Error::InvalidCertificate(_) => NodeErrorKind::Untrusted,
+        // It answered with what is no TLS.
+        Error::InvalidMessage(_) => NodeErrorKind::NoTls,
+        _ => NodeErrorKind::TlsRefused,
+    }
+}
