@@ -131,7 +131,7 @@ async fn no_error_about_a_url_repeats_it() {
         format!("redis://locker:{PASSWORD}@"),
         format!("http://locker:{PASSWORD}@host"),
         format!("rediss://locker:{PASSWORD}@host/#insecure"),
-        format!("rediss://locker:{PASSWORD}@host"),
+        format!("rediss://locker:{PASSWORD}@host:port"),
         format!("redis://locker:{PASSWORD}@host/not-a-number"),
         PASSWORD.to_owned(),
     ] {
