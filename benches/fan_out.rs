@@ -32,7 +32,7 @@ pub struct FanOut {
 
 pub struct Held {
     key: String,
-    token: [u8; 32],
+    token: [u8; 22],
 }
 
 impl FanOut {
@@ -127,7 +127,7 @@ impl Locker for FanOut {
     type Held = Held;
 
     async fn acquire(&self, key: &str) -> Result<Held> {
-        let held = Held { key: key.to_owned(), token: hex_token() };
+        let held = Held { key: key.to_owned(), token: random_token() };
         let mut set = redis::cmd("SET");
         set.arg(key).arg(&held.token[..]).arg("NX").arg("PX").arg(self.ttl_ms);
         match self.ask::<Option<String>>(set, "granted", Option::is_some).await {
@@ -145,13 +145,14 @@ impl Locker for FanOut {
     }
 }
 
-/// As long as the library's own, which are 128 random bits in hexadecimal.
-fn hex_token() -> [u8; 32] {
-    let mut token = [0; 32];
-    let bits: u128 = rand::random();
-    for (place, digit) in token.iter_mut().enumerate() {
-        let nibble = (bits >> (4 * place)) as usize & 15;
-        *digit = b"0123456789abcdef"[nibble];
+/// As long as the library's own.
+fn random_token() -> [u8; 22] {
+    let mut token = [0; 22];
+    for some in token.chunks_mut(8) {
+        let bits: u64 = rand::random();
+        for (place, letter) in some.iter_mut().enumerate() {
+            *letter = b'0' + (bits >> (6 * place)) as u8 % 64;
+        }
     }
     token
 }

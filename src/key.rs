@@ -115,8 +115,7 @@ impl Ord for Key {
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Nothing is hashed beside it, so its length need not be.
-        state.write(self.as_bytes());
+        self.as_bytes().hash(state);
     }
 }
 

@@ -94,8 +94,6 @@ pub enum Mutant {
     PatienceForgotten,
     /// Who comes to a line goes to the front.
     LastComeFirstServed,
-    /// Only nodes that something came from are looked at.
-    AlarmWakesNoNode,
 }
 
 /// Whether `mutant` is what is being tried.
@@ -129,7 +127,7 @@ pub(crate) mod chosen {
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 43] = [
+        pub const ALL: [Self; 42] = [
             Self::QuorumMinusOne,
             Self::QuorumOfTheReachable,
             Self::ValidityFromTheEnd,
@@ -172,7 +170,6 @@ pub(crate) mod chosen {
             Self::LineStandsStill,
             Self::PatienceForgotten,
             Self::LastComeFirstServed,
-            Self::AlarmWakesNoNode,
         ];
     }
 }

@@ -107,8 +107,11 @@ impl NodeError {
 
     /// Adds what may be the reason.
     pub(crate) fn hint(self, hint: Option<&'static str>) -> Self {
-        let source = hint.map(|hint| Arc::new(io::Error::new(io::ErrorKind::TimedOut, hint)));
-        Self { source: source.or(self.source), ..self }
+        let Some(hint) = hint else { return self };
+        let known = self.more.as_ref().map(|more| (more.code.clone(), more.waited));
+        let (code, waited) = known.unwrap_or_default();
+        let source = Some(io::Error::new(io::ErrorKind::TimedOut, hint));
+        Self::with(self.kind, More { code, waited, source })
     }
 
     /// Reads a server's error reply: the code decides, the text is dropped.

@@ -40,7 +40,7 @@ pub async fn about(plan: &Plan) -> Result<About> {
         ("servers", "local processes, no persistence, on the client's cores".to_owned()),
         ("client", "one, tokio, 2 worker threads".to_owned()),
         ("ttl", format!("{TTL:?}; where very many locks are held {LONG_TTL:?}")),
-        ("tokens", "32 bytes; rslock's 20".to_owned()),
+        ("tokens", "22 bytes; rslock's 20".to_owned()),
         ("keys", "distinct, each locked once".to_owned()),
         ("connections", "one a node and contender, TCP_NODELAY, warm".to_owned()),
         ("pairs at one task, a round", plan.pairs.to_string()),

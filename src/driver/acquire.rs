@@ -63,7 +63,7 @@ impl Driver {
         if !session.is_wanted() {
             return self.step_back(&key, None, now);
         }
-        let place = session.place;
+        let spot = session.spot;
         session.listened = !once && self.hears(&key);
         session.attempts = session.attempts.saturating_add(1);
         let (config, ttl) = (Arc::clone(&self.config), session.request.ttl);
@@ -81,7 +81,7 @@ impl Driver {
         claim.note_age(age);
         if !once {
             claim.note(State::Tried, true);
-            if let Some(waiting) = self.lines.put_at(place, &claim).waiting() {
+            if let Some(waiting) = self.lines.put_at(spot, &claim).waiting() {
                 waiting.news = false;
             }
         }

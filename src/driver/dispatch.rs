@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     mutant::{self, Mutant},
-    node::{self, Answer, Ask, Event, Form, Order, Outcome, Request, Ticket},
+    node::{self, Answer, Ask, Event, Form, News, Order, Outcome, Request, Ticket},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Moment, NodeId, NodeSet, Vote},
 };
@@ -60,6 +60,8 @@ impl Driver {
             if order.replies == 0 || order.form != form {
                 self.encoded.clear();
                 order.form = form;
+                let again = request.news.filter(|_| scriptless).map(News::again);
+                let request = Request { news: again.or(request.news), ..request };
                 order.replies = node::encode(&mut self.encoded, form, request);
             }
             match node.offer(&order, &self.encoded, now) {

@@ -6,7 +6,10 @@
 
 use std::{collections::VecDeque, hash::BuildHasher as _, sync::Arc, time::Duration};
 
-use hashbrown::{HashTable, hash_table::Entry};
+use hashbrown::{
+    HashTable,
+    hash_table::{Entry, OccupiedEntry},
+};
 
 use super::{
     schedule::Due,
@@ -27,7 +30,7 @@ pub(super) struct Lines {
 
 /// A key's, in the table.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Place(u64);
+pub(super) struct Spot(u64);
 
 /// In a simulation, a map's order must be the same in every run.
 #[cfg(redlock_sim)]
@@ -74,27 +77,32 @@ pub(super) struct Waiting {
 
 impl Lines {
     /// Where the line for `key` is, or will be: to be found by more than once.
-    pub(super) fn place(&self, key: &Key) -> Place {
-        Place(self.hashing.hash_one(key))
+    pub(super) fn spot(&self, key: &Key) -> Spot {
+        Spot(self.hashing.hash_one(key))
     }
 
     pub(super) fn get(&mut self, key: &Key) -> Option<&mut Line> {
-        self.get_at(self.place(key), key)
+        self.get_at(self.spot(key), key)
     }
 
-    pub(super) fn get_at(&mut self, place: Place, key: &Key) -> Option<&mut Line> {
-        self.table.find_mut(place.0, |line| line.is_of(key))
+    pub(super) fn get_at(&mut self, spot: Spot, key: &Key) -> Option<&mut Line> {
+        self.table.find_mut(spot.0, |line| line.is_of(key))
     }
 
-    fn entry(&mut self, place: Place, key: &Key) -> Entry<'_, Line> {
+    fn entry(&mut self, spot: Spot, key: &Key) -> Entry<'_, Line> {
         let Self { table, hashing } = self;
         let again = |line: &Line| line.key().map_or(0, |key| hashing.hash_one(key));
-        table.entry(place.0, |line| line.is_of(key), again)
+        table.entry(spot.0, |line| line.is_of(key), again)
+    }
+
+    fn find(&mut self, key: &Key) -> Option<OccupiedEntry<'_, Line>> {
+        let spot = self.spot(key);
+        self.table.find_entry(spot.0, |line| line.is_of(key)).ok()
     }
 
     /// Those who wait for `key`, or will.
     pub(super) fn waiting(&mut self, key: &Key) -> &mut Waiting {
-        let entry = self.entry(self.place(key), key);
+        let entry = self.entry(self.spot(key), key);
         let line = entry.or_insert(Line { claim: None, waiting: None }).into_mut();
         line.claim.iter().for_each(|claim| claim.note(State::Awaited, true));
         line.waiting.get_or_insert_with(|| Box::new(Waiting::new(key)))
@@ -102,11 +110,11 @@ impl Lines {
 
     /// What is tried or held from now on.
     pub(super) fn put(&mut self, claim: &Arc<Claim>) -> &mut Line {
-        self.put_at(self.place(&claim.key), claim)
+        self.put_at(self.spot(&claim.key), claim)
     }
 
-    pub(super) fn put_at(&mut self, place: Place, claim: &Arc<Claim>) -> &mut Line {
-        let entry = self.entry(place, &claim.key);
+    pub(super) fn put_at(&mut self, spot: Spot, claim: &Arc<Claim>) -> &mut Line {
+        let entry = self.entry(spot, &claim.key);
         let line = entry.or_insert(Line { claim: None, waiting: None }).into_mut();
         claim.note(State::Awaited, line.waiting.is_some());
         line.claim = Some(Arc::clone(claim));
@@ -115,7 +123,7 @@ impl Lines {
 
     /// Nothing is tried or held any more. Says whether anybody waits.
     pub(super) fn vacate(&mut self, key: &Key) -> bool {
-        let Entry::Occupied(mut line) = self.entry(self.place(key), key) else { return false };
+        let Some(mut line) = self.find(key) else { return false };
         if line.get().waiting.is_none() {
             line.remove();
             return false;
@@ -127,7 +135,7 @@ impl Lines {
     /// The same, if it is the lock of `claim` and nobody waits for it. Says
     /// whether that was so, or there was nothing.
     pub(super) fn vacate_quietly(&mut self, claim: &Arc<Claim>) -> bool {
-        let Entry::Occupied(line) = self.entry(self.place(&claim.key), &claim.key) else {
+        let Some(line) = self.find(&claim.key) else {
             return true;
         };
         let quiet = line.get().waiting.is_none() && line.get().holds(claim);
@@ -140,7 +148,7 @@ impl Lines {
     /// Removes what is empty of the line for `key`. Gives the time at which the
     /// line was to be looked at, which is to be cancelled.
     pub(super) fn tidy(&mut self, key: &Key) -> Option<Due> {
-        let Entry::Occupied(mut line) = self.entry(self.place(key), key) else { return None };
+        let mut line = self.find(key)?;
         let trying = matches!(line.get().at(), At::Trying);
         let empty =
             |waiting: &mut Box<Waiting>| waiting.queue.is_empty() && !(trying && waiting.news);

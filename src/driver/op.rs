@@ -18,6 +18,7 @@ use crate::{
     node_error::{NodeError, NodeErrorKind},
     protocol::{Backoff, Lease, Moment, NodeId, NodeSet, Release, Round, Ttl},
 };
+
 /// An operation on one claim. It stays until every node that was asked has
 /// answered or can't any more, also when its caller has long been told.
 pub(super) struct Op {

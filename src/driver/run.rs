@@ -181,10 +181,11 @@ impl Driver {
         // Read again: the verdict must know how late it really is.
         let now = self.now();
         self.handle_events(now);
-        self.renew_waiting(now);
         self.poll_listeners(cx, now);
         self.run_timers(now);
         let more = self.take_requests(cx);
+        // What has timed out may have made room.
+        self.renew_waiting(now);
         more || self.stirred || !self.events.is_empty() || !self.offered.is_empty()
     }
 
@@ -200,7 +201,7 @@ impl Driver {
     /// when something is due.
     fn poll_nodes(&mut self, now: Moment) {
         let mut woken = self.wakes.take();
-        if std::mem::take(&mut self.rung) && !mutant::is(Mutant::AlarmWakesNoNode) {
+        if std::mem::take(&mut self.rung) {
             woken = NodeSet::first(self.nodes.len());
         }
         let offered = std::mem::take(&mut self.offered);

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{AcquireRequest, Patience, line::Place, schedule::Due};
+use super::{AcquireRequest, Patience, line::Spot, schedule::Due};
 use crate::{
     claim::Claim,
     config::Config,
@@ -34,7 +34,7 @@ pub(crate) struct Session {
     backoff: Backoff,
     pub(super) begun_at: Moment,
     /// Its line's.
-    pub(super) place: Place,
+    pub(super) spot: Spot,
     pub(super) attempts: u32,
     /// The present attempt was begun because a release was told of.
     pub(super) hinted: bool,
@@ -60,7 +60,7 @@ impl Session {
             backoff: request.shared.config.retry,
             request,
             begun_at: Moment::PAST,
-            place: Place::default(),
+            spot: Spot::default(),
             attempts: 0,
             hinted: false,
             listened: false,

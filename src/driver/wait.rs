@@ -41,8 +41,8 @@ impl Driver {
         session.joined = self.releases_heard(&session.request.key);
         let once = session.request.patience == Patience::Once;
         let is_free = once || self.closed || {
-            session.place = self.lines.place(&session.request.key);
-            let line = self.lines.get_at(session.place, &session.request.key);
+            session.spot = self.lines.spot(&session.request.key);
+            let line = self.lines.get_at(session.spot, &session.request.key);
             line.is_none_or(|line| line.is_free(now))
         };
         if is_free {

@@ -134,7 +134,6 @@ impl Node {
         events: &mut Vec<Event>,
     ) {
         self.poll_connect(cx, now, draw, events);
-        let was_up = self.is_up();
         let mut alive = self.poll_answers(cx, events);
         self.owed.note_silence(due);
         self.sweep(due, events);
@@ -155,6 +154,7 @@ impl Node {
         }
         // A new attempt must be polled once to be woken by it, and a connection
         // that is up at once must be read from.
+        let was_up = self.is_up();
         self.poll_connect(cx, now, draw, events);
         if !was_up && self.is_up() {
             cx.waker().wake_by_ref();

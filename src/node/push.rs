@@ -18,6 +18,12 @@ pub(crate) struct News {
 }
 
 impl News {
+    /// Of the same release, asked for once more: what was told at first came
+    /// before the key was gone, and would hide what is told now.
+    pub(crate) fn again(self) -> Self {
+        Self { number: self.number ^ 1, ..self }
+    }
+
     pub(super) fn to_text(self) -> NewsText {
         let (mut number, mut age) = (itoa::Buffer::new(), itoa::Buffer::new());
         let words = [number.format(self.number), " ", age.format(self.age)];
