@@ -46,7 +46,8 @@ impl Votes {
     }
 
     /// Each node as `host:port`, with how long it took to grant, or `None` if
-    /// it has not; in the order of the configuration.
+    /// it has not; in the order of the configuration. Times are kept to half a
+    /// percent, rounded down, and up to 8 s.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
         self.nodes.iter().map(|(address, latency)| (&**address, *latency))
     }
