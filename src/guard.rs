@@ -246,7 +246,10 @@ impl LockGuard {
         Arc::clone(&self.claim)
     }
 
-    pub(crate) fn held(&self) -> Held {
+    /// A view of the lock for those who may look at it and not let go of it:
+    /// a task that works under it, a request's handler.
+    #[must_use]
+    pub fn held(&self) -> Held {
         Held { claim: Arc::clone(&self.claim), config: Arc::clone(&self.shared.config) }
     }
 

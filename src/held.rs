@@ -6,8 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{claim::Claim, config::Config, error::Error};
 
-/// What the work under [`Acquire::run`](crate::Acquire::run) sees of its lock.
-/// It can look and not let go: that is `run`'s, when the work is done.
+/// What the work under a lock sees of it: under [`Acquire::run`](crate::Acquire::run),
+/// or given by [`LockGuard::held`](crate::LockGuard::held). It can look and not
+/// let go: that is for who has the guard.
 #[derive(Clone, Debug)]
 pub struct Held {
     pub(crate) claim: Arc<Claim>,
