@@ -81,6 +81,10 @@ mod driver;
 mod error;
 mod guard;
 mod held;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
+pub mod inspect;
 mod key;
 mod mutant;
 mod node;

@@ -1,0 +1,27 @@
+//! The lock service over HTTP, for programs in any language: an axum router
+//! over a [`Redlock`](crate::Redlock).
+//!
+//! It keeps no state that matters: a token releases through any instance. What
+//! an instance knows of the locks that it handed out is for its page, and
+//! forgotten with it. It never decides whether a lock is held; the client does.
+//!
+//! ```
+//! # use redlock_quorum::{Redlock, http::{Service, Settings}, testing::{Backend, Cluster}};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let cluster = Cluster::builder().nodes(3).backend(Backend::Memory).start().await?;
+//! let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+//! let service = Service::new(redlock, Settings::new().max_waiters(100));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let serving = axum::serve(listener, service.router());
+//! # let serving = serving.with_graceful_shutdown(async {});
+//! serving.await?;
+//! service.close(); // whoever waits is told; before `Redlock::shutdown`
+//! # Ok(()) }
+//! ```
+
+mod service;
+mod settings;
+
+pub use service::Service;
+pub use settings::Settings;
