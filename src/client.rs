@@ -8,10 +8,12 @@ use crate::{
     acquire::Acquire,
     claim::Claim,
     config::{Builder, Config},
-    driver::{self, Request, Shared},
+    driver::{self, LookRequest, Request, Seen, Shared},
     error::{Error, ErrorKind},
     guard::{LockGuard, LockParts},
+    inspect::{Health, Inspection},
     key::Key,
+    node::Ask,
     protocol::{Lease, Ttl},
 };
 
@@ -65,6 +67,59 @@ impl Redlock {
     /// Dropping the future leaves no key behind, as for [`Acquire`].
     pub fn try_lock(&self, key: impl AsRef<[u8]>) -> Acquire {
         self.lock(key).wait(Duration::ZERO)
+    }
+
+    /// Looks at the lock named `key` on all nodes, and takes nothing. What it
+    /// found may have changed before it returns: for people and for monitoring.
+    /// Takes as long as the slowest node, and at most one node timeout.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().nodes(3).backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("orders:42").await?;
+    /// let found = redlock.inspect("orders:42").await?;
+    /// assert!(found.is_held());
+    /// # drop(guard); Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoQuorum`] if too few nodes answered to tell whether it is held,
+    /// with what each said; also [`InvalidConfig`](ErrorKind::InvalidConfig) for a key that can't
+    /// be one, [`Busy`](ErrorKind::Busy) and [`Closed`](ErrorKind::Closed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed anywhere.
+    pub async fn inspect(&self, key: impl AsRef<[u8]>) -> Result<Inspection, Error> {
+        let config = &self.shared.config;
+        let key = Key::new(&config.prefix, key.as_ref())?;
+        Inspection::of(self.look(Ask::Look, key).await?, config)
+    }
+
+    /// Greets every node: who answers, in what role, how quickly, and what is
+    /// wrong with those that do not. Within one node timeout.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Busy`] and [`ErrorKind::Closed`]. That nodes do not answer is no
+    /// error, but what it tells.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed anywhere.
+    pub async fn health(&self) -> Result<Health, Error> {
+        Ok(Health::of(self.look(Ask::Greet, Key::NONE).await?, &self.shared.config))
+    }
+
+    async fn look(&self, ask: Ask, key: Key) -> Result<Seen, Error> {
+        let (reply, answer) = oneshot::channel();
+        let (_awaited, queued) = self.shared.places()?;
+        self.shared.send(Request::Look(LookRequest { ask, key, reply }, queued))?;
+        answer.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 
     /// Takes over a lock that [`LockGuard::into_parts`] took out of its guard,

@@ -4,7 +4,14 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{error::NodeReport, node_error::NodeError};
+use crate::{
+    config::Config,
+    driver::{Seen, SeenAt},
+    error::{Error, ErrorKind, NodeAnswer, NodeReport},
+    node::Answer,
+    node_error::{NodeError, NodeErrorKind},
+    token::Token,
+};
 
 /// How a lock stands on the nodes, as [`Redlock::inspect`](crate::Redlock::inspect)
 /// found it.
@@ -13,8 +20,14 @@ pub struct Inspection {
     pub(crate) votes: usize,
     pub(crate) needed: usize,
     pub(crate) remaining: Duration,
-    pub(crate) nodes: Vec<NodeReport>,
+    pub(crate) nodes: Vec<(Arc<str>, Left)>,
 }
+
+/// How long the key on one node still lives.
+type Left = Result<Option<Duration>, NodeError>;
+
+/// What one node has at the key.
+type Found = Result<Option<(Token, Duration)>, NodeError>;
 
 impl Inspection {
     /// Whether someone held it: one and the same value was on a quorum.
@@ -43,12 +56,71 @@ impl Inspection {
         self.remaining
     }
 
-    /// What each node said: `Granted` where the key was free, `Refused` with what
-    /// is left where it was not.
-    #[must_use]
-    pub fn nodes(&self) -> &[NodeReport] {
-        &self.nodes
+    /// Each node, in the order of the configuration: how long the key there
+    /// still lives, whoever's it is; `None` where there is none.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, Result<Option<Duration>, &NodeError>)> {
+        self.nodes.iter().map(|(address, found)| (&**address, found.as_ref().copied()))
     }
+
+    /// # Errors
+    ///
+    /// Too few nodes answered to tell.
+    pub(crate) fn of(seen: Seen, config: &Config) -> Result<Self, Error> {
+        let found: Vec<Found> = seen.into_iter().map(found).collect();
+        let needed = config.quorum.votes();
+        let addresses = || config.endpoints.iter().map(|endpoint| Arc::clone(endpoint.label()));
+        let left = |found: &Found| -> Left {
+            match found {
+                Ok(found) => Ok(found.as_ref().map(|(_, left)| *left)),
+                Err(error) => Err(error.clone()),
+            }
+        };
+        let (votes, remaining) = most_common(&found, needed);
+        // One that did not answer may have what would make it a quorum.
+        let failed = found.iter().filter(|found| found.is_err()).count();
+        if votes < needed && votes.saturating_add(failed) >= needed {
+            let message = format!(
+                "who holds the lock can't be told: {votes} of {} nodes agree on a holder and \
+                 {failed} gave no answer that counts, where {needed} make a quorum",
+                found.len()
+            );
+            let report = |(address, found): (Arc<str>, &Found)| {
+                let answer = match found {
+                    Ok(None) => NodeAnswer::Granted,
+                    Ok(Some((_, left))) => NodeAnswer::Refused { remaining: Some(*left) },
+                    Err(error) => NodeAnswer::Failed(error.clone()),
+                };
+                NodeReport::new(address, answer)
+            };
+            let reports = addresses().zip(&found).map(report).collect();
+            return Err(Error::new(ErrorKind::NoQuorum, message).with_nodes(reports));
+        }
+        let nodes = addresses().zip(found.iter().map(left)).collect();
+        Ok(Self { votes, needed, remaining, nodes })
+    }
+}
+
+fn found(seen: SeenAt) -> Found {
+    match seen?.0 {
+        Answer::Free => Ok(None),
+        Answer::Taken(taken) => Ok(Some(*taken)),
+        _ => Err(NodeError::new(NodeErrorKind::Protocol)),
+    }
+}
+
+/// How many nodes have the value that most have, and for how long `needed` of
+/// them will.
+fn most_common(found: &[Found], needed: usize) -> (usize, Duration) {
+    let taken = || found.iter().filter_map(|found| found.as_ref().ok()?.as_ref());
+    let lifetimes = |token: &Token| {
+        let same = taken().filter(|(other, _)| other == token).map(|(_, left)| *left);
+        let mut lifetimes: Vec<_> = same.collect();
+        lifetimes.sort_unstable_by(|a, b| b.cmp(a));
+        lifetimes
+    };
+    let most = taken().map(|(token, _)| lifetimes(token)).max_by_key(Vec::len).unwrap_or_default();
+    let last = needed.checked_sub(1).and_then(|place| most.get(place));
+    (most.len(), last.copied().unwrap_or_default())
 }
 
 /// How the nodes stand, as [`Redlock::health`](crate::Redlock::health) found them.
@@ -81,6 +153,17 @@ impl Health {
     #[must_use]
     pub fn nodes(&self) -> &[NodeHealth] {
         &self.nodes
+    }
+
+    pub(crate) fn of(seen: Seen, config: &Config) -> Self {
+        let answer = |seen: SeenAt| match seen? {
+            (Answer::Serves(greeted), latency) => Ok(Greeted { latency, ..*greeted }),
+            _ => Err(NodeError::new(NodeErrorKind::Protocol)),
+        };
+        let addresses = config.endpoints.iter().map(|endpoint| Arc::clone(endpoint.label()));
+        let nodes = addresses.zip(seen.into_iter().map(answer));
+        let nodes = nodes.map(|(address, answer)| NodeHealth { address, answer }).collect();
+        Self { needed: config.quorum.votes(), nodes }
     }
 }
 

@@ -56,6 +56,8 @@
 //!   if the lock is lost.
 //! - [`Redlock`] is the client, [`Builder`] its settings, [`Acquire`] one
 //!   acquire's options, [`LockGuard`] the held lock.
+//! - [`Redlock::inspect`] and [`Redlock::health`] look at a key and at the nodes,
+//!   and change nothing.
 //! - [`Error`] has a [`kind`](Error::kind) that says what to do next, and
 //!   [`nodes`](Error::nodes): what each node said.
 //! - [`docs`]: the guarantee, operation, why it is built so, and how it is tested.

@@ -108,6 +108,7 @@ impl Driver {
             Job::Heal => self.count_heal(id, node, outcome, now.since(offered_at)),
             Job::Release(_) => self.count_release(id, node, outcome, now),
             Job::Inspect { .. } => self.count_inspect(id, node, outcome),
+            Job::Look(_) => self.count_look(id, node, outcome, now.since(offered_at)),
         }
     }
 
@@ -120,6 +121,7 @@ impl Driver {
             Job::Heal => {}
             Job::Release(_) => self.conclude_release(id, now),
             Job::Inspect { .. } => self.conclude_inspect(id, now),
+            Job::Look(_) => self.conclude_look(id, now),
         }
         if self.ops.get(id).is_some_and(Op::is_over) {
             self.close_release(id);
@@ -141,7 +143,7 @@ impl Driver {
             }
             Job::Heal => {}
             Job::Release(_) => self.time_out_release(id, now),
-            Job::Inspect { .. } => {} // its timeout is what `settle` looks at
+            Job::Inspect { .. } | Job::Look(_) => {} // its timeout is what `settle` looks at
         }
         self.settle(id, now);
     }
@@ -165,8 +167,12 @@ pub(super) fn vote(outcome: Outcome) -> (Vote, Option<NodeError>) {
         }
         Outcome::NotSent(error) => (Vote::Failed, Some(error)),
         // Not an answer to what was asked: it says nothing about the key.
-        Outcome::Answered(Answer::Remaining(_) | Answer::NoScript) => {
-            (Vote::Unknown, Some(NodeError::new(NodeErrorKind::Protocol)))
-        }
+        Outcome::Answered(
+            Answer::Remaining(_)
+            | Answer::Free
+            | Answer::Taken(_)
+            | Answer::Serves(_)
+            | Answer::NoScript,
+        ) => (Vote::Unknown, Some(NodeError::new(NodeErrorKind::Protocol))),
     }
 }

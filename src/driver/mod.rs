@@ -7,7 +7,7 @@
 //!
 //! `run` is the loop, `dispatch` files operations and routes answers to them,
 //! `acquire`, `extend` and `release` are the operations, and `tend` keeps what
-//! is held. What a vote count means is decided by `protocol`, never here.
+//! is held, `look` changes nothing. What a vote count means is decided by `protocol`, never here.
 
 mod acquire;
 mod alarm;
@@ -16,6 +16,7 @@ mod extend;
 mod hand_over;
 mod hear;
 mod line;
+mod look;
 mod op;
 mod release;
 mod request;
@@ -40,7 +41,9 @@ pub(crate) use run::Driver;
 #[cfg(not(redlock_sim))]
 use run::Driver;
 
-pub(crate) use request::{AcquireRequest, ExtendRequest, Patience, Place, Request, Shared};
+pub(crate) use request::{
+    AcquireRequest, ExtendRequest, LookRequest, Patience, Place, Request, Seen, SeenAt, Shared,
+};
 pub(crate) use schedule::Due;
 pub(crate) use tend::Tending;
 

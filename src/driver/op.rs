@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 use super::{
-    hand_over::HandOver, request::Reply, schedule::Due, session::Session, split::Insisting,
-    tend::Tending,
+    hand_over::HandOver, look::Looking, request::Reply, schedule::Due, session::Session,
+    split::Insisting, tend::Tending,
 };
 use crate::{
     claim::Claim,
@@ -61,6 +61,7 @@ pub(super) enum Job {
         lifetimes: Vec<Duration>,
         session: Option<Box<Session>>,
     },
+    Look(Looking),
 }
 
 /// One attempt to acquire.
@@ -161,6 +162,7 @@ impl Op {
             Job::Heal => Ask::Heal,
             Job::Release(_) => Ask::Release,
             Job::Inspect { .. } => Ask::Remaining,
+            Job::Look(Looking { ask, .. }) => ask,
         }
     }
 
@@ -170,7 +172,7 @@ impl Op {
             Job::Acquire(Acquiring { round, .. }) | Job::Extend { round, .. } => {
                 round.poll_timeout()
             }
-            Job::Release(_) | Job::Inspect { .. } => Some(self.give_up_at),
+            Job::Release(_) | Job::Inspect { .. } | Job::Look(_) => Some(self.give_up_at),
             Job::Heal => None,
         }
     }
@@ -197,6 +199,7 @@ impl Op {
             }
             Job::Extend { asker, .. } => asker.is_none(),
             Job::Heal => true,
+            Job::Look(Looking { reply, .. }) => reply.is_none(),
             Job::Release(Releasing { reply, retrying, .. }) => {
                 reply.is_none() && retrying.is_empty()
             }
@@ -214,7 +217,7 @@ impl Op {
                 let late = if timed_out { round.suspects() } else { NodeSet::EMPTY };
                 (round.granted(), round.refused(), late)
             }
-            Job::Heal => Default::default(),
+            Job::Heal | Job::Look(_) => Default::default(),
             // A node that never had the key was not asked.
             Job::Release(Releasing { count, .. }) => {
                 (count.deleted(), count.absent(), count.owed())

@@ -1,8 +1,11 @@
 //! What callers hand to the driver, and the queue it goes through.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +17,8 @@ use crate::{
     error::{Error, ErrorKind},
     guard::{LockGuard, Released},
     key::Key,
+    node::{Answer, Ask},
+    node_error::NodeError,
     protocol::{Moment, Ttl},
 };
 
@@ -51,10 +56,24 @@ pub(crate) struct ExtendRequest {
     pub(crate) reply: Reply<()>,
 }
 
+pub(crate) struct LookRequest {
+    pub(crate) ask: Ask,
+    pub(crate) key: Key,
+    pub(crate) reply: Reply<Seen>,
+}
+
+/// What a node answered to a look, and how long that took.
+pub(crate) type SeenAt = Result<(Answer, Duration), NodeError>;
+
+/// The same of all nodes, in their order.
+pub(crate) type Seen = Vec<SeenAt>;
+
 pub(crate) enum Request {
     /// Boxed where it is asked for: it is moved often.
     Acquire(Box<Session>, Place),
     Extend(ExtendRequest, Place),
+    /// Ask all nodes this of the key, and change nothing.
+    Look(LookRequest, Place),
     /// Say when it ends by its deadline; and renew it, if that is planned.
     Tend(Tending),
     /// Without a reply, nobody waits.

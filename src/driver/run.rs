@@ -257,6 +257,7 @@ impl Driver {
         match request {
             Request::Acquire(session, _queued) => self.begin_acquire(session, now),
             Request::Extend(request, _queued) => self.begin_extend(request, now),
+            Request::Look(request, _queued) => self.begin_look(request, now),
             Request::Tend(tending) => self.begin_tending(tending, now),
             Request::Release { claim, reply } => self.let_go(claim, reply, now),
             Request::Leave(claim) => self.leave(&claim, now),

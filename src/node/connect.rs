@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     endpoint::Endpoint,
-    native::{self, Greeting, Native},
+    native::{self, Native},
     wire::{self, Reply},
 };
 use crate::{
@@ -116,16 +116,16 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<Option<Nativ
             Err(error) => return Err(refusal.unwrap_or_else(|| lost(error))),
         };
         replies.extend_from_slice(chunk.get(..len).unwrap_or_default());
-        while let Some((reply, has, len)) = take(&replies, seen == required.len())? {
+        while let Some((reply, len)) = take(&replies, seen == required.len())? {
             match reply {
                 Reply::Error(text) if seen < required.len() => {
                     let kind = required.get(seen).copied().unwrap_or(NodeErrorKind::Server);
                     return Err(NodeError::from_login(kind, text));
                 }
                 Reply::Error(text) => refusal = Some(NodeError::from_reply(text)),
+                Reply::Hello(hello) => native = hello.native(),
                 _ => {}
             }
-            native = native.or(has);
             seen += 1;
             replies.drain(..len);
         }
@@ -135,11 +135,8 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<Option<Nativ
 }
 
 /// Only the answer to the greeting may be a list.
-fn take(replies: &[u8], greeted: bool) -> Result<Option<Greeting<'_>>, NodeError> {
-    if greeted {
-        return native::decode(replies);
-    }
-    Ok(wire::decode(replies)?.map(|(reply, len)| (reply, None, len)))
+fn take(replies: &[u8], greeted: bool) -> Result<Option<(Reply<'_>, usize)>, NodeError> {
+    if greeted { native::decode(replies) } else { wire::decode(replies) }
 }
 
 /// `HELLO` and twice `CLIENT SETINFO`.

@@ -20,7 +20,7 @@ use super::{
     owed::{Owed, Sent},
     queue::{Queue, Waiting},
     state::Link,
-    wire::{self, Ask, Form},
+    wire::{Ask, Form},
 };
 use crate::{
     mutant::{self, Mutant},
@@ -266,7 +266,7 @@ impl Node {
     ) -> Result<(), NodeError> {
         let Link::Up { conn, known, proven } = &mut self.link else { return Ok(()) };
         conn.poll_read(cx, |unread| {
-            let Some((reply, len)) = wire::decode(unread)? else { return Ok(None) };
+            let Some((reply, len)) = self.owed.decode(unread)? else { return Ok(None) };
             let answered = self.owed.take(&reply)?;
             *proven = true;
             self.backoff = RECONNECT;

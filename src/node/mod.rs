@@ -11,6 +11,7 @@ mod endpoint;
 mod known;
 mod link;
 mod listener;
+mod look;
 mod native;
 mod order;
 mod owed;

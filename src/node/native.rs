@@ -41,19 +41,30 @@ impl Native {
     }
 }
 
-/// A reply to the greeting, what the server has, and how long the reply is.
-pub(super) type Greeting<'a> = (Reply<'a>, Option<Native>, usize);
+/// What a server says of itself when it is greeted; empty what it does not.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Hello<'a> {
+    pub(super) server: &'a [u8],
+    pub(super) version: &'a [u8],
+    pub(super) role: &'a [u8],
+}
+
+impl Hello<'_> {
+    pub(super) fn native(&self) -> Option<Native> {
+        Native::of(self.server, self.version)
+    }
+}
 
 /// Takes the answer to the greeting off the front of `buffer`, as
-/// [`wire::decode`] takes a reply, and says what the server has. An answer that
-/// is no refusal is a list of names and values, some of them lists again: they
-/// are walked through by counting, and never fed to the parser, which recurses.
-pub(super) fn decode(buffer: &[u8]) -> Result<Option<Greeting<'_>>, NodeError> {
+/// [`wire::decode`] takes a reply. An answer that is no refusal is a list of
+/// names and values, some of them lists again: they are walked through by
+/// counting, and never fed to the parser, which recurses.
+pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, NodeError> {
     if buffer.first() != Some(&b'*') {
-        return Ok(wire::decode(buffer)?.map(|(reply, len)| (reply, None, len)));
+        return wire::decode(buffer);
     }
     let (mut left, mut len) = (1_usize, 0_usize);
-    let (mut server, mut version, mut before) = (None, None, &b""[..]);
+    let (mut hello, mut before) = (Box::<Hello<'_>>::default(), &b""[..]);
     while left > 0 {
         let rest = buffer.get(len..).unwrap_or_default();
         let (more, word, taken) = if rest.first() == Some(&b'*') {
@@ -63,17 +74,21 @@ pub(super) fn decode(buffer: &[u8]) -> Result<Option<Greeting<'_>>, NodeError> {
             let Some((word, taken)) = decode_word(rest)? else { return Ok(None) };
             (0, word, taken)
         };
-        match before {
-            b"server" if server.is_none() => server = Some(word),
-            b"version" if version.is_none() => version = Some(word),
-            _ => {}
+        // The first of each name: modules have versions, too.
+        let told = match before {
+            b"server" => Some(&mut hello.server),
+            b"version" => Some(&mut hello.version),
+            b"role" => Some(&mut hello.role),
+            _ => None,
+        };
+        if let Some(told) = told.filter(|told| told.is_empty()) {
+            *told = word;
         }
         before = word;
         left = (left - 1).checked_add(more).ok_or_else(garbage)?;
         len = len.saturating_add(taken);
     }
-    let native = server.zip(version).and_then(|(server, version)| Native::of(server, version));
-    Ok(Some((Reply::Other, native, len)))
+    Ok(Some((Reply::Hello(hello), len)))
 }
 
 /// How many values a list has, and how long that was to say.
@@ -106,13 +121,14 @@ mod tests {
     #[test]
     fn a_greetings_answer_is_taken_whole_whatever_is_in_it() {
         let stream = [VALKEY, b"+OK\r\n"].concat();
-        let (reply, native, len) = decode(&stream).unwrap().unwrap();
-        assert_eq!((reply, native, len), (Reply::Other, Some(Native::DelIfEq), VALKEY.len()));
+        let (Reply::Hello(hello), len) = decode(&stream).unwrap().unwrap() else { panic!() };
+        assert_eq!((hello.native(), len), (Some(Native::DelIfEq), VALKEY.len()));
+        assert_eq!((hello.version, hello.role), (&b"9.1.2"[..], &b"master"[..]));
         for cut in 0..VALKEY.len() {
             assert_eq!(decode(&VALKEY[..cut]).unwrap(), None, "cut at {cut}");
         }
         let refused = decode(b"-ERR unknown command 'HELLO'\r\n+OK\r\n").unwrap().unwrap();
-        assert_eq!(refused, (Reply::Error("ERR unknown command 'HELLO'"), None, 30));
+        assert_eq!(refused, (Reply::Error("ERR unknown command 'HELLO'"), 30));
     }
 
     #[test]

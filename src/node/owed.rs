@@ -8,8 +8,9 @@ use std::{
 };
 
 use super::{
+    native,
     order::Order,
-    wire::{self, Answer, Reply},
+    wire::{self, Answer, Ask, Reply},
 };
 use crate::{
     node_error::{NodeError, NodeErrorKind},
@@ -60,6 +61,20 @@ impl Owed {
         self.sent.push_back(Sent { order, offered_at, sent_at: now });
     }
 
+    /// Takes one reply off the front of `unread`: the reply and its length,
+    /// `None` if it has not all arrived.
+    pub(super) fn decode<'a>(
+        &self,
+        unread: &'a [u8],
+    ) -> Result<Option<(Reply<'a>, usize)>, NodeError> {
+        let greeted = |sent: &Sent| sent.order.ticket.ask == Ask::Greet && self.so_far.is_none();
+        if self.sent.front().is_some_and(greeted) {
+            native::decode(unread)
+        } else {
+            wire::decode(unread)
+        }
+    }
+
     /// Takes a reply, and gives the command that it was the last one to, with
     /// the answer.
     ///
@@ -78,7 +93,7 @@ impl Owed {
                 return Ok(None);
             }
             (_, so_far) => match so_far.take() {
-                Some(answer) => wire::interpret_told(answer, reply),
+                Some(answer) => wire::interpret_second(order.ticket.ask, answer, reply),
                 None => return Ok(None),
             },
         };

@@ -8,13 +8,16 @@ use std::{sync::LazyLock, time::Duration};
 use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
 
 use super::{
-    native::Native,
+    look,
+    native::{Hello, Native},
     push::{CHANNEL, News, NewsText},
 };
 use crate::{
+    inspect::Greeted,
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
     protocol::Ttl,
+    token::Token,
 };
 
 /// What can be asked of a node.
@@ -30,6 +33,10 @@ pub(crate) enum Ask {
     Release,
     /// How long does the key still live, whoever's it is?
     Remaining,
+    /// What is at the key, and how long does it live?
+    Look,
+    /// Who are you, and do you serve?
+    Greet,
 }
 
 impl Ask {
@@ -38,7 +45,7 @@ impl Ask {
         match self {
             Self::Extend | Self::Heal => Some(Self::Extend),
             Self::Release => Some(Self::Release),
-            Self::Set | Self::Remaining => None,
+            Self::Set | Self::Remaining | Self::Look | Self::Greet => None,
         }
     }
 }
@@ -76,6 +83,12 @@ pub(crate) enum Answer {
     Refused,
     /// The key's remaining life.
     Remaining(Duration),
+    /// Nothing is at the key.
+    Free,
+    /// What is at the key, and for how long.
+    Taken(Box<(Token, Duration)>),
+    /// It serves, and is this.
+    Serves(Box<Greeted>),
     /// The server does not have the script, or does not let us use its own
     /// command: ask again with the script's text.
     NoScript,
@@ -139,6 +152,15 @@ pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 
             write(out, RELEASE.head(form), &[key, token, news]);
         }
         (Ask::Remaining, _) => write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]),
+        (Ask::Look, _) => {
+            write(out, b"*2\r\n$3\r\nGET\r\n", &[key]);
+            write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]);
+            return 2;
+        }
+        (Ask::Greet, _) => {
+            out.extend_from_slice(look::GREET);
+            return 2;
+        }
     }
     1
 }
@@ -193,6 +215,8 @@ pub(super) enum Reply<'a> {
     Nil,
     Int(i64),
     Error(&'a str),
+    Bulk(&'a [u8]),
+    Hello(Box<Hello<'a>>),
     Other,
 }
 
@@ -223,6 +247,7 @@ pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, NodeEr
         RangeFrame::Null => Reply::Nil,
         RangeFrame::Integer(value) => Reply::Int(value),
         RangeFrame::Error(range) => Reply::Error(str::from_utf8(bytes(range)).unwrap_or("")),
+        RangeFrame::BulkString(range) => Reply::Bulk(bytes(range)),
         _ => Reply::Other,
     };
     Ok(Some((reply, len)))
@@ -232,6 +257,7 @@ pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, NodeEr
 pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
     match (ask, reply) {
         (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
+        (Ask::Greet, _) => look::greeted(reply),
         (_, Reply::Error(text)) => {
             let error = NodeError::from_reply(text);
             match form {
@@ -255,6 +281,7 @@ pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
         (Ask::Remaining, Reply::Int(left)) => {
             Answer::Remaining(Duration::from_millis(u64::try_from(*left).unwrap_or(0)))
         }
+        (Ask::Look, _) => look::got(reply),
         _ => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
     }
 }
@@ -267,8 +294,18 @@ fn is_for_scripts(refusal: NodeErrorKind) -> bool {
     matches!(refusal, K::NotPermitted | K::Unsupported | K::ReadOnly | K::WritesRefused)
 }
 
-/// What a release comes to whose second reply, to the news of it, is `reply`.
-pub(super) fn interpret_told(released: Answer, reply: &Reply<'_>) -> Answer {
+/// What `so_far`, the answer to the first of two commands, comes to by the
+/// reply to the second.
+pub(super) fn interpret_second(ask: Ask, so_far: Answer, reply: &Reply<'_>) -> Answer {
+    match ask {
+        Ask::Greet => look::pinged(so_far, reply),
+        Ask::Look => look::timed(so_far, reply),
+        _ => interpret_told(so_far, reply),
+    }
+}
+
+/// What a release comes to whose news were answered by `reply`.
+fn interpret_told(released: Answer, reply: &Reply<'_>) -> Answer {
     match (released, reply) {
         (Answer::Granted, Reply::Error(text)) if !NodeError::from_reply(text).is_transient() => {
             Answer::Untold
@@ -371,8 +408,8 @@ mod tests {
             seen.push(reply);
             rest = &rest[len..];
         }
-        let error = Reply::Error("NOSCRIPT No");
-        assert_eq!(seen, [Reply::Ok, Reply::Nil, Reply::Int(-1), error, Reply::Other]);
+        let (error, bulk) = (Reply::Error("NOSCRIPT No"), Reply::Bulk(b"hi"));
+        assert_eq!(seen, [Reply::Ok, Reply::Nil, Reply::Int(-1), error, bulk]);
         for cut in 0..5 {
             assert_eq!(decode(&stream[..cut]).unwrap(), None, "cut at {cut}");
         }

@@ -15,6 +15,7 @@ mod floor;
 mod hand_over;
 mod heal;
 mod hung;
+mod inspect;
 mod late;
 mod line;
 mod line_end;

@@ -1,0 +1,126 @@
+//! What is asked only to know: what is at a key, and whether a server serves.
+//! Both are two commands, and change nothing.
+
+use std::time::Duration;
+
+use super::{
+    native::Hello,
+    wire::{Answer, Reply},
+};
+use crate::{
+    inspect::{Greeted, Role},
+    node_error::{NodeError, NodeErrorKind},
+    token::Token,
+};
+
+/// No ACL forbids the first; a server that can't serve refuses the second.
+pub(super) const GREET: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n*1\r\n$4\r\nPING\r\n";
+
+impl Hello<'_> {
+    fn to_greeted(&self) -> Greeted {
+        let role = match self.role {
+            b"master" => Some(Role::Master),
+            b"replica" | b"slave" => Some(Role::Replica),
+            _ => None,
+        };
+        let words = [self.server, self.version].map(String::from_utf8_lossy);
+        let server = Some(words.join(" ").into()).filter(|_| !self.server.is_empty());
+        Greeted { role, server, ..Greeted::default() }
+    }
+}
+
+/// The answer to `HELLO`.
+pub(super) fn greeted(reply: &Reply<'_>) -> Answer {
+    match reply {
+        Reply::Hello(hello) => Answer::Serves(Box::new(hello.to_greeted())),
+        // Too old a server to know the command: the next one tells more.
+        Reply::Error(_) => Answer::Serves(Box::default()),
+        _ => garbage(),
+    }
+}
+
+/// What it comes to by the answer to `PING`.
+pub(super) fn pinged(so_far: Answer, reply: &Reply<'_>) -> Answer {
+    match reply {
+        Reply::Other => so_far,
+        Reply::Error(text) => match NodeError::from_reply(text) {
+            // An answer it is.
+            error if error.kind() == NodeErrorKind::NotPermitted => so_far,
+            error => Answer::Failed(error),
+        },
+        _ => garbage(),
+    }
+}
+
+/// The answer to `GET`.
+pub(super) fn got(reply: &Reply<'_>) -> Answer {
+    match reply {
+        Reply::Nil => Answer::Free,
+        Reply::Bulk(value) => match Token::from_bytes(value) {
+            Ok(token) => Answer::Taken(Box::new((token, Duration::ZERO))),
+            Err(_) => Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey)),
+        },
+        _ => garbage(),
+    }
+}
+
+/// What it comes to by the answer to `PTTL`: it may have ended in between.
+pub(super) fn timed(so_far: Answer, reply: &Reply<'_>) -> Answer {
+    match (so_far, reply) {
+        (failed @ Answer::Failed(_), _) => failed,
+        (_, Reply::Error(text)) => Answer::Failed(NodeError::from_reply(text)),
+        (_, Reply::Int(-2)) | (Answer::Free, Reply::Int(_)) => Answer::Free,
+        // It never ends: so it is no lock.
+        (_, Reply::Int(-1)) => Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey)),
+        (Answer::Taken(mut seen), Reply::Int(left)) => {
+            seen.1 = Duration::from_millis(u64::try_from(*left).unwrap_or(0));
+            Answer::Taken(seen)
+        }
+        _ => garbage(),
+    }
+}
+
+fn garbage() -> Answer {
+    Answer::Failed(NodeError::new(NodeErrorKind::Protocol))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(answer: Answer) -> Result<Answer, NodeErrorKind> {
+        if let Answer::Failed(error) = answer { Err(error.kind()) } else { Ok(answer) }
+    }
+
+    #[test]
+    fn a_key_is_taken_free_or_no_lock() {
+        let taken = || got(&Reply::Bulk(b"token"));
+        let left = timed(taken(), &Reply::Int(1500));
+        assert!(matches!(left, Answer::Taken(seen) if seen.1 == Duration::from_millis(1500)));
+        assert!(matches!(timed(taken(), &Reply::Int(-2)), Answer::Free));
+        assert!(matches!(timed(got(&Reply::Nil), &Reply::Int(700)), Answer::Free));
+        for answer in [timed(taken(), &Reply::Int(-1)), got(&Reply::Bulk(b""))] {
+            assert_eq!(kind(answer).unwrap_err(), NodeErrorKind::ForeignKey);
+        }
+        let forbidden = Reply::Error("NOPERM no");
+        assert_eq!(kind(timed(taken(), &forbidden)).unwrap_err(), NodeErrorKind::NotPermitted);
+        for answer in [got(&Reply::Ok), timed(taken(), &Reply::Nil), greeted(&Reply::Ok)] {
+            assert_eq!(kind(answer).unwrap_err(), NodeErrorKind::Protocol);
+        }
+    }
+
+    #[test]
+    fn who_answers_a_ping_or_only_forbids_it_serves() {
+        let old = || greeted(&Reply::Error("ERR unknown command 'HELLO'"));
+        for reply in [Reply::Other, Reply::Error("NOPERM no")] {
+            assert!(matches!(pinged(old(), &reply), Answer::Serves(_)), "{reply:?}");
+        }
+        for (text, why) in [
+            ("LOADING wait", NodeErrorKind::Loading),
+            ("MISCONF disk", NodeErrorKind::WritesRefused),
+            ("NOAUTH who", NodeErrorKind::AuthRequired),
+        ] {
+            assert_eq!(kind(pinged(old(), &Reply::Error(text))).unwrap_err(), why);
+        }
+    }
+}
