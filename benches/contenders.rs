@@ -1,7 +1,7 @@
 //! Who is measured, and against what: one face for all, so that every figure is
 //! taken by the same code.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use redlock_quorum::{LockGuard, Redlock, Released};
 use rslock::LockManager;
@@ -10,6 +10,7 @@ use crate::{
     common::{Result, client},
     fan_out::{self, FanOut, Waits},
     observer::DRAIN,
+    served::{self, Served},
 };
 
 /// Far longer than any measurement takes, so that a key is only ever gone
@@ -80,6 +81,9 @@ pub enum Kind {
     Rslock,
     Quorum,
     QuorumThread,
+    /// Ours over HTTP, which is not measured beside the others: see
+    /// [`Contender::served`].
+    Served,
 }
 
 impl Kind {
@@ -99,12 +103,13 @@ impl Kind {
             Self::Rslock => "rslock",
             Self::Quorum => "redlock-quorum",
             Self::QuorumThread => "redlock-quorum, own thread",
+            Self::Served => "redlock serve",
         }
     }
 
     /// What is ours leaves no key, or the benchmark has failed.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Quorum | Self::QuorumThread)
+        matches!(self, Self::Quorum | Self::QuorumThread | Self::Served)
     }
 
     /// Whether it waits for every node, so that one that hangs costs each call
@@ -129,6 +134,7 @@ impl Kind {
             Self::Rslock => Client::Rslock(rslock(urls, ttl)?),
             Self::Quorum => Client::Quorum(quorum().build()?),
             Self::QuorumThread => Client::Quorum(quorum().driver_thread().build()?),
+            Self::Served => return Err("the service has an address, not nodes".into()),
         };
         Ok(Contender { kind: self, client })
     }
@@ -160,12 +166,21 @@ pub enum Client {
     FanOut(FanOut),
     Rslock(Rslock),
     Quorum(Redlock),
+    Served(Served),
 }
 
 pub enum Held {
     FanOut(fan_out::Held),
     Rslock(rslock::LockGuard),
     Quorum(LockGuard),
+    Served(served::Token),
+}
+
+impl Contender {
+    /// By the service at that address.
+    pub fn served(address: SocketAddr) -> Self {
+        Self { kind: Kind::Served, client: Client::Served(Served::new(address)) }
+    }
 }
 
 impl Locker for Contender {
@@ -176,6 +191,7 @@ impl Locker for Contender {
             Client::FanOut(fan_out) => Held::FanOut(fan_out.acquire(key).await?),
             Client::Rslock(rslock) => Held::Rslock(rslock.acquire(key).await?),
             Client::Quorum(redlock) => Held::Quorum(redlock.acquire(key).await?),
+            Client::Served(served) => Held::Served(served.acquire(key).await?),
         })
     }
 
@@ -184,6 +200,7 @@ impl Locker for Contender {
             (Client::FanOut(fan_out), Held::FanOut(held)) => fan_out.release(held).await,
             (Client::Rslock(rslock), Held::Rslock(held)) => rslock.release(held).await,
             (Client::Quorum(redlock), Held::Quorum(held)) => redlock.release(held).await,
+            (Client::Served(served), Held::Served(held)) => served.release(held).await,
             _ => Err("a lock of another contender".into()),
         }
     }

@@ -14,4 +14,5 @@ pub mod network;
 pub mod observer;
 pub mod process;
 pub mod report;
+pub mod served;
 pub mod table;
