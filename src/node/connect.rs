@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     endpoint::Endpoint,
-    native::{self, Native},
+    native::{self, Hello, Native},
     wire::{self, Reply},
 };
 use crate::{
@@ -123,7 +123,7 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<Option<Nativ
                     return Err(NodeError::from_login(kind, text));
                 }
                 Reply::Error(text) => refusal = Some(NodeError::from_reply(text)),
-                Reply::Hello(hello) => native = hello.native(),
+                Reply::List(list) => native = Hello::of(list).native(),
                 _ => {}
             }
             seen += 1;

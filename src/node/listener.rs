@@ -164,13 +164,16 @@ impl Listener {
             }
             match push {
                 Push::Listening(channel) => {
-                    if let Some(confirmed) = channels.get_mut(key_of(channel)) {
+                    let key = Key::new(b"", key_of(channel)).ok();
+                    if let Some(confirmed) = key.and_then(|key| channels.get_mut(&key)) {
                         *confirmed = true;
                         self.backoff = RECONNECT;
                     }
                 }
                 Push::Message(channel, text) => {
-                    let known = channels.get_key_value(key_of(channel));
+                    let key = Key::new(b"", key_of(channel)).ok();
+                    // With the prefix that it was asked for.
+                    let known = key.and_then(|key| channels.get_key_value(&key));
                     if let (Some((key, _)), Some(news)) = (known, News::from_text(text)) {
                         heard.push((id, key.clone(), news));
                     }

@@ -32,7 +32,7 @@ impl Hello<'_> {
 /// The answer to `HELLO`.
 pub(super) fn greeted(reply: &Reply<'_>) -> Answer {
     match reply {
-        Reply::Hello(hello) => Answer::Serves(Box::new(hello.to_greeted())),
+        Reply::List(list) => Answer::Serves(Box::new(Hello::of(list).to_greeted())),
         // Too old a server to know the command: the next one tells more.
         Reply::Error(_) => Answer::Serves(Box::default()),
         _ => garbage(),

@@ -56,39 +56,51 @@ impl Hello<'_> {
 }
 
 /// Takes the answer to the greeting off the front of `buffer`, as
-/// [`wire::decode`] takes a reply. An answer that is no refusal is a list of
-/// names and values, some of them lists again: they are walked through by
-/// counting, and never fed to the parser, which recurses.
+/// [`wire::decode`] takes a reply. An answer that is no refusal is a list.
 pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, NodeError> {
     if buffer.first() != Some(&b'*') {
         return wire::decode(buffer);
     }
-    let (mut left, mut len) = (1_usize, 0_usize);
-    let (mut hello, mut before) = (Box::<Hello<'_>>::default(), &b""[..]);
-    while left > 0 {
-        let rest = buffer.get(len..).unwrap_or_default();
-        let (more, word, taken) = if rest.first() == Some(&b'*') {
-            let Some((count, taken)) = decode_count(rest)? else { return Ok(None) };
-            (count, &b""[..], taken)
-        } else {
-            let Some((word, taken)) = decode_word(rest)? else { return Ok(None) };
-            (0, word, taken)
-        };
-        // The first of each name: modules have versions, too.
-        let told = match before {
-            b"server" => Some(&mut hello.server),
-            b"version" => Some(&mut hello.version),
-            b"role" => Some(&mut hello.role),
-            _ => None,
-        };
-        if let Some(told) = told.filter(|told| told.is_empty()) {
-            *told = word;
-        }
-        before = word;
-        left = (left - 1).checked_add(more).ok_or_else(garbage)?;
-        len = len.saturating_add(taken);
+    let Some((_, len)) = Hello::read(buffer)? else { return Ok(None) };
+    Ok(buffer.get(..len).map(|list| (Reply::List(list), len)))
+}
+
+impl<'a> Hello<'a> {
+    /// What a whole list says; nothing of what is none.
+    pub(super) fn of(list: &'a [u8]) -> Self {
+        Self::read(list).ok().flatten().map(|(hello, _)| hello).unwrap_or_default()
     }
-    Ok(Some((Reply::Hello(hello), len)))
+
+    /// Reads names and values, some of them lists again: they are walked through
+    /// by counting, and never fed to the parser, which recurses.
+    fn read(buffer: &'a [u8]) -> Result<Option<(Self, usize)>, NodeError> {
+        let (mut left, mut len) = (1_usize, 0_usize);
+        let (mut hello, mut before) = (Self::default(), &b""[..]);
+        while left > 0 {
+            let rest = buffer.get(len..).unwrap_or_default();
+            let (more, word, taken) = if rest.first() == Some(&b'*') {
+                let Some((count, taken)) = decode_count(rest)? else { return Ok(None) };
+                (count, &b""[..], taken)
+            } else {
+                let Some((word, taken)) = decode_word(rest)? else { return Ok(None) };
+                (0, word, taken)
+            };
+            // The first of each name: modules have versions, too.
+            let told = match before {
+                b"server" => Some(&mut hello.server),
+                b"version" => Some(&mut hello.version),
+                b"role" => Some(&mut hello.role),
+                _ => None,
+            };
+            if let Some(told) = told.filter(|told| told.is_empty()) {
+                *told = word;
+            }
+            before = word;
+            left = (left - 1).checked_add(more).ok_or_else(garbage)?;
+            len = len.saturating_add(taken);
+        }
+        Ok(Some((hello, len)))
+    }
 }
 
 /// How many values a list has, and how long that was to say.
@@ -121,7 +133,8 @@ mod tests {
     #[test]
     fn a_greetings_answer_is_taken_whole_whatever_is_in_it() {
         let stream = [VALKEY, b"+OK\r\n"].concat();
-        let (Reply::Hello(hello), len) = decode(&stream).unwrap().unwrap() else { panic!() };
+        let (Reply::List(list), len) = decode(&stream).unwrap().unwrap() else { panic!() };
+        let hello = Hello::of(list);
         assert_eq!((hello.native(), len), (Some(Native::DelIfEq), VALKEY.len()));
         assert_eq!((hello.version, hello.role), (&b"9.1.2"[..], &b"master"[..]));
         for cut in 0..VALKEY.len() {

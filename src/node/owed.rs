@@ -67,8 +67,9 @@ impl Owed {
         &self,
         unread: &'a [u8],
     ) -> Result<Option<(Reply<'a>, usize)>, NodeError> {
-        let greeted = |sent: &Sent| sent.order.ticket.ask == Ask::Greet && self.so_far.is_none();
-        if self.sent.front().is_some_and(greeted) {
+        let greets = |sent: &Sent| sent.order.ticket.ask == Ask::Greet && self.so_far.is_none();
+        // Only a greeting is answered by a list.
+        if unread.first() == Some(&b'*') && self.sent.front().is_some_and(greets) {
             native::decode(unread)
         } else {
             wire::decode(unread)

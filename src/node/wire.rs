@@ -9,7 +9,7 @@ use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
 
 use super::{
     look,
-    native::{Hello, Native},
+    native::Native,
     push::{CHANNEL, News, NewsText},
 };
 use crate::{
@@ -216,7 +216,8 @@ pub(super) enum Reply<'a> {
     Int(i64),
     Error(&'a str),
     Bulk(&'a [u8]),
-    Hello(Box<Hello<'a>>),
+    /// All of it, as it came.
+    List(&'a [u8]),
     Other,
 }
 
