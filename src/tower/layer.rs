@@ -1,0 +1,239 @@
+//! The layer: what is locked, for which requests, and what then.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use ::http::{Method, Request, Response, StatusCode};
+use bytes::Bytes;
+use tower_layer::Layer;
+
+use super::{LockService, Rejection};
+use crate::Redlock;
+
+/// How long others wait at most for a lock whose holder has died, unless told
+/// otherwise: it is renewed while its request is handled.
+const TTL: Duration = Duration::from_secs(10);
+
+/// How many requests of a layer may wait at once unless told otherwise. Each
+/// has a connection, and of those a process has 1024 by default on Linux.
+const MAX_QUEUED: usize = 512;
+
+/// Holds a lock around the service behind it, for each request whose key the
+/// given function names; see the [module](super).
+///
+/// The function sees the request before its body is read, and names the lock as
+/// any 1 to 1024 bytes, or `None` for a request that needs none. A key that can't
+/// be one is answered 400.
+///
+/// | option | default |
+/// |---|---|
+/// | [`ttl`](Self::ttl) | 10 s, renewed while the request is handled |
+/// | [`wait`](Self::wait) | none: a request whose lock is held is refused at once |
+/// | [`max_queued`](Self::max_queued) | 512 |
+/// | [`methods`](Self::methods) | all but `GET`, `HEAD`, `OPTIONS` and `TRACE` |
+/// | [`busy_status`](Self::busy_status) | 409 |
+/// | [`on_reject`](Self::on_reject) | a line of text |
+/// | [`on_loss`](Self::on_loss) | the handler is dropped, and 503 answered |
+/// | [`hold`](Self::hold) | until the handler's response is there |
+#[must_use = "a layer does nothing until a service is put behind it"]
+pub struct LockLayer<F> {
+    pub(super) options: Options,
+    key: Arc<F>,
+}
+
+/// What becomes of a request whose lock is lost while it is handled: a majority
+/// of the nodes has forgotten it, or could not be reached for a whole ttl.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnLoss {
+    /// The handler's future is dropped where it is, and 503 is answered. What it
+    /// has spawned goes on: [`Held::lost_token`](crate::Held::lost_token) is for
+    /// that.
+    Cancel,
+    /// The handler goes on, and its response is given: it looks for itself, by
+    /// [`Held`](crate::Held).
+    Finish,
+}
+
+/// For how long the lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hold {
+    /// Until the handler has returned its response: a client that reads slowly
+    /// keeps nobody waiting.
+    UntilResponse,
+    /// Until the response's body has ended, or is dropped: for handlers that
+    /// work on while they stream. Where the lock is lost before and
+    /// [`OnLoss::Cancel`] holds, the body ends with an error, which the client
+    /// sees as a response that is cut short.
+    UntilBodyEnd,
+}
+
+/// Which requests are locked for at all.
+#[derive(Clone)]
+pub(super) enum Methods {
+    All,
+    /// Those that may change something.
+    Unsafe,
+    These(Arc<[Method]>),
+}
+
+impl Methods {
+    pub(super) fn contain(&self, method: &Method) -> bool {
+        match self {
+            Self::All => true,
+            Self::Unsafe => !method.is_safe(),
+            Self::These(methods) => methods.contains(method),
+        }
+    }
+}
+
+type Respond = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
+
+#[derive(Clone)]
+pub(super) struct Options {
+    pub(super) redlock: Redlock,
+    pub(super) ttl: Duration,
+    pub(super) wait: Duration,
+    pub(super) max_queued: usize,
+    /// How many wait now, in all services of the layer.
+    pub(super) queued: Arc<AtomicUsize>,
+    pub(super) methods: Methods,
+    pub(super) busy_status: StatusCode,
+    pub(super) on_reject: Arc<Respond>,
+    pub(super) on_loss: OnLoss,
+    pub(super) hold: Hold,
+}
+
+impl<F> LockLayer<F> {
+    /// Locks by `redlock` what `key` names.
+    pub fn new<B, K>(redlock: Redlock, key: F) -> Self
+    where
+        F: Fn(&Request<B>) -> Option<K>,
+        K: AsRef<[u8]>,
+    {
+        let options = Options {
+            redlock,
+            ttl: TTL,
+            wait: Duration::ZERO,
+            max_queued: MAX_QUEUED,
+            queued: Arc::default(),
+            methods: Methods::Unsafe,
+            busy_status: StatusCode::CONFLICT,
+            on_reject: Arc::new(Rejection::to_response),
+            on_loss: OnLoss::Cancel,
+            hold: Hold::UntilResponse,
+        };
+        Self { options, key: Arc::new(key) }
+    }
+
+    /// How long the lock outlives a process that dies: from 10 ms to the client's
+    /// maximum. It is renewed every third of that while the request is handled,
+    /// however long that takes.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.options.ttl = ttl;
+        self
+    }
+
+    /// How long a request waits for its lock while another holds it, in line.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.options.wait = wait;
+        self
+    }
+
+    /// How many requests may wait at once, whatever for; more are answered 429.
+    pub fn max_queued(mut self, most: usize) -> Self {
+        self.options.max_queued = most;
+        self
+    }
+
+    /// Locks for requests of these methods only.
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.options.methods = Methods::These(methods.into_iter().collect());
+        self
+    }
+
+    /// Locks for requests of all methods.
+    pub fn all_methods(mut self) -> Self {
+        self.options.methods = Methods::All;
+        self
+    }
+
+    /// What a request is answered whose lock another holds: 409 unless set, and
+    /// 423 is also common.
+    pub fn busy_status(mut self, status: StatusCode) -> Self {
+        self.options.busy_status = status;
+        self
+    }
+
+    /// The whole response to a request that is refused, in place of
+    /// [`Rejection::to_response`]. For gRPC, which says in headers what failed:
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, tower::{LockLayer, Reason, Rejection}};
+    /// # fn layer(redlock: Redlock) {
+    /// # let key = |_: &http::Request<()>| Some("k");
+    /// LockLayer::new(redlock, key).on_reject(|rejection: &Rejection| {
+    ///     // ABORTED: try the whole operation again. UNAVAILABLE: try again later.
+    ///     let code = if rejection.reason() == Reason::Busy { "10" } else { "14" };
+    ///     let response = http::Response::builder()
+    ///         .header("content-type", "application/grpc")
+    ///         .header("grpc-status", code);
+    ///     response.body(Default::default()).unwrap_or_default()
+    /// });
+    /// # }
+    /// ```
+    pub fn on_reject(
+        mut self,
+        respond: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.on_reject = Arc::new(respond);
+        self
+    }
+
+    /// What becomes of a request whose lock is lost.
+    pub fn on_loss(mut self, on_loss: OnLoss) -> Self {
+        self.options.on_loss = on_loss;
+        self
+    }
+
+    /// For how long the lock is held.
+    pub fn hold(mut self, hold: Hold) -> Self {
+        self.options.hold = hold;
+        self
+    }
+}
+
+impl<F> Clone for LockLayer<F> {
+    fn clone(&self) -> Self {
+        Self { options: self.options.clone(), key: Arc::clone(&self.key) }
+    }
+}
+
+impl<S, F> Layer<S> for LockLayer<F> {
+    type Service = LockService<S, F>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        LockService::new(inner, Arc::new(self.options.clone()), Arc::clone(&self.key))
+    }
+}
+
+impl<F> fmt::Debug for LockLayer<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.options.fmt_as("LockLayer", f)
+    }
+}
+
+impl Options {
+    pub(super) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("ttl", &self.ttl)
+            .field("wait", &self.wait)
+            .field("max_queued", &self.max_queued)
+            .field("busy_status", &self.busy_status)
+            .field("on_loss", &self.on_loss)
+            .field("hold", &self.hold)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,40 @@
+//! Requests that take turns: a tower layer that holds a lock around the service
+//! behind it, for axum, tonic and whatever else is made of tower services.
+//!
+#![cfg_attr(feature = "http", doc = "```")]
+#![cfg_attr(not(feature = "http"), doc = "```ignore")]
+//! use axum::{Router, extract::Request, routing::post};
+//! use redlock_quorum::{Held, Redlock, tower::LockLayer};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use redlock_quorum::testing::{Backend, Cluster};
+//! # let cluster = Cluster::builder().nodes(3).backend(Backend::Memory).start().await?;
+//! # let nodes = cluster.urls();
+//! let redlock = Redlock::builder().nodes(nodes).build()?;
+//!
+//! // One request at a time for each path; the others wait up to two seconds.
+//! let turns = LockLayer::new(redlock, |request: &Request| Some(request.uri().path().to_owned()))
+//!     .wait(Duration::from_secs(2));
+//!
+//! let app: Router = Router::new().route("/orders/{id}/pay", post(async || "paid")).layer(turns);
+//! # drop(app); Ok(()) }
+//! ```
+//!
+//! It makes requests take turns. It does not make a request that comes twice
+//! happen once: the second one is let in when the first is done, and has to look
+//! for itself whether there is anything left to do.
+//!
+//! It never changes what the service behind it answers, but where the lock was
+//! lost before the answer was there; a release that fails changes nothing.
+
+mod body;
+mod layer;
+mod reject;
+mod service;
+
+pub use body::LockedBody;
+pub use layer::{Hold, LockLayer, OnLoss};
+pub use reject::{Reason, Rejection};
+pub use service::LockService;

@@ -1,0 +1,116 @@
+//! Why a request was not let through, and what it is answered.
+
+use std::time::Duration;
+
+use ::http::{HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
+
+use crate::{Error, ErrorKind};
+
+/// When to come again where nothing better is known: the least that the header
+/// can say and that is not "at once".
+const SOON: Duration = Duration::from_secs(1);
+
+/// Why a request was not let through.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    reason: Reason,
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    error: Option<Error>,
+}
+
+/// Why a request was not let through, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Another request holds the lock, and went on holding it for as long as
+    /// this one may wait. 409, or what
+    /// [`busy_status`](super::LockLayer::busy_status) says.
+    Busy,
+    /// Too many wait already. 429.
+    TooManyQueued,
+    /// Too few nodes could be asked: not a sign that anyone holds the lock. 503.
+    Unavailable,
+    /// The lock can't be asked for: the key is empty or over 1024 bytes, or the
+    /// layer's ttl is out of bounds. 400.
+    Invalid,
+    /// The lock was lost while the request was handled, and the handler was
+    /// dropped: how far it got is not known. 503.
+    Lost,
+}
+
+impl Rejection {
+    pub(super) fn of(error: Error, busy: StatusCode) -> Self {
+        let (reason, status) = match error.kind() {
+            ErrorKind::Contended | ErrorKind::Timeout => (Reason::Busy, busy),
+            ErrorKind::Busy => (Reason::TooManyQueued, StatusCode::TOO_MANY_REQUESTS),
+            ErrorKind::InvalidConfig => (Reason::Invalid, StatusCode::BAD_REQUEST),
+            _ => (Reason::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
+        };
+        let retry_after = (reason != Reason::Invalid).then(|| error.retry_after().unwrap_or(SOON));
+        Self { reason, status, retry_after, error: Some(error) }
+    }
+
+    pub(super) fn too_many_queued() -> Self {
+        let (reason, status) = (Reason::TooManyQueued, StatusCode::TOO_MANY_REQUESTS);
+        Self { reason, status, retry_after: Some(SOON), error: None }
+    }
+
+    /// No time to come again is told: who sends the request again must know that
+    /// it may be done twice.
+    pub(super) fn lost() -> Self {
+        let (reason, status) = (Reason::Lost, StatusCode::SERVICE_UNAVAILABLE);
+        Self { reason, status, retry_after: None, error: None }
+    }
+
+    /// Why, in a word.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// What [`Self::to_response`] answers.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// When it may help to come again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// What the library said, with what each node said, where it was asked. Its
+    /// text names the key.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    /// The response that is given unless
+    /// [`on_reject`](super::LockLayer::on_reject) makes another: the status,
+    /// `Retry-After` in whole seconds, and a line of text that names neither the
+    /// key nor the nodes.
+    #[must_use]
+    pub fn to_response(&self) -> Response<Bytes> {
+        let text: &'static str = match self.reason {
+            Reason::Busy => "another request is being handled for this resource, try again later\n",
+            Reason::TooManyQueued => "too many requests are waiting, try again later\n",
+            Reason::Unavailable => "the lock service is unavailable, try again later\n",
+            Reason::Invalid => "this request names nothing that can be locked\n",
+            Reason::Lost => "the lock was lost while the request was handled, see how far it got\n",
+        };
+        let mut response = Response::new(Bytes::from_static(text.as_bytes()));
+        *response.status_mut() = self.status;
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, plain);
+        if let Some(after) = self.retry_after {
+            // Rounded up, since before it is over there is nothing to be had.
+            let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
+        }
+        response
+    }
+}

@@ -1,0 +1,176 @@
+//! The service: one request's way through the lock.
+
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use ::http::{Request, Response};
+use tower_service::Service;
+
+use super::{
+    body::{Keeps, LockedBody},
+    layer::{Hold, OnLoss, Options},
+    reject::{Reason, Rejection},
+};
+use crate::{Acquire, LockGuard};
+
+/// A service behind a lock, as [`LockLayer`](super::LockLayer) makes it.
+pub struct LockService<S, F> {
+    inner: S,
+    options: Arc<Options>,
+    key: Arc<F>,
+}
+
+impl<S, F> LockService<S, F> {
+    pub(super) fn new(inner: S, options: Arc<Options>, key: Arc<F>) -> Self {
+        Self { inner, options, key }
+    }
+}
+
+impl<S, F, K, B, R> Service<Request<B>> for LockService<S, F>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    F: Fn(&Request<B>) -> Option<K>,
+    K: AsRef<[u8]>,
+    B: Send + 'static,
+{
+    type Response = Response<LockedBody<R>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let options = Arc::clone(&self.options);
+        let key = Some(&request).filter(|request| options.methods.contain(request.method()));
+        let acquire = key.and_then(|request| (self.key)(request)).map(|key| options.acquire(key));
+        // The one that has said it is ready is the one to call.
+        let next = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, next);
+        Box::pin(async move {
+            match acquire {
+                Some(acquire) => locked(&options, acquire, inner, request).await,
+                None => pass(inner, request).await,
+            }
+        })
+    }
+}
+
+async fn pass<S, B, R>(
+    mut inner: S,
+    request: Request<B>,
+) -> Result<Response<LockedBody<R>>, S::Error>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    Ok(inner.call(request).await?.map(|body| LockedBody::inner(body, None)))
+}
+
+/// One request under its lock. Dropping this at any point releases it, or ends
+/// the wait for it.
+async fn locked<S, B, R>(
+    options: &Options,
+    acquire: Acquire,
+    mut inner: S,
+    mut request: Request<B>,
+) -> Result<Response<LockedBody<R>>, S::Error>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    let guard = match options.take_turn(acquire).await {
+        Ok(guard) => guard,
+        Err(rejection) => return Ok(options.reject(&rejection)),
+    };
+    request.extensions_mut().insert(guard.held());
+    let cancels = options.on_loss == OnLoss::Cancel;
+    let response = if cancels {
+        let lost = guard.lost_token();
+        tokio::select! {
+            biased;
+            () = lost.cancelled() => None,
+            response = inner.call(request) => Some(response?).filter(|_| guard.is_held()),
+        }
+    } else {
+        Some(inner.call(request).await?)
+    };
+    let Some(response) = response else { return Ok(options.reject(&Rejection::lost())) };
+    if !guard.is_held() {
+        tracing::error!("the lock was lost while a request was handled, which went on");
+    }
+    let keeps = match options.hold {
+        Hold::UntilResponse => None,
+        Hold::UntilBodyEnd => Some(Keeps::new(guard, cancels)),
+    };
+    Ok(response.map(|body| LockedBody::inner(body, keeps)))
+}
+
+impl Options {
+    fn acquire(&self, key: impl AsRef<[u8]>) -> Acquire {
+        self.redlock.lock(key).ttl(self.ttl).wait(self.wait).renew()
+    }
+
+    async fn take_turn(&self, acquire: Acquire) -> Result<LockGuard, Rejection> {
+        let _place = if self.wait.is_zero() {
+            None
+        } else {
+            let place = Place::among(&self.queued, self.max_queued);
+            Some(place.ok_or_else(Rejection::too_many_queued)?)
+        };
+        acquire.await.map_err(|error| Rejection::of(error, self.busy_status))
+    }
+
+    fn reject<R>(&self, rejection: &Rejection) -> Response<LockedBody<R>> {
+        let reason = rejection.reason();
+        match reason {
+            Reason::Busy | Reason::TooManyQueued => tracing::debug!(?reason, "refused"),
+            Reason::Lost => tracing::error!("the lock was lost while a request was handled"),
+            // Not the whole text, which names the key.
+            Reason::Unavailable | Reason::Invalid => {
+                let nodes =
+                    rejection.error().map(|error| error.nodes().iter().map(ToString::to_string));
+                let nodes = nodes.map(|nodes| nodes.collect::<Vec<_>>().join("; "));
+                tracing::warn!(?reason, nodes, "refused");
+            }
+        }
+        (self.on_reject)(rejection).map(LockedBody::own)
+    }
+}
+
+/// A place among those who wait; it is free again when this is dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn among(taken: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let more = |taken: usize| (taken < most).then(|| taken.saturating_add(1));
+        taken.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Self(taken))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl<S: Clone, F> Clone for LockService<S, F> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.options), Arc::clone(&self.key))
+    }
+}
+
+impl<S: fmt::Debug, F> fmt::Debug for LockService<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.options.fmt_as("LockService", f)
+    }
+}
