@@ -11,7 +11,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let cluster = Cluster::builder().nodes(3).backend(Backend::Memory).start().await?;
 //! let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
-//! let service = Service::new(redlock, Settings::new().max_waiters(100));
+//! let service = Service::new(redlock, Settings::new().max_waiters(100))?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let serving = axum::serve(listener, service.router());
 //! # let serving = serving.with_graceful_shutdown(async {});
@@ -20,8 +20,11 @@
 //! # Ok(()) }
 //! ```
 
+mod clock;
+mod handed;
+mod metrics;
 mod service;
 mod settings;
 
 pub use service::Service;
-pub use settings::Settings;
+pub use settings::{Settings, SettingsError};

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use axum::{Router, routing::get};
 use tokio_util::sync::CancellationToken;
 
-use super::Settings;
+use super::{Settings, handed::Handed, metrics::Metrics, settings::SettingsError};
 use crate::Redlock;
 
 /// The lock service, ready to be served. A handle: cloning it is cheap.
@@ -20,14 +20,21 @@ pub(super) struct State {
     pub(super) settings: Settings,
     /// Cancelled when the service is to end.
     pub(super) closing: CancellationToken,
+    pub(super) handed: Handed,
+    pub(super) metrics: Metrics,
 }
 
 impl Service {
     /// A service that takes its locks by `redlock`.
-    #[must_use]
-    pub fn new(redlock: Redlock, settings: Settings) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Settings that can't work together; the text says what to change.
+    pub fn new(redlock: Redlock, settings: Settings) -> Result<Self, SettingsError> {
+        settings.check()?;
         let closing = CancellationToken::new();
-        Self { state: Arc::new(State { redlock, settings, closing }) }
+        let (handed, metrics) = (Handed::new(), Metrics::new());
+        Ok(Self { state: Arc::new(State { redlock, settings, closing, handed, metrics }) })
     }
 
     /// Its routes.

@@ -1,6 +1,6 @@
 //! What an operator decides of the service.
 
-use std::{fmt, time::Duration};
+use std::{error, fmt, time::Duration};
 
 /// How long a lock is held where the caller does not say, as in the services
 /// that this one replaces.
@@ -16,6 +16,13 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// How many requests may wait for a lock at once unless told otherwise. Each
 /// has a connection, and of those a process has 1024 by default on Linux.
 const MAX_WAITERS: usize = 512;
+
+/// The shortest ttl: the library's own.
+pub(super) const MIN_TTL: Duration = Duration::from_millis(10);
+
+/// The longest bearer token: any that is made to be one is shorter, and one
+/// that is longer is a file given by mistake.
+pub(super) const MAX_BEARER_BYTES: usize = 512;
 
 /// The settings of a [`Service`](super::Service).
 ///
@@ -89,7 +96,47 @@ impl Settings {
         self.tokenless_unlock = true;
         self
     }
+
+    pub(super) fn check(&self) -> Result<(), SettingsError> {
+        let Self { ttl, max_ttl, bearer_token, .. } = self;
+        if *max_ttl < MIN_TTL {
+            let message = format!("max_ttl is {max_ttl:?}: it must be at least {MIN_TTL:?}");
+            return Err(SettingsError(message));
+        }
+        if !(MIN_TTL..=*max_ttl).contains(ttl) {
+            let message = format!(
+                "the ttl is {ttl:?}: it must be from {MIN_TTL:?} to the max_ttl of {max_ttl:?}"
+            );
+            return Err(SettingsError(message));
+        }
+        let Some(token) = bearer_token else { return Ok(()) };
+        // What a header can carry as it is, and what is no mistake of quoting.
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let message = "the bearer token must be visible ASCII characters without spaces";
+            return Err(SettingsError(message.into()));
+        }
+        if !(1..=MAX_BEARER_BYTES).contains(&token.len()) {
+            let message = format!(
+                "the bearer token has {} characters: it must have from 1 to {MAX_BEARER_BYTES}",
+                token.len()
+            );
+            return Err(SettingsError(message));
+        }
+        Ok(())
+    }
 }
+
+/// Settings that can't work; it says what to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError(String);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl error::Error for SettingsError {}
 
 impl Default for Settings {
     fn default() -> Self {
@@ -107,5 +154,35 @@ impl fmt::Debug for Settings {
             .field("bearer_token", &self.bearer_token.as_ref().map(|_| "<redacted>"))
             .field("allow_tokenless_unlock", &self.tokenless_unlock)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_with_what_to_change() {
+        let ms = Duration::from_millis;
+        let new = Settings::new;
+        for (settings, word) in [
+            (new().ttl(ms(9)), "from 10ms"),
+            (new().max_ttl(ms(20_000)), "max_ttl of 20s"),
+            (new().max_ttl(ms(9)), "at least 10ms"),
+            (new().bearer_token(""), "from 1 to 512"),
+            (new().bearer_token("x".repeat(513)), "from 1 to 512"),
+            (new().bearer_token("s3cret\n"), "visible ASCII"),
+        ] {
+            let message = settings.check().unwrap_err().to_string();
+            assert!(message.contains(word) && !message.contains("s3cret"), "{message}");
+        }
+        for settings in [new(), new().bearer_token("x".repeat(512)), new().ttl(MAX_TTL)] {
+            assert_eq!(settings.check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_bearer_token_is_not_shown() {
+        assert!(!format!("{:?}", Settings::new().bearer_token("s3cret")).contains("s3cret"));
     }
 }

@@ -1,0 +1,289 @@
+//! What is counted, for Prometheus and for the page. Never by key: there are
+//! too many, and they may say who did what.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::{Registry, Unit},
+};
+
+use super::clock;
+use crate::inspect::Health;
+
+/// How an acquire ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acquired {
+    Acquired,
+    /// Another holds it.
+    Busy,
+    /// The wait ran out.
+    TimedOut,
+    NoQuorum,
+    /// Refused: too many wait.
+    TooMany,
+    /// The client has gone, or the service ends.
+    Cancelled,
+}
+
+/// How a release or an extension ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    Ok,
+    /// Not the caller's, or gone.
+    Lost,
+    NoQuorum,
+}
+
+impl Acquired {
+    const ALL: [(Self, &str); 6] = [
+        (Self::Acquired, "acquired"),
+        (Self::Busy, "busy"),
+        (Self::TimedOut, "timed_out"),
+        (Self::NoQuorum, "no_quorum"),
+        (Self::TooMany, "too_many"),
+        (Self::Cancelled, "cancelled"),
+    ];
+}
+
+impl Done {
+    const ALL: [(Self, &str); 3] =
+        [(Self::Ok, "ok"), (Self::Lost, "lost"), (Self::NoQuorum, "no_quorum")];
+}
+
+type Outcome = [(&'static str, &'static str); 1];
+type Node = [(&'static str, Arc<str>); 1];
+type NodeGauge = Family<Node, Gauge<f64, AtomicU64>>;
+
+/// All that one instance counts.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Registry,
+    acquired: [(Counter, Histogram); 6],
+    released: [Counter; 3],
+    extended: [Counter; 3],
+    waiting: AtomicUsize,
+    waiting_shown: Gauge,
+    handed_out: Gauge,
+    node_up: Family<Node, Gauge>,
+    node_latency: NodeGauge,
+}
+
+/// What the page draws: counts since the start, but for `waiting`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) acquired: u64,
+    /// Held by another, or the wait ran out.
+    pub(super) refused: u64,
+    /// No quorum.
+    pub(super) unavailable: u64,
+    /// How many wait now.
+    pub(super) waiting: usize,
+}
+
+/// From a quarter of a millisecond, below which no network is, to what a
+/// request may wait by default, each twice the last.
+fn buckets() -> impl Iterator<Item = f64> {
+    exponential_buckets(0.000_25, 2.0, 19)
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("redlock");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", build);
+        let acquire = Family::<Outcome, Counter>::default();
+        registry.register("acquire", "Acquires that ended, by outcome", acquire.clone());
+        let times =
+            Family::<Outcome, Histogram>::new_with_constructor(|| Histogram::new(buckets()));
+        let help = "How long acquires took, waiting included";
+        registry.register_with_unit("acquire_duration", help, Unit::Seconds, times.clone());
+        let released = done(&mut registry, "release", "Releases, by outcome");
+        let extended = done(&mut registry, "extend", "Extensions, by outcome");
+        let waiting_shown = Gauge::default();
+        registry.register("waiting", "Requests that wait for a lock", waiting_shown.clone());
+        let handed_out = Gauge::default();
+        let help = "Locks that this instance handed out and that have not ended";
+        registry.register("handed_out", help, handed_out.clone());
+        let node_up = Family::<Node, Gauge>::default();
+        let help = "Whether a node answered and can vote, when last looked at";
+        registry.register("node_up", help, node_up.clone());
+        let node_latency = NodeGauge::default();
+        let help = "How long a node took to answer, when last looked at";
+        registry.register_with_unit("node_latency", help, Unit::Seconds, node_latency.clone());
+        let of = |(_, name)| {
+            let labels = [("outcome", name)];
+            (acquire.get_or_create_owned(&labels), times.get_or_create_owned(&labels))
+        };
+        let (acquired, waiting) = (Acquired::ALL.map(of), AtomicUsize::new(0));
+        #[rustfmt::skip]
+        let metrics = Self {
+            registry, acquired, released, extended, waiting, waiting_shown, handed_out, node_up,
+            node_latency,
+        };
+        metrics
+    }
+
+    /// An acquire begins. Dropping what this gives counts it as cancelled.
+    pub(super) fn acquiring(&self) -> Acquiring<'_> {
+        Acquiring { metrics: self, since: clock::now(), outcome: Acquired::Cancelled }
+    }
+
+    pub(super) fn released(&self, outcome: Done) {
+        count(&self.released, outcome);
+    }
+
+    pub(super) fn extended(&self, outcome: Done) {
+        count(&self.extended, outcome);
+    }
+
+    /// A place among those who wait, unless there are `most` already.
+    pub(super) fn place(&self, most: usize) -> Option<Place<'_>> {
+        let more = |waiting: usize| (waiting < most).then(|| waiting.saturating_add(1));
+        let (order, waiting) = (Ordering::Relaxed, &self.waiting);
+        waiting.fetch_update(order, order, more).ok().map(|_| Place(waiting))
+    }
+
+    /// What the nodes answered to a greeting.
+    pub(super) fn saw(&self, health: &Health) {
+        for node in health.nodes() {
+            let labels = [("node", Arc::from(node.address()))];
+            self.node_up.get_or_create(&labels).set(i64::from(node.is_able()));
+            match node.latency() {
+                Some(latency) => {
+                    self.node_latency.get_or_create(&labels).set(latency.as_secs_f64());
+                }
+                None => drop(self.node_latency.remove(&labels)),
+            }
+        }
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let of = |outcome: Acquired| {
+            self.acquired.get(outcome as usize).map_or(0, |(counter, _)| counter.get())
+        };
+        Totals {
+            acquired: of(Acquired::Acquired),
+            refused: of(Acquired::Busy).saturating_add(of(Acquired::TimedOut)),
+            unavailable: of(Acquired::NoQuorum),
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
+    }
+
+    /// All of it as OpenMetrics text, with how many locks are handed out.
+    pub(super) fn encode(&self, handed_out: usize) -> String {
+        let shown = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.waiting_shown.set(shown(self.waiting.load(Ordering::Relaxed)));
+        self.handed_out.set(shown(handed_out));
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn done(registry: &mut Registry, name: &str, help: &str) -> [Counter; 3] {
+    let family = Family::<Outcome, Counter>::default();
+    registry.register(name, help, family.clone());
+    Done::ALL.map(|(_, outcome)| family.get_or_create_owned(&[("outcome", outcome)]))
+}
+
+fn count(counters: &[Counter], outcome: Done) {
+    if let Some(counter) = counters.get(outcome as usize) {
+        counter.inc();
+    }
+}
+
+/// An acquire under way.
+#[derive(Debug)]
+pub(super) struct Acquiring<'a> {
+    metrics: &'a Metrics,
+    since: Instant,
+    outcome: Acquired,
+}
+
+impl Acquiring<'_> {
+    pub(super) fn ended(mut self, outcome: Acquired) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Acquiring<'_> {
+    fn drop(&mut self) {
+        let took: Duration = clock::now().saturating_duration_since(self.since);
+        if let Some((counter, times)) = self.metrics.acquired.get(self.outcome as usize) {
+            counter.inc();
+            times.observe(took.as_secs_f64());
+        }
+    }
+}
+
+/// A place among those who wait; free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_is_counted_under_its_name() {
+        let metrics = Metrics::new();
+        for (at, (outcome, _)) in Acquired::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, at);
+            metrics.acquiring().ended(outcome);
+        }
+        drop(metrics.acquiring());
+        for (at, (outcome, _)) in Done::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, at);
+            metrics.released(outcome);
+            metrics.extended(outcome);
+        }
+        let text = metrics.encode(7);
+        for (_, name) in Acquired::ALL {
+            let count = if name == "cancelled" { 2 } else { 1 };
+            let line = format!("redlock_acquire_total{{outcome=\"{name}\"}} {count}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+        for (_, name) in Done::ALL {
+            for family in ["release", "extend"] {
+                let line = format!("redlock_{family}_total{{outcome=\"{name}\"}} 1\n");
+                assert!(text.contains(&line), "{line}{text}");
+            }
+        }
+        assert!(text.contains("redlock_acquire_duration_seconds_count{outcome=\"busy\"} 1\n"));
+        assert!(text.contains("redlock_handed_out 7\n"), "{text}");
+        let totals = Totals { acquired: 1, refused: 2, unavailable: 1, waiting: 0 };
+        assert_eq!(metrics.totals(), totals);
+    }
+
+    #[test]
+    fn places_are_as_many_as_allowed_and_come_free_when_dropped() {
+        let metrics = Metrics::new();
+        assert!(metrics.place(0).is_none());
+        let (first, second) = (metrics.place(2), metrics.place(2));
+        assert!(first.is_some() && second.is_some() && metrics.place(2).is_none());
+        assert_eq!(metrics.totals().waiting, 2);
+        drop(first);
+        assert!(metrics.place(2).is_some());
+    }
+}
