@@ -139,7 +139,7 @@ impl Metrics {
 
     /// An acquire begins. Dropping what this gives counts it as cancelled.
     pub(super) fn acquiring(&self) -> Acquiring<'_> {
-        Acquiring { metrics: self, since: clock::now(), outcome: Acquired::Cancelled }
+        Acquiring { metrics: self, since: clock::now(), outcome: Some(Acquired::Cancelled) }
     }
 
     pub(super) fn released(&self, outcome: Done) {
@@ -212,11 +212,12 @@ fn count(counters: &[Counter], outcome: Done) {
 pub(super) struct Acquiring<'a> {
     metrics: &'a Metrics,
     since: Instant,
-    outcome: Acquired,
+    outcome: Option<Acquired>,
 }
 
 impl Acquiring<'_> {
-    pub(super) fn ended(mut self, outcome: Acquired) {
+    /// It has ended so; with `None`, it was none, and is not counted.
+    pub(super) fn ended(mut self, outcome: Option<Acquired>) {
         self.outcome = outcome;
     }
 }
@@ -224,7 +225,8 @@ impl Acquiring<'_> {
 impl Drop for Acquiring<'_> {
     fn drop(&mut self) {
         let took: Duration = clock::now().saturating_duration_since(self.since);
-        if let Some((counter, times)) = self.metrics.acquired.get(self.outcome as usize) {
+        let at = self.outcome.map(|outcome| outcome as usize);
+        if let Some((counter, times)) = at.and_then(|at| self.metrics.acquired.get(at)) {
             counter.inc();
             times.observe(took.as_secs_f64());
         }
@@ -250,9 +252,10 @@ mod tests {
         let metrics = Metrics::new();
         for (at, (outcome, _)) in Acquired::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, at);
-            metrics.acquiring().ended(outcome);
+            metrics.acquiring().ended(Some(outcome));
         }
         drop(metrics.acquiring());
+        metrics.acquiring().ended(None);
         for (at, (outcome, _)) in Done::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, at);
             metrics.released(outcome);

@@ -20,9 +20,22 @@
 //! # Ok(()) }
 //! ```
 
+mod answers;
+mod auth;
 mod clock;
+mod encoding;
+mod fields;
+mod gate;
 mod handed;
+mod key;
+mod legacy;
+mod locking;
+mod locks;
 mod metrics;
+mod openapi;
+mod probes;
+mod problem;
+mod refusal;
 mod service;
 mod settings;
 

@@ -2,10 +2,20 @@
 
 use std::{fmt, sync::Arc};
 
-use axum::{Router, routing::get};
+use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state};
 use tokio_util::sync::CancellationToken;
 
-use super::{Settings, handed::Handed, metrics::Metrics, settings::SettingsError};
+use super::{
+    Settings,
+    auth::Bearer,
+    fields::MAX_BODY_BYTES,
+    gate::{Way, gate},
+    handed::Handed,
+    legacy, locks,
+    metrics::Metrics,
+    openapi, probes, problem,
+    settings::SettingsError,
+};
 use crate::Redlock;
 
 /// The lock service, ready to be served. A handle: cloning it is cheap.
@@ -14,12 +24,16 @@ pub struct Service {
     state: Arc<State>,
 }
 
+/// As the handlers get it.
+pub(super) type StateRef = Arc<State>;
+
 /// What the handlers share.
 pub(super) struct State {
     pub(super) redlock: Redlock,
     pub(super) settings: Settings,
     /// Cancelled when the service is to end.
     pub(super) closing: CancellationToken,
+    pub(super) bearer: Bearer,
     pub(super) handed: Handed,
     pub(super) metrics: Metrics,
 }
@@ -32,14 +46,36 @@ impl Service {
     /// Settings that can't work together; the text says what to change.
     pub fn new(redlock: Redlock, settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
-        let closing = CancellationToken::new();
+        if settings.tokenless_unlock {
+            tracing::warn!(
+                "locks can be released without their token: unsafe, anyone can unlock anything"
+            );
+        }
+        let bearer = Bearer::new(settings.bearer_token.as_deref());
         let (handed, metrics) = (Handed::new(), Metrics::new());
-        Ok(Self { state: Arc::new(State { redlock, settings, closing, handed, metrics }) })
+        let closing = CancellationToken::new();
+        let state = State { redlock, settings, closing, bearer, handed, metrics };
+        Ok(Self { state: Arc::new(state) })
     }
 
-    /// Its routes.
+    /// Its routes. They are absolute: to serve them under a prefix, nest them.
     pub fn router(&self) -> Router {
-        Router::new().route("/healthz", get(async || "ok\n")).with_state(Arc::clone(&self.state))
+        let open = Router::from(probes::routes().merge(openapi::routes()));
+        let guarded = Router::from(locks::routes().merge(probes::metrics_route()));
+        let legacy = Router::from(legacy::routes());
+        let open = open.method_not_allowed_fallback(problem::method_not_allowed);
+        let guarded = guarded.method_not_allowed_fallback(problem::method_not_allowed);
+        let legacy = legacy.method_not_allowed_fallback(legacy::method_not_allowed);
+        self.through(Way::Guarded, guarded.fallback(problem::not_found))
+            .merge(self.through(Way::Open, open))
+            .merge(self.through(Way::Legacy, legacy))
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+            .with_state(Arc::clone(&self.state))
+    }
+
+    /// These routes, behind the gate.
+    fn through(&self, way: Way, routes: Router<StateRef>) -> Router<StateRef> {
+        routes.layer(from_fn_with_state((Arc::clone(&self.state), way), gate))
     }
 
     /// Begins the end: who waits for a lock is answered 503, streams end, and

@@ -1,0 +1,146 @@
+//! Who may use the service: whoever has the bearer token, and no web page of
+//! another site.
+//!
+//! The token is compared in a time that does not depend on what was sent, nor
+//! on how long the right one is.
+
+use axum::http::{
+    HeaderMap, Method, Uri,
+    header::{AUTHORIZATION, HOST, ORIGIN},
+};
+use subtle::ConstantTimeEq as _;
+
+use super::settings::MAX_BEARER_BYTES;
+
+/// The bearer token that is wanted, if any.
+pub(super) struct Bearer(Option<Padded>);
+
+/// A token, zeros behind it, and its length: any two take the same time to
+/// compare.
+#[derive(Clone, Copy)]
+struct Padded {
+    bytes: [u8; MAX_BEARER_BYTES],
+    len: u64,
+}
+
+impl Padded {
+    fn new(token: &[u8]) -> Option<Self> {
+        let mut bytes = [0; MAX_BEARER_BYTES];
+        bytes.get_mut(..token.len())?.copy_from_slice(token);
+        Some(Self { bytes, len: u64::try_from(token.len()).ok()? })
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        bool::from(self.bytes.ct_eq(&other.bytes) & self.len.ct_eq(&other.len))
+    }
+}
+
+impl Bearer {
+    /// With a token that the settings have been checked for.
+    pub(super) fn new(token: Option<&str>) -> Self {
+        // One that is too long, which is refused before, fits nothing.
+        let nothing = Padded { bytes: [0; MAX_BEARER_BYTES], len: u64::MAX };
+        Self(token.map(|token| Padded::new(token.as_bytes()).unwrap_or(nothing)))
+    }
+
+    /// Whether who sent these headers may use the service.
+    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
+        let Some(wanted) = &self.0 else { return true };
+        let sent = headers.get(AUTHORIZATION).and_then(|value| token(value.as_bytes()));
+        sent.and_then(Padded::new).is_some_and(|sent| wanted.is(&sent))
+    }
+}
+
+/// What follows the scheme, whose case does not matter.
+fn token(header: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = header.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| rest.trim_ascii())
+}
+
+/// Whether a browser sends this for a page of another site. Such a page can
+/// send forms to a service that listens on its visitor's own host; it can't
+/// read the answer, but a lock taken or released is harm enough. Programs send
+/// neither header.
+pub(super) fn is_cross_site(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return false;
+    }
+    if headers.get("sec-fetch-site").is_some_and(|site| site.as_bytes() == b"cross-site") {
+        return true;
+    }
+    let Some(origin) = headers.get(ORIGIN) else { return false };
+    let named = origin.as_bytes();
+    let host = named.windows(3).position(|bytes| bytes == b"://").map(|at| at.saturating_add(3));
+    let host = host.and_then(|at| named.get(at..)).unwrap_or_default();
+    let own = headers.get(HOST).map(|host| host.as_bytes());
+    let own = own.or_else(|| uri.authority().map(|host| host.as_str().as_bytes()));
+    !own.is_some_and(|own| own.eq_ignore_ascii_case(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &[u8])]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &[u8])| {
+            (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn only_the_whole_token_is_admitted() {
+        let long = "x".repeat(MAX_BEARER_BYTES);
+        for wanted in ["s3cret", &long] {
+            let bearer = Bearer::new(Some(wanted));
+            let admits = |value: &[u8]| bearer.admits(&headers(&[("authorization", value)]));
+            assert!(admits(format!("Bearer {wanted}").as_bytes()));
+            assert!(admits(format!("bearer  {wanted}").as_bytes()));
+            for wrong in [
+                "".into(),
+                "Bearer".into(),
+                "Bearer ".into(),
+                wanted.to_owned(),
+                format!("Basic {wanted}"),
+                format!("Bearer {wanted}x"),
+                format!("Bearer {}", &wanted[1..]),
+                format!("Bearer {}", &wanted[..wanted.len() - 1]),
+                format!("Bearer {}", wanted.to_uppercase()),
+                format!("Bearer {}", "x".repeat(10_000)),
+            ] {
+                assert!(!admits(wrong.as_bytes()), "{wrong}");
+            }
+            assert!(!admits(b"Bearer \xff\xfe"));
+            assert!(!bearer.admits(&HeaderMap::new()));
+        }
+        assert!(Bearer::new(None).admits(&HeaderMap::new()));
+        let too_long = Bearer::new(Some(&"y".repeat(MAX_BEARER_BYTES + 1)));
+        assert!(!too_long.admits(&headers(&[("authorization", b"Bearer y")])));
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_known_by_what_its_browser_sends() {
+        let cross = |method: &Method, pairs: &[(&'static str, &[u8])]| {
+            is_cross_site(method, &Uri::from_static("/lock"), &headers(pairs))
+        };
+        let post = &Method::POST;
+        let host = ("host", &b"localhost:8080"[..]);
+        assert!(!cross(post, &[host]));
+        assert!(!cross(post, &[host, ("origin", b"http://localhost:8080")]));
+        assert!(!cross(post, &[host, ("origin", b"http://LOCALHOST:8080")]));
+        assert!(!cross(post, &[host, ("sec-fetch-site", b"same-origin")]));
+        assert!(!cross(&Method::GET, &[host, ("sec-fetch-site", b"cross-site")]));
+        for origin in
+            [&b"http://localhost:3000"[..], b"https://evil.example", b"null", b"", b"\xff"]
+        {
+            assert!(cross(post, &[host, ("origin", origin)]), "{origin:?}");
+            assert!(cross(post, &[("origin", origin)]), "{origin:?}");
+        }
+        assert!(cross(&Method::DELETE, &[host, ("sec-fetch-site", b"cross-site")]));
+        let http2 = Uri::from_static("http://localhost:8080/lock");
+        let own = headers(&[("origin", b"http://localhost:8080")]);
+        assert!(!is_cross_site(post, &http2, &own));
+    }
+}

@@ -1,0 +1,53 @@
+//! What every request goes through first: is it allowed, how long does it take.
+//! Logs neither key nor token nor query, and no more than one line at debug.
+
+use axum::{
+    extract::{MatchedPath, Request, State as Shared},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use tracing::Level;
+
+use super::{auth::is_cross_site, clock, legacy, refusal::Refusal, service::StateRef};
+
+/// Who may come through, and the form in which others are told so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// All, with or without the bearer token.
+    Open,
+    Guarded,
+    /// Guarded, and answering as older services do.
+    Legacy,
+}
+
+pub(super) async fn gate(
+    Shared((state, way)): Shared<(StateRef, Way)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if !tracing::enabled!(Level::DEBUG) {
+        return pass(&state, way, request, next).await;
+    }
+    let since = clock::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = pass(&state, way, request, next).await;
+    let took = clock::now().saturating_duration_since(since);
+    let (route, status) = (route.as_ref().map(MatchedPath::as_str), response.status().as_u16());
+    tracing::debug!(%method, route, status, ?took, "answered");
+    response
+}
+
+async fn pass(state: &StateRef, way: Way, request: Request, next: Next) -> Response {
+    let refusal = if is_cross_site(request.method(), request.uri(), request.headers()) {
+        Refusal::CrossSite
+    } else if way != Way::Open && !state.bearer.admits(request.headers()) {
+        Refusal::Unauthorized
+    } else {
+        return next.run(request).await;
+    };
+    match way {
+        Way::Legacy => legacy::Refused::from(refusal).into_response(),
+        Way::Open | Way::Guarded => refusal.into_response(),
+    }
+}

@@ -1,0 +1,230 @@
+//! `POST /lock` and `POST /unlock`, in the form of the services that this one
+//! replaces: their callers go on working, byte for byte. What those did not
+//! have (a token, a code for trouble) stands behind their fields.
+
+use std::borrow::Cow;
+
+use axum::{
+    extract::{Request, State as Shared},
+    http::{Method, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    answers::{JSON, NodeSaid, answer, json, millis, text},
+    fields::{self, body},
+    locking,
+    problem::with_headers,
+    refusal::Refusal,
+    service::StateRef,
+};
+use crate::Token;
+
+pub(super) fn routes() -> OpenApiRouter<StateRef> {
+    OpenApiRouter::new().routes(routes!(lock)).routes(routes!(unlock))
+}
+
+body! {
+    /// What to lock, and how.
+    struct LockBody, IS_FORM: true,
+    /// The name of the lock: 1 to 1024 bytes. In a form, any bytes,
+    /// percent-encoded.
+    #[schema(value_type = String, required, min_length = 1, max_length = 1024, example = "orders:42")]
+    key: String = Vec::from,
+    /// How long it is held, in milliseconds; 30 s unless told otherwise.
+    #[schema(minimum = 10, example = 30_000)]
+    ttl_ms: u64 = u64::into,
+    /// How long to wait while another holds it, in milliseconds; not at all
+    /// unless told otherwise.
+    #[schema(example = 0)]
+    wait_ms: u64 = u64::into,
+    /// Who asks, for the log and the page.
+    #[schema(max_length = 256, example = "worker-7")]
+    owner: String = String::into,
+}
+
+body! {
+    /// What to unlock.
+    struct UnlockBody, IS_FORM: true,
+    /// The name of the lock.
+    #[schema(value_type = String, required, min_length = 1, max_length = 1024, example = "orders:42")]
+    key: String = Vec::from,
+    /// What `/lock` answered. May be sent as the header `Lock-Token` instead.
+    #[schema(max_length = 256, example = "u3Vd0bq1sS5dXa2yT7GkQw")]
+    token: String = Vec::from,
+}
+
+/// The lock was had.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "code": 0, "message": "get lock success", "token": "u3Vd0bq1sS5dXa2yT7GkQw",
+    "validity_ms": 29_688, "votes": 2,
+}))]
+struct Locked<'a> {
+    /// Zero.
+    code: u8,
+    message: &'static str,
+    /// What `/unlock` wants. A secret: whoever has it can unlock.
+    #[schema(value_type = String)]
+    token: Cow<'a, str>,
+    /// For how long the lock is held, from this answer on.
+    validity_ms: u64,
+    /// How many nodes had granted it by then.
+    votes: usize,
+}
+
+/// What was done, or why it was not.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "code": 1, "message": "get lock failed", "retry_after_ms": 12_034 }))]
+struct Outcome<'a> {
+    /// 0: done. 1: another holds the lock. 2: it is not held with this token, or
+    /// gone. 3: the token is missing. 4: too few nodes answer. 5: the request is
+    /// not valid. 6: too many wait. 7: the bearer token is missing or wrong. 8: a
+    /// web page of another site may not do this.
+    code: u8,
+    #[schema(value_type = String)]
+    message: Cow<'a, str>,
+    /// When the lock ends by itself, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    /// What each node said, where too few answered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Option<Vec<NodeSaid>>)]
+    nodes: Vec<NodeSaid<'a>>,
+}
+
+const RELEASED: &str = r#"{"code":0,"message":"release lock success"}"#;
+const NOT_RELEASED: &str = r#"{"code":2,"message":"release lock failed"}"#;
+
+/// A refusal in this form.
+pub(super) struct Refused(Refusal);
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let Self(refusal) = self;
+        let (code, message) = match &refusal {
+            // Not what such a status means, but what callers look for.
+            Refusal::NotYours => {
+                return answer(StatusCode::INTERNAL_SERVER_ERROR, JSON, NOT_RELEASED);
+            }
+            Refusal::Held(_) => (1, "get lock failed".into()),
+            Refusal::TokenRequired => (3, "token required".into()),
+            Refusal::Unavailable(_) | Refusal::Closing => (4, "lock service unavailable".into()),
+            Refusal::TooMany(_) => (6, worded("too many waiters", &refusal)),
+            Refusal::Unauthorized => (7, worded("unauthorized", &refusal)),
+            Refusal::CrossSite => (8, worded("forbidden", &refusal)),
+            Refusal::NotFound | Refusal::MethodNotAllowed(_) | Refusal::Invalid(..) => {
+                (5, worded("invalid request", &refusal))
+            }
+        };
+        let nodes = if code == 4 { NodeSaid::all(refusal.nodes()) } else { Vec::new() };
+        let retry_after_ms = refusal.retry_after().map(millis);
+        let body = Outcome { code, message, retry_after_ms, nodes };
+        with_headers(json(refusal.status(), &body), &refusal)
+    }
+}
+
+fn worded(what: &str, refusal: &Refusal) -> Cow<'static, str> {
+    format!("{what}: {}", refusal.detail()).into()
+}
+
+pub(super) async fn method_not_allowed(method: Method) -> Refused {
+    Refused(Refusal::MethodNotAllowed(method))
+}
+
+/// Takes a lock, if it is free or comes free in time
+///
+/// The lock ends by itself after `validity_ms`, or when it is unlocked.
+#[utoipa::path(
+    post, path = "/lock", operation_id = "lock", tag = "drop-in",
+    request_body(content(
+        (LockBody = "application/x-www-form-urlencoded"),
+        (LockBody = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "The lock is held", body = Locked),
+        (status = 400, description = "Code 5: it can't be read, or the key is missing", body = Outcome),
+        (status = 401, description = "Code 7: the bearer token is missing or wrong", body = Outcome),
+        (status = 403, description = "Code 8: it comes from another site's web page", body = Outcome),
+        (status = 409, description = "Code 1: another holds the lock, also after the wait", body = Outcome,
+            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+        (status = 413, description = "Code 5: the body is over 16 KiB", body = Outcome),
+        (status = 415, description = "Code 5: the body is neither a form nor JSON", body = Outcome),
+        (status = 422, description = "Code 5: a field is unknown or out of bounds", body = Outcome),
+        (status = 429, description = "Code 6: too many requests wait already", body = Outcome,
+            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+        (status = 503, description = "Code 4: too few nodes answer; nobody is known to hold the lock", body = Outcome,
+            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+    ),
+)]
+async fn lock(Shared(state): Shared<StateRef>, request: Request) -> Result<Response, Refused> {
+    let mut fields = fields::read::<LockBody>(request).await?;
+    let key = fields.key()?;
+    let lease = locking::acquire(&state, &key, &fields).await?;
+    Ok(json(
+        StatusCode::OK,
+        &Locked {
+            code: 0,
+            message: "get lock success",
+            token: text(lease.token.as_bytes()),
+            validity_ms: millis(lease.validity),
+            votes: lease.votes.granted(),
+        },
+    ))
+}
+
+/// Releases a lock
+///
+/// Any instance of the service can, also another than took it.
+#[utoipa::path(
+    post, path = "/unlock", operation_id = "unlock", tag = "drop-in",
+    params(("Lock-Token" = Option<String>, Header, description = "The token, unless it is in the body")),
+    request_body(content(
+        (UnlockBody = "application/x-www-form-urlencoded"),
+        (UnlockBody = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "The lock was released", body = Outcome,
+            example = json!({ "code": 0, "message": "release lock success" })),
+        (status = 400, description = "Code 3: the token is missing. Code 5: it can't be read, or the key is missing", body = Outcome,
+            example = json!({ "code": 3, "message": "token required" })),
+        (status = 401, description = "Code 7: the bearer token is missing or wrong", body = Outcome),
+        (status = 403, description = "Code 8: it comes from another site's web page", body = Outcome),
+        (status = 413, description = "Code 5: the body is over 16 KiB", body = Outcome),
+        (status = 415, description = "Code 5: the body is neither a form nor JSON", body = Outcome),
+        (status = 422, description = "Code 5: a field is unknown or out of bounds", body = Outcome),
+        (status = 500, description = "Code 2: the lock is not held with this token, or gone. No failure of the service, in spite of its number", body = Outcome,
+            example = json!({ "code": 2, "message": "release lock failed" })),
+        (status = 503, description = "Code 4: too few nodes answer to know; it goes on in the background", body = Outcome,
+            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+    ),
+)]
+async fn unlock(Shared(state): Shared<StateRef>, request: Request) -> Result<Response, Refused> {
+    let headers = request.headers().clone();
+    let mut fields = fields::read::<UnlockBody>(request).await?;
+    let key = fields.key()?;
+    let token = match fields::token(&headers, fields.token.take())? {
+        Some(token) => token,
+        None => handed_out(&state, &key)?,
+    };
+    locking::release(&state, key, token).await?;
+    Ok(answer(StatusCode::OK, JSON, RELEASED))
+}
+
+/// The token of what this instance handed out for `key`, where that is allowed.
+fn handed_out(state: &StateRef, key: &[u8]) -> Result<Token, Refusal> {
+    if !state.settings.tokenless_unlock {
+        return Err(Refusal::TokenRequired);
+    }
+    tracing::info!("a lock is released without its token: unsafe, it may be another caller's");
+    state.handed.token(key).ok_or(Refusal::NotYours)
+}

@@ -1,0 +1,163 @@
+//! What the endpoints do, in whatever form they are asked: acquire, release,
+//! extend, by the library's public calls, and the counting of it.
+//!
+//! A lock that a client got is kept when its request is over; the token is all
+//! that it needs. Until it got it, dropping the request lets go of the lock.
+
+use std::time::{Duration, SystemTime};
+
+use super::{
+    clock,
+    fields::Fields,
+    metrics::{Acquired, Done},
+    refusal::Refusal,
+    service::State,
+};
+use crate::{Acquire, ErrorKind, LockGuard, LockParts, Released, Token, Votes};
+
+/// A lock that was taken or extended.
+pub(super) struct Lease {
+    pub(super) token: Token,
+    pub(super) validity: Duration,
+    pub(super) votes: Votes,
+}
+
+/// Takes the lock `key` as `fields` ask for it.
+pub(super) async fn acquire(state: &State, key: &[u8], fields: &Fields) -> Result<Lease, Refusal> {
+    let settings = &state.settings;
+    let (ttl, wait) = (fields.ttl(settings)?, fields.wait(settings)?);
+    let owner = fields.owner()?;
+    let acquiring = state.metrics.acquiring();
+    let acquire = state.redlock.lock(key).ttl(ttl).wait(wait);
+    let answer = if wait.is_zero() {
+        acquire.await.map_err(Refusal::of)
+    } else {
+        waiting(state, acquire).await
+    };
+    acquiring.ended(outcome(&answer));
+    answer.map(|guard| hand_out(state, guard, owner))
+}
+
+/// What an acquire is counted as. A key that can't be one is no acquire.
+fn outcome(answer: &Result<LockGuard, Refusal>) -> Option<Acquired> {
+    Some(match answer {
+        Ok(_) => Acquired::Acquired,
+        Err(Refusal::Held(error)) if error.kind() == ErrorKind::Timeout => Acquired::TimedOut,
+        Err(Refusal::Held(_)) => Acquired::Busy,
+        Err(Refusal::TooMany(_)) => Acquired::TooMany,
+        Err(Refusal::Closing) => Acquired::Cancelled,
+        Err(Refusal::Unavailable(_)) => Acquired::NoQuorum,
+        Err(_) => return None,
+    })
+}
+
+/// Waits for a lock while there is a place for it and the service goes on.
+async fn waiting(state: &State, acquire: Acquire) -> Result<LockGuard, Refusal> {
+    let most = state.settings.max_waiters;
+    let Some(_place) = state.metrics.place(most) else {
+        let message = "too many requests wait for locks here: try again later, or elsewhere";
+        return Err(Refusal::TooMany(message.into()));
+    };
+    tokio::select! {
+        biased;
+        answer = acquire => answer.map_err(Refusal::of),
+        () = state.closing.cancelled() => Err(Refusal::Closing),
+    }
+}
+
+/// From here on the lock is the client's.
+fn hand_out(state: &State, guard: LockGuard, owner: Option<&str>) -> Lease {
+    let (validity, votes) = (guard.remaining(), guard.votes());
+    let LockParts { key, token, .. } = guard.into_parts();
+    tracing::debug!(key = %key.escape_ascii(), owner, ?validity, "handed out");
+    state.handed.note(key, token.clone(), validity, owner);
+    Lease { token, validity, votes }
+}
+
+/// Releases the lock, if `token` is its token.
+pub(super) async fn release(state: &State, key: Vec<u8>, token: Token) -> Result<(), Refusal> {
+    let guard = adopt_to_release(state, key, token)?;
+    let (outcome, answer) = match guard.release().await {
+        Ok(Released::Released) => (Done::Ok, Ok(())),
+        Ok(Released::AlreadyExpired) => (Done::Lost, Err(Refusal::NotYours)),
+        Err(error) => (Done::NoQuorum, Err(Refusal::of(error))),
+    };
+    state.metrics.released(outcome);
+    answer
+}
+
+/// Until its deadline, the library goes on trying to release on nodes that do
+/// not answer. What this instance handed out, it knows the deadline of; for
+/// others it is the longest that there can be, and so for one that has passed:
+/// the servers decide whether the lock is gone.
+fn adopt_to_release(state: &State, key: Vec<u8>, token: Token) -> Result<LockGuard, Refusal> {
+    let known = state.handed.forget(&key, &token);
+    let mut parts = LockParts { key, token, valid_until: clock::wall() };
+    if let Some(left) = known {
+        let valid_until = after(parts.valid_until, left);
+        match state.redlock.adopt(LockParts { valid_until, ..parts.clone() }) {
+            Err(error) if error.kind() == ErrorKind::Expired => {}
+            answer => return answer.map_err(Refusal::of),
+        }
+    }
+    parts.valid_until = after(parts.valid_until, state.settings.max_ttl);
+    state.redlock.adopt(parts).map_err(Refusal::of)
+}
+
+/// Holds the lock for `ttl` from now, if `token` is its token.
+pub(super) async fn extend(
+    state: &State,
+    key: Vec<u8>,
+    token: Token,
+    ttl: Duration,
+) -> Result<Lease, Refusal> {
+    let valid_until = after(clock::wall(), ttl);
+    let parts = LockParts { key, token, valid_until };
+    let kept = Kept(Some(state.redlock.adopt(parts).map_err(Refusal::of)?));
+    let answer = match &kept.0 {
+        Some(guard) => guard.extend(ttl).await,
+        None => return Err(Refusal::NotYours),
+    };
+    let (outcome, answer) = match answer {
+        Ok(()) => (Done::Ok, kept.give(state)),
+        Err(error) if error.kind() == ErrorKind::Lost => {
+            kept.let_go();
+            (Done::Lost, Err(Refusal::NotYours))
+        }
+        // Still held for as long as before.
+        Err(error) => (Done::NoQuorum, Err(Refusal::of(error))),
+    };
+    state.metrics.extended(outcome);
+    answer
+}
+
+/// The guard of a lock that is its client's: it is left as it is when this is
+/// dropped, as it is when a client hangs up.
+struct Kept(Option<LockGuard>);
+
+impl Kept {
+    fn give(mut self, state: &State) -> Result<Lease, Refusal> {
+        let guard = self.0.take().ok_or(Refusal::NotYours)?;
+        let (validity, votes) = (guard.remaining(), guard.votes());
+        let LockParts { key, token, .. } = guard.into_parts();
+        state.handed.prolong(&key, &token, validity);
+        Ok(Lease { token, validity, votes })
+    }
+
+    /// Releases what is left of it.
+    fn let_go(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(guard) = self.0.take() {
+            guard.forget();
+        }
+    }
+}
+
+fn after(now: SystemTime, span: Duration) -> SystemTime {
+    now.checked_add(span).unwrap_or(now)
+}

@@ -1,0 +1,255 @@
+//! `/v1/locks/{key}`: take, extend, release, look.
+
+use std::borrow::Cow;
+
+use axum::{
+    extract::{Request, State as Shared},
+    http::{HeaderMap, StatusCode, header::CACHE_CONTROL},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    answers::{LOCK_TOKEN, NodeSaid, json, millis, text, token_header},
+    fields::{self, body},
+    key::PathKey,
+    locking,
+    problem::Problem,
+    refusal::Refusal,
+    service::StateRef,
+};
+use crate::Token;
+
+pub(super) fn routes() -> OpenApiRouter<StateRef> {
+    OpenApiRouter::new().routes(routes!(take, extend, release, look))
+}
+
+body! {
+    /// How to take a lock.
+    struct TakeBody, IS_FORM: false,
+    /// How long it is held, in milliseconds; 30 s unless told otherwise.
+    #[schema(minimum = 10, example = 30_000)]
+    ttl_ms: u64 = u64::into,
+    /// How long to wait while another holds it, in milliseconds; not at all
+    /// unless told otherwise.
+    #[schema(example = 2_000)]
+    wait_ms: u64 = u64::into,
+    /// Who asks, for the log and the page.
+    #[schema(max_length = 256, example = "worker-7")]
+    owner: String = String::into,
+}
+
+body! {
+    /// How to extend a lock.
+    struct ExtendBody, IS_FORM: false,
+    /// How long it is held from now on, in milliseconds; 30 s unless told
+    /// otherwise. It never ends sooner than it would have.
+    #[schema(minimum = 10, example = 30_000)]
+    ttl_ms: u64 = u64::into,
+}
+
+/// A lock that was taken.
+#[derive(Serialize, ToSchema)]
+struct Taken<'a> {
+    /// The key; if it is no UTF-8, with what is not replaced.
+    #[schema(value_type = String, example = "orders:42")]
+    key: Cow<'a, str>,
+    /// What extends and releases it. A secret.
+    #[schema(value_type = String, example = "u3Vd0bq1sS5dXa2yT7GkQw")]
+    token: Cow<'a, str>,
+    /// For how long the lock is held, from this answer on.
+    #[schema(example = 29_688)]
+    validity_ms: u64,
+    /// How many nodes had granted it by then.
+    #[schema(example = 2)]
+    votes: usize,
+    nodes: Vec<NodeSaid<'a>>,
+}
+
+/// A lock that was extended.
+#[derive(Serialize, ToSchema)]
+struct Extended<'a> {
+    /// The key; if it is no UTF-8, with what is not replaced.
+    #[schema(value_type = String, example = "orders:42")]
+    key: Cow<'a, str>,
+    /// For how long the lock is held, from this answer on.
+    #[schema(example = 29_688)]
+    validity_ms: u64,
+    /// How many nodes had granted it by then.
+    #[schema(example = 2)]
+    votes: usize,
+    nodes: Vec<NodeSaid<'a>>,
+}
+
+/// How a lock stood when it was looked at.
+#[derive(Serialize, ToSchema)]
+struct Seen<'a> {
+    /// The key; if it is no UTF-8, with what is not replaced.
+    #[schema(value_type = String, example = "orders:42")]
+    key: Cow<'a, str>,
+    /// Whether someone held it.
+    held: bool,
+    /// On how many nodes its most frequent holder was.
+    #[schema(example = 3)]
+    votes: usize,
+    /// How many a holder needs.
+    #[schema(example = 2)]
+    needed: usize,
+    /// For how long it is held unless it is released or extended; 0 if it is not.
+    #[schema(example = 12_031)]
+    remaining_ms: u64,
+    nodes: Vec<NodeSaid<'a>>,
+}
+
+/// Takes a lock, if it is free or comes free in time
+///
+/// The key is one segment of the path, percent-encoded, a slash as `%2F`: 1 to
+/// 1024 bytes of any sort. The body may be left out.
+#[utoipa::path(
+    post, path = "/v1/locks/{key}", operation_id = "takeLock", tag = "locks",
+    params(("key" = String, Path, description = "The name of the lock: any 1 to 1024 bytes, percent-encoded", example = "orders:42")),
+    request_body = Option<TakeBody>,
+    responses(
+        (status = 200, description = "The lock is held", body = Taken,
+            headers(("Lock-Token" = String, description = "The token, as in the body"))),
+        (status = 400, description = "It can't be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "It comes from another site's web page", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Another holds the lock, also after the wait", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+        (status = 413, description = "The body is over 16 KiB", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The key or a field is unknown or out of bounds", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests wait already", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+        (status = 503, description = "Too few nodes answer; nobody is known to hold the lock", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+    ),
+)]
+async fn take(
+    Shared(state): Shared<StateRef>,
+    PathKey(key): PathKey,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let fields = fields::read::<TakeBody>(request).await?;
+    let lease = locking::acquire(&state, &key, &fields).await?;
+    let body = Taken {
+        key: text(&key),
+        token: text(lease.token.as_bytes()),
+        validity_ms: millis(lease.validity),
+        votes: lease.votes.granted(),
+        nodes: NodeSaid::voted(&lease.votes),
+    };
+    let mut response = json(StatusCode::OK, &body);
+    if let Some(token) = token_header(&lease.token) {
+        response.headers_mut().insert(LOCK_TOKEN, token);
+    }
+    Ok(response)
+}
+
+/// Extends a lock
+///
+/// It is then held for `ttl_ms` from now. After 503 it is held for as long as
+/// before: try again.
+#[utoipa::path(
+    put, path = "/v1/locks/{key}", operation_id = "extendLock", tag = "locks",
+    params(
+        ("key" = String, Path, description = "The name of the lock, percent-encoded", example = "orders:42"),
+        ("Lock-Token" = String, Header, description = "The lock's token"),
+    ),
+    request_body = Option<ExtendBody>,
+    responses(
+        (status = 200, description = "The lock is held", body = Extended),
+        (status = 400, description = "It can't be read, or the token is missing", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "It comes from another site's web page", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The lock is not held with this token: stop the work", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is over 16 KiB", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The key or a field is unknown or out of bounds", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too few nodes answer; not extended, and still held as before", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+    ),
+)]
+async fn extend(
+    Shared(state): Shared<StateRef>,
+    PathKey(key): PathKey,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let token = required(request.headers())?;
+    let fields = fields::read::<ExtendBody>(request).await?;
+    let ttl = fields.ttl(&state.settings)?;
+    let lease = locking::extend(&state, key.clone(), token, ttl).await?;
+    let body = Extended {
+        key: text(&key),
+        validity_ms: millis(lease.validity),
+        votes: lease.votes.granted(),
+        nodes: NodeSaid::voted(&lease.votes),
+    };
+    Ok(json(StatusCode::OK, &body))
+}
+
+/// Releases a lock
+///
+/// Any instance of the service can, also another than took it.
+#[utoipa::path(
+    delete, path = "/v1/locks/{key}", operation_id = "releaseLock", tag = "locks",
+    params(
+        ("key" = String, Path, description = "The name of the lock, percent-encoded", example = "orders:42"),
+        ("Lock-Token" = String, Header, description = "The lock's token"),
+    ),
+    responses(
+        (status = 204, description = "The lock was released"),
+        (status = 400, description = "The key can't be read, or the token is missing", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "It comes from another site's web page", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The lock is not held with this token, or gone", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The key or the token is too long", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too few nodes answer to know; it goes on in the background", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+    ),
+)]
+async fn release(
+    Shared(state): Shared<StateRef>,
+    PathKey(key): PathKey,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    let token = required(&headers)?;
+    locking::release(&state, key, token).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Looks at a lock
+///
+/// For people and for monitoring: what was seen may have changed before it is
+/// read, so nothing may be decided by it that a lock should decide.
+#[utoipa::path(
+    get, path = "/v1/locks/{key}", operation_id = "lookAtLock", tag = "locks",
+    params(("key" = String, Path, description = "The name of the lock, percent-encoded", example = "orders:42")),
+    responses(
+        (status = 200, description = "How it stood", body = Seen),
+        (status = 400, description = "The key can't be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The key is too long", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too few nodes answer to tell", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+    ),
+)]
+async fn look(Shared(state): Shared<StateRef>, PathKey(key): PathKey) -> Result<Response, Refusal> {
+    let found = state.redlock.inspect(&key).await.map_err(Refusal::of)?;
+    let body = Seen {
+        key: text(&key),
+        held: found.is_held(),
+        votes: found.votes(),
+        needed: found.needed(),
+        remaining_ms: millis(found.remaining()),
+        nodes: NodeSaid::seen(&found),
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], json(StatusCode::OK, &body)).into_response())
+}
+
+fn required(headers: &HeaderMap) -> Result<Token, Refusal> {
+    fields::token(headers, None)?.ok_or(Refusal::TokenRequired)
+}

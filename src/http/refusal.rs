@@ -1,0 +1,128 @@
+//! Why a request was not done, before it takes the form that its path answers
+//! in: see [`legacy`](super::legacy) and [`problem`](super::problem).
+//!
+//! Contention and trouble never look alike: what the nodes could not decide is
+//! [`Refusal::Unavailable`], whatever it was.
+
+use std::{borrow::Cow, time::Duration};
+
+use axum::http::{HeaderValue, Method, StatusCode};
+
+use crate::{Error, ErrorKind, NodeReport};
+
+/// Why a request was not done.
+#[derive(Clone, Debug)]
+pub(super) enum Refusal {
+    /// Another holds the lock, also after the wait.
+    Held(Error),
+    /// No quorum, for whatever reason.
+    Unavailable(Error),
+    /// The service ends.
+    Closing,
+    /// Too many wait already.
+    TooMany(Cow<'static, str>),
+    /// The lock is not the caller's, or gone.
+    NotYours,
+    TokenRequired,
+    Unauthorized,
+    CrossSite,
+    NotFound,
+    MethodNotAllowed(Method),
+    /// What was sent can't be understood or done.
+    Invalid(StatusCode, Cow<'static, str>),
+}
+
+impl Refusal {
+    /// A request that can't be read.
+    pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid(StatusCode::BAD_REQUEST, message.into())
+    }
+
+    /// A request that can be read, and says what can't be.
+    pub(super) fn unprocessable(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid(StatusCode::UNPROCESSABLE_ENTITY, message.into())
+    }
+
+    /// What the library refused.
+    pub(super) fn of(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Contended | ErrorKind::Timeout => Self::Held(error),
+            ErrorKind::InvalidConfig => Self::unprocessable(error.to_string()),
+            ErrorKind::Busy => Self::TooMany(error.to_string().into()),
+            ErrorKind::Lost => Self::NotYours,
+            // Nobody is known to hold it.
+            _ => Self::Unavailable(error),
+        }
+    }
+
+    /// By the rules of HTTP.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Held(_) | Self::NotYours => StatusCode::CONFLICT,
+            Self::Unavailable(_) | Self::Closing => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TokenRequired => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Invalid(status, _) => *status,
+        }
+    }
+
+    /// What went wrong, and what to change.
+    pub(super) fn detail(&self) -> Cow<'_, str> {
+        match self {
+            Self::Held(error) | Self::Unavailable(error) => error.to_string().into(),
+            Self::Closing => "this instance is shutting down: ask another".into(),
+            Self::NotYours => "the lock is not held with this token: it has ended, was released, \
+                               or the token is another lock's"
+                .into(),
+            Self::TokenRequired => {
+                "send the token that the lock was taken with, as `Lock-Token`".into()
+            }
+            Self::Unauthorized => {
+                "send the service's bearer token, as `Authorization: Bearer ...`".into()
+            }
+            Self::CrossSite => "this comes from a web page of another site, which may not use \
+                                this service: ask without a browser, or from its own page"
+                .into(),
+            Self::NotFound => "there is nothing here: see /openapi.json. A key is one segment \
+                               of the path, with its slashes written as %2F"
+                .into(),
+            Self::MethodNotAllowed(method) => {
+                format!("{method} is not possible here: see the header Allow").into()
+            }
+            Self::TooMany(message) | Self::Invalid(_, message) => Cow::Borrowed(message),
+        }
+    }
+
+    /// What each node said, where nodes were asked.
+    pub(super) fn nodes(&self) -> &[NodeReport] {
+        match self {
+            Self::Held(error) | Self::Unavailable(error) => error.nodes(),
+            _ => &[],
+        }
+    }
+
+    /// When the lock ends by itself, where that is known.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Held(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// The header `Retry-After`, for what time may cure: whole seconds, and at
+    /// least one, since zero would mean "at once".
+    pub(super) fn retry_after_header(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Held(_) | Self::Unavailable(_) | Self::Closing | Self::TooMany(_) => {
+                let after = self.retry_after().unwrap_or_default();
+                let up = u64::from(after.subsec_nanos() > 0);
+                Some(after.as_secs().saturating_add(up).max(1).into())
+            }
+            _ => None,
+        }
+    }
+}
