@@ -1,1 +1,38 @@
-fn main() {}
+//! `redlock`: the lock for programs in any language.
+//!
+//! A thin layer over the library's public API: it reads what the operator
+//! wants, and what happens then happens in the library. It never prints a
+//! password, a token or a URL, and never takes a secret from the command line.
+
+mod access;
+mod args;
+mod dev;
+mod exit;
+mod files;
+mod health;
+mod listen;
+mod logs;
+mod nodes;
+mod serve;
+mod signals;
+
+use std::{env, process::ExitCode};
+
+use args::{Cli, Command};
+use clap::Parser as _;
+use exit::Exit;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => exit.report(),
+    }
+}
+
+fn run() -> Result<(), Exit> {
+    // Before clap looks at them: it repeats what it does not understand.
+    nodes::refuse_passwords(env::args_os().skip(1))?;
+    match Cli::try_parse()?.command {
+        Command::Serve(options) => serve::serve(*options),
+    }
+}

@@ -1,0 +1,21 @@
+//! The command line: its subcommands, and what is said of all of them.
+
+use clap::{Parser, Subcommand};
+
+use crate::{exit, serve};
+
+/// A lock over N independent Redis or Valkey masters, for programs in any
+/// language.
+#[derive(Debug, Parser)]
+#[command(name = "redlock", version, about, after_help = exit::CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve locks over HTTP.
+    #[command(long_about = serve::ABOUT, after_help = exit::CODES)]
+    Serve(Box<serve::Options>),
+}

@@ -1,0 +1,40 @@
+//! Files that the settings name. What is in them may be secret: no error
+//! repeats any of it.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
+
+use crate::exit::Exit;
+
+/// More than any of them has, so that a device given by mistake does not fill
+/// the memory.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// What is in the file that `flag` names.
+pub(crate) fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Exit> {
+    let shown = path.display();
+    match read_at_most(path, MAX_BYTES) {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => {
+            Err(Exit::config(format!("{flag} {shown}: it has more than {MAX_BYTES} bytes")))
+        }
+        Err(error) => Err(Exit::config(format!("{flag} {shown}: {error}"))),
+    }
+}
+
+/// As [`read`], where it must be text.
+pub(crate) fn read_text(flag: &str, path: &Path) -> Result<String, Exit> {
+    String::from_utf8(read(flag, path)?)
+        .map_err(|_| Exit::config(format!("{flag} {}: it is not UTF-8 text", path.display())))
+}
+
+/// `None` if there is more.
+fn read_at_most(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    let fits = u64::try_from(read).is_ok_and(|read| read <= limit);
+    Ok(fits.then_some(bytes))
+}
