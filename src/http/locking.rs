@@ -77,12 +77,13 @@ fn hand_out(state: &State, guard: LockGuard, owner: Option<&str>) -> Lease {
 /// Releases the lock, if `token` is its token.
 pub(super) async fn release(state: &State, key: Vec<u8>, token: Token) -> Result<(), Refusal> {
     let guard = adopt_to_release(state, key, token)?;
+    let releasing = state.metrics.releasing();
     let (outcome, answer) = match guard.release().await {
         Ok(Released::Released) => (Done::Ok, Ok(())),
         Ok(Released::AlreadyExpired) => (Done::Lost, Err(Refusal::NotYours)),
         Err(error) => (Done::NoQuorum, Err(Refusal::of(error))),
     };
-    state.metrics.released(outcome);
+    releasing.ended(outcome);
     answer
 }
 
@@ -114,6 +115,7 @@ pub(super) async fn extend(
     let valid_until = after(clock::wall(), ttl);
     let parts = LockParts { key, token, valid_until };
     let kept = Kept(Some(state.redlock.adopt(parts).map_err(Refusal::of)?));
+    let extending = state.metrics.extending();
     let answer = match &kept.0 {
         Some(guard) => guard.extend(ttl).await,
         None => return Err(Refusal::NotYours),
@@ -127,7 +129,7 @@ pub(super) async fn extend(
         // Still held for as long as before.
         Err(error) => (Done::NoQuorum, Err(Refusal::of(error))),
     };
-    state.metrics.extended(outcome);
+    extending.ended(outcome);
     answer
 }
 

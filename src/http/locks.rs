@@ -106,7 +106,8 @@ struct Seen<'a> {
 /// Takes a lock, if it is free or comes free in time
 ///
 /// The key is one segment of the path, percent-encoded, a slash as `%2F`: 1 to
-/// 1024 bytes of any sort. The body may be left out.
+/// 1024 bytes of any sort. Most clients can't send one that is a dot or two,
+/// since that means another path; `/lock` takes it. The body may be left out.
 #[utoipa::path(
     post, path = "/v1/locks/{key}", operation_id = "takeLock", tag = "locks",
     params(("key" = String, Path, description = "The name of the lock: any 1 to 1024 bytes, percent-encoded", example = "orders:42")),

@@ -46,6 +46,8 @@ pub(super) enum Done {
     /// Not the caller's, or gone.
     Lost,
     NoQuorum,
+    /// The client has gone before it was known.
+    Cancelled,
 }
 
 impl Acquired {
@@ -60,8 +62,12 @@ impl Acquired {
 }
 
 impl Done {
-    const ALL: [(Self, &str); 3] =
-        [(Self::Ok, "ok"), (Self::Lost, "lost"), (Self::NoQuorum, "no_quorum")];
+    const ALL: [(Self, &str); 4] = [
+        (Self::Ok, "ok"),
+        (Self::Lost, "lost"),
+        (Self::NoQuorum, "no_quorum"),
+        (Self::Cancelled, "cancelled"),
+    ];
 }
 
 type Outcome = [(&'static str, &'static str); 1];
@@ -73,8 +79,8 @@ type NodeGauge = Family<Node, Gauge<f64, AtomicU64>>;
 pub(super) struct Metrics {
     registry: Registry,
     acquired: [(Counter, Histogram); 6],
-    released: [Counter; 3],
-    extended: [Counter; 3],
+    released: [Counter; 4],
+    extended: [Counter; 4],
     waiting: AtomicUsize,
     waiting_shown: Gauge,
     handed_out: Gauge,
@@ -142,12 +148,14 @@ impl Metrics {
         Acquiring { metrics: self, since: clock::now(), outcome: Some(Acquired::Cancelled) }
     }
 
-    pub(super) fn released(&self, outcome: Done) {
-        count(&self.released, outcome);
+    /// A release begins. Dropping what this gives counts it as cancelled.
+    pub(super) fn releasing(&self) -> Doing<'_> {
+        Doing { counters: &self.released, outcome: Done::Cancelled }
     }
 
-    pub(super) fn extended(&self, outcome: Done) {
-        count(&self.extended, outcome);
+    /// An extension begins. Dropping what this gives counts it as cancelled.
+    pub(super) fn extending(&self) -> Doing<'_> {
+        Doing { counters: &self.extended, outcome: Done::Cancelled }
     }
 
     /// A place among those who wait, unless there are `most` already.
@@ -195,15 +203,30 @@ impl Metrics {
     }
 }
 
-fn done(registry: &mut Registry, name: &str, help: &str) -> [Counter; 3] {
+fn done(registry: &mut Registry, name: &str, help: &str) -> [Counter; 4] {
     let family = Family::<Outcome, Counter>::default();
     registry.register(name, help, family.clone());
     Done::ALL.map(|(_, outcome)| family.get_or_create_owned(&[("outcome", outcome)]))
 }
 
-fn count(counters: &[Counter], outcome: Done) {
-    if let Some(counter) = counters.get(outcome as usize) {
-        counter.inc();
+/// A release or an extension under way.
+#[derive(Debug)]
+pub(super) struct Doing<'a> {
+    counters: &'a [Counter],
+    outcome: Done,
+}
+
+impl Doing<'_> {
+    pub(super) fn ended(mut self, outcome: Done) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Doing<'_> {
+    fn drop(&mut self) {
+        if let Some(counter) = self.counters.get(self.outcome as usize) {
+            counter.inc();
+        }
     }
 }
 
@@ -258,9 +281,10 @@ mod tests {
         metrics.acquiring().ended(None);
         for (at, (outcome, _)) in Done::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, at);
-            metrics.released(outcome);
-            metrics.extended(outcome);
+            metrics.releasing().ended(outcome);
+            metrics.extending().ended(outcome);
         }
+        drop((metrics.releasing(), metrics.extending()));
         let text = metrics.encode(7);
         for (_, name) in Acquired::ALL {
             let count = if name == "cancelled" { 2 } else { 1 };
@@ -269,7 +293,8 @@ mod tests {
         }
         for (_, name) in Done::ALL {
             for family in ["release", "extend"] {
-                let line = format!("redlock_{family}_total{{outcome=\"{name}\"}} 1\n");
+                let count = if name == "cancelled" { 2 } else { 1 };
+                let line = format!("redlock_{family}_total{{outcome=\"{name}\"}} {count}\n");
                 assert!(text.contains(&line), "{line}{text}");
             }
         }

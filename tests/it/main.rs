@@ -14,6 +14,14 @@ mod fixture;
 mod floor;
 mod hand_over;
 mod heal;
+mod http_faults;
+mod http_input;
+mod http_openapi;
+mod http_secrets;
+mod http_session;
+mod http_stand;
+mod http_waiting;
+
 mod hung;
 mod inspect;
 mod late;
