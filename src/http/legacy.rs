@@ -118,7 +118,9 @@ impl IntoResponse for Refused {
             }
             Refusal::Held(_) => (1, "get lock failed".into()),
             Refusal::TokenRequired => (3, "token required".into()),
-            Refusal::Unavailable(_) | Refusal::Closing => (4, "lock service unavailable".into()),
+            Refusal::Unavailable(_) | Refusal::Closing | Refusal::TooManyViewers => {
+                (4, "lock service unavailable".into())
+            }
             Refusal::TooMany(_) => (6, worded("too many waiters", &refusal)),
             Refusal::Unauthorized => (7, worded("unauthorized", &refusal)),
             Refusal::CrossSite => (8, worded("forbidden", &refusal)),

@@ -33,11 +33,14 @@ mod locking;
 mod locks;
 mod metrics;
 mod openapi;
+mod page;
 mod probes;
 mod problem;
 mod refusal;
 mod service;
 mod settings;
+mod snapshot;
+mod watch;
 
 pub use service::Service;
 pub use settings::{Settings, SettingsError};

@@ -46,8 +46,8 @@ pub(super) struct Problem<'a> {
     #[schema(value_type = String)]
     detail: Cow<'a, str>,
     /// To branch on. One of `contended`, `timed_out`, `lost`, `no_quorum`,
-    /// `expired`, `closed`, `too_many_waiters`, `token_required`,
-    /// `unauthorized`, `cross_site`, `not_found`, `method_not_allowed`,
+    /// `expired`, `closed`, `too_many_waiters`, `too_many_viewers`,
+    /// `token_required`, `unauthorized`, `cross_site`, `not_found`, `method_not_allowed`,
     /// `too_large`, `unsupported_media_type`, `invalid`; more may come.
     kind: &'static str,
     /// When the lock ends by itself, where that is known.
@@ -73,6 +73,7 @@ fn kind(refusal: &Refusal) -> (&'static str, &'static str) {
         },
         Refusal::Closing => CLOSED,
         Refusal::TooMany(_) => ("too_many_waiters", "too many requests wait already"),
+        Refusal::TooManyViewers => ("too_many_viewers", "too many look at the page already"),
         Refusal::NotYours => ("lost", "the lock is not held with this token"),
         Refusal::TokenRequired => ("token_required", "the lock's token is missing"),
         Refusal::Unauthorized => ("unauthorized", "the bearer token is missing or wrong"),

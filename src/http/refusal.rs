@@ -21,6 +21,8 @@ pub(super) enum Refusal {
     Closing,
     /// Too many wait already.
     TooMany(Cow<'static, str>),
+    /// Too many look at the page already.
+    TooManyViewers,
     /// The lock is not the caller's, or gone.
     NotYours,
     TokenRequired,
@@ -59,7 +61,9 @@ impl Refusal {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Held(_) | Self::NotYours => StatusCode::CONFLICT,
-            Self::Unavailable(_) | Self::Closing => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Closing | Self::TooManyViewers => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TokenRequired => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -75,6 +79,9 @@ impl Refusal {
         match self {
             Self::Held(error) | Self::Unavailable(error) => error.to_string().into(),
             Self::Closing => "this instance is shutting down: ask another".into(),
+            Self::TooManyViewers => {
+                "as many as may read the page's events at once do so: close one".into()
+            }
             Self::NotYours => "the lock is not held with this token: it has ended, was released, \
                                or the token is another lock's"
                 .into(),
@@ -117,7 +124,11 @@ impl Refusal {
     /// least one, since zero would mean "at once".
     pub(super) fn retry_after_header(&self) -> Option<HeaderValue> {
         match self {
-            Self::Held(_) | Self::Unavailable(_) | Self::Closing | Self::TooMany(_) => {
+            Self::Held(_)
+            | Self::Unavailable(_)
+            | Self::Closing
+            | Self::TooMany(_)
+            | Self::TooManyViewers => {
                 let after = self.retry_after().unwrap_or_default();
                 let up = u64::from(after.subsec_nanos() > 0);
                 Some(after.as_secs().saturating_add(up).max(1).into())

@@ -13,8 +13,9 @@ use super::{
     handed::Handed,
     legacy, locks,
     metrics::Metrics,
-    openapi, probes, problem,
+    openapi, page, probes, problem,
     settings::SettingsError,
+    watch,
 };
 use crate::Redlock;
 
@@ -36,6 +37,7 @@ pub(super) struct State {
     pub(super) bearer: Bearer,
     pub(super) handed: Handed,
     pub(super) metrics: Metrics,
+    pub(super) watch: watch::Watch,
 }
 
 impl Service {
@@ -54,14 +56,17 @@ impl Service {
         let bearer = Bearer::new(settings.bearer_token.as_deref());
         let (handed, metrics) = (Handed::new(), Metrics::new());
         let closing = CancellationToken::new();
-        let state = State { redlock, settings, closing, bearer, handed, metrics };
+        let watch = watch::Watch::new(&closing);
+        let state = State { redlock, settings, closing, bearer, handed, metrics, watch };
         Ok(Self { state: Arc::new(state) })
     }
 
     /// Its routes. They are absolute: to serve them under a prefix, nest them.
     pub fn router(&self) -> Router {
-        let open = Router::from(probes::routes().merge(openapi::routes()));
-        let guarded = Router::from(locks::routes().merge(probes::metrics_route()));
+        watch::begin(&self.state);
+        let open = Router::from(probes::routes().merge(openapi::routes())).merge(page::routes());
+        let guarded =
+            Router::from(locks::routes().merge(probes::metrics_route()).merge(watch::routes()));
         let legacy = Router::from(legacy::routes());
         let open = open.method_not_allowed_fallback(problem::method_not_allowed);
         let guarded = guarded.method_not_allowed_fallback(problem::method_not_allowed);

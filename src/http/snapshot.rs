@@ -1,0 +1,207 @@
+//! What one moment of an instance looks like on its page. Holds keys and owners,
+//! never a token; keys that are no text are shown as near to it as they come.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    answers::{micros, millis},
+    handed::{Entry, Handed},
+    metrics::Totals,
+};
+use crate::inspect::{Health, NodeHealth};
+
+/// How far back the charts go, in seconds.
+const PAST: usize = 300;
+
+/// How many locks are listed. Of more, the page says how many.
+const LISTED: usize = 200;
+
+/// One event of the stream.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Snapshot<'a> {
+    #[serde(flatten)]
+    votes: Votes<'a>,
+    /// Held through this instance, as far as it knows. Those with the most time
+    /// left, if there are more.
+    locks: Vec<Lock>,
+    /// How many there are.
+    locks_total: usize,
+    /// How many requests wait for a lock.
+    waiting: usize,
+    series: &'a Past,
+    version: &'static str,
+    uptime_s: u64,
+}
+
+impl<'a> Snapshot<'a> {
+    pub(super) fn new(votes: Votes<'a>, handed: &Handed, past: &'a Past, uptime: Duration) -> Self {
+        let locks: Vec<_> = handed.list(LISTED).into_iter().map(Lock::from).collect();
+        Self {
+            votes,
+            locks_total: handed.len().max(locks.len()),
+            locks,
+            waiting: past.before.waiting,
+            series: past,
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: uptime.as_secs(),
+        }
+    }
+}
+
+/// A lock that is held.
+#[derive(Serialize, ToSchema)]
+struct Lock {
+    /// If it is no UTF-8, with what is not replaced.
+    key: String,
+    owner: Option<String>,
+    remaining_ms: u64,
+}
+
+impl From<Entry> for Lock {
+    fn from(entry: Entry) -> Self {
+        Self {
+            key: String::from_utf8_lossy(&entry.key).into_owned(),
+            owner: entry.owner,
+            remaining_ms: millis(entry.remaining),
+        }
+    }
+}
+
+/// What happened in each of the last seconds, oldest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Past {
+    #[schema(value_type = Vec<u64>)]
+    acquired: VecDeque<u64>,
+    #[schema(value_type = Vec<u64>)]
+    refused: VecDeque<u64>,
+    #[schema(value_type = Vec<u64>)]
+    unavailable: VecDeque<u64>,
+    #[schema(value_type = Vec<usize>)]
+    waiting: VecDeque<usize>,
+    #[serde(skip)]
+    before: Totals,
+}
+
+impl Past {
+    pub(super) fn since(before: Totals) -> Self {
+        Self {
+            acquired: VecDeque::new(),
+            refused: VecDeque::new(),
+            unavailable: VecDeque::new(),
+            waiting: VecDeque::new(),
+            before,
+        }
+    }
+
+    /// A second that came late has what happened in those that were missed.
+    pub(super) fn push(&mut self, totals: Totals) {
+        let before = &self.before;
+        push(&mut self.acquired, totals.acquired.saturating_sub(before.acquired));
+        push(&mut self.refused, totals.refused.saturating_sub(before.refused));
+        push(&mut self.unavailable, totals.unavailable.saturating_sub(before.unavailable));
+        push(&mut self.waiting, totals.waiting);
+        self.before = totals;
+    }
+}
+
+fn push<T>(seconds: &mut VecDeque<T>, value: T) {
+    if seconds.len() >= PAST {
+        seconds.pop_front();
+    }
+    seconds.push_back(value);
+}
+
+/// How the nodes stood when they were last looked at, and what went wrong with
+/// each last.
+#[derive(Default)]
+pub(super) struct Nodes {
+    health: Option<Health>,
+    /// In the order of the nodes.
+    errors: Vec<Option<(String, Instant)>>,
+}
+
+/// The part of a snapshot that is about nodes.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Votes<'a> {
+    nodes: Vec<Node<'a>>,
+    /// How many votes a lock needs.
+    needed: usize,
+    /// How many nodes can vote.
+    able: usize,
+    quorum: bool,
+}
+
+/// How one node stands.
+#[derive(Serialize, ToSchema)]
+struct Node<'a> {
+    /// As `host:port` or a socket's path.
+    address: &'a str,
+    /// Whether it answered.
+    up: bool,
+    /// Whether it can vote.
+    able: bool,
+    role: Option<&'static str>,
+    server: Option<&'a str>,
+    /// How long its answer took.
+    latency_us: Option<u64>,
+    /// The last one since somebody looked first, also if it is up again.
+    error: Option<LastError<'a>>,
+}
+
+/// What went wrong with a node last.
+#[derive(Serialize, ToSchema)]
+struct LastError<'a> {
+    message: &'a str,
+    age_s: u64,
+}
+
+impl Nodes {
+    pub(super) fn note(&mut self, health: Health, now: Instant) {
+        self.errors.resize(health.nodes().len(), None);
+        for (last, node) in self.errors.iter_mut().zip(health.nodes()) {
+            if let Some(error) = node.error() {
+                *last = Some((error.to_string(), now));
+            }
+        }
+        self.health = Some(health);
+    }
+
+    /// What was seen is old; the errors stay, with their age.
+    pub(super) fn forget(&mut self) {
+        self.health = None;
+    }
+
+    pub(super) fn at(&self, now: Instant) -> Option<Votes<'_>> {
+        let health = self.health.as_ref()?;
+        let nodes = health.nodes().iter().zip(&self.errors);
+        Some(Votes {
+            nodes: nodes.map(|(node, error)| Node::new(node, error.as_ref(), now)).collect(),
+            needed: health.needed(),
+            able: health.able(),
+            quorum: health.has_quorum(),
+        })
+    }
+}
+
+impl<'a> Node<'a> {
+    fn new(node: &'a NodeHealth, error: Option<&'a (String, Instant)>, now: Instant) -> Self {
+        Self {
+            address: node.address(),
+            up: node.error().is_none(),
+            able: node.is_able(),
+            role: node.role().map(crate::inspect::Role::as_str),
+            server: node.server(),
+            latency_us: node.latency().map(micros),
+            error: error.map(|(message, at)| LastError {
+                message,
+                age_s: now.saturating_duration_since(*at).as_secs(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What the page shows, once a second: counters, nodes and locks; and the stream
+//! that carries it. Neither the sampler nor a stream holds the service: what is
+//! left of them keeps no client alive. No token ever gets here.
+
+use std::{
+    convert::Infallible,
+    future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::State as Shared,
+    http::{HeaderName, header},
+    response::{
+        IntoResponse, Response, Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use futures_util::stream;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    clock,
+    problem::Problem,
+    refusal::Refusal,
+    service::{State, StateRef},
+    snapshot::{Nodes, Past, Snapshot},
+};
+use crate::{Error, inspect::Health};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How many may look at once. Each has a connection, of which a process has
+/// 1024 by default on Linux.
+const VIEWERS: usize = 64;
+
+/// What the sampler and the streams of one service share.
+pub(super) struct Watch {
+    common: Arc<Common>,
+    sampler: Mutex<Option<JoinHandle<()>>>,
+    /// Ends them all with the service.
+    _end: DropGuard,
+}
+
+struct Common {
+    /// The newest snapshot, as JSON: a slow reader never gets an older one.
+    newest: watch::Sender<Arc<str>>,
+    /// Someone came, who wants to see what is true now.
+    came: Notify,
+    seats: Arc<Semaphore>,
+    ended: CancellationToken,
+    started: Instant,
+}
+
+impl Watch {
+    /// Ends when `closing` is cancelled, if not before.
+    pub(super) fn new(closing: &CancellationToken) -> Self {
+        let ended = closing.child_token();
+        let common = Common {
+            newest: watch::Sender::new(Arc::from("")),
+            came: Notify::new(),
+            seats: Arc::new(Semaphore::new(VIEWERS)),
+            ended: ended.clone(),
+            started: clock::now(),
+        };
+        Self { common: Arc::new(common), sampler: Mutex::new(None), _end: ended.drop_guard() }
+    }
+}
+
+/// Starts the sampler, if it does not run. Called when the routes are made, so
+/// that the charts have a past when the first viewer comes; and when one comes,
+/// since there may have been no runtime before.
+pub(super) fn begin(state: &Arc<State>) {
+    let Ok(runtime) = Handle::try_current() else { return };
+    let mut sampler = state.watch.sampler.lock().unwrap_or_else(PoisonError::into_inner);
+    if sampler.as_ref().is_none_or(JoinHandle::is_finished) {
+        *sampler = Some(runtime.spawn(Sampler::new(state).run()));
+    }
+}
+
+type Look = Pin<Box<dyn Future<Output = Result<Health, Error>> + Send>>;
+
+/// The task that looks each second.
+struct Sampler {
+    state: Weak<State>,
+    common: Arc<Common>,
+    past: Past,
+    nodes: Nodes,
+    /// The question to the nodes that is under way.
+    look: Option<Look>,
+}
+
+impl Sampler {
+    fn new(state: &Arc<State>) -> Self {
+        Self {
+            state: Arc::downgrade(state),
+            common: Arc::clone(&state.watch.common),
+            past: Past::since(state.metrics.totals()),
+            nodes: Nodes::default(),
+            look: None,
+        }
+    }
+
+    async fn run(mut self) {
+        let common = Arc::clone(&self.common);
+        let mut second = interval(SECOND);
+        second.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                biased;
+                () = common.ended.cancelled() => return,
+                _ = second.tick() => self.tick(),
+                () = common.came.notified() => self.look(),
+                health = answer(&mut self.look) => self.seen(health),
+            }
+        }
+    }
+
+    /// Counts, always; looks at the nodes only while somebody looks at them.
+    fn tick(&mut self) {
+        let Some(state) = self.state.upgrade() else { return };
+        self.past.push(state.metrics.totals());
+        if self.common.newest.receiver_count() == 0 {
+            self.nodes.forget();
+            return;
+        }
+        // A node that hangs delays its own row, and nothing else.
+        if self.look.is_some() {
+            self.publish(&state);
+        }
+        drop(state);
+        self.look();
+    }
+
+    fn look(&mut self) {
+        let Some(state) = self.state.upgrade() else { return };
+        let redlock = state.redlock.clone();
+        self.look.get_or_insert_with(|| Box::pin(async move { redlock.health().await }));
+    }
+
+    fn seen(&mut self, health: Result<Health, Error>) {
+        self.look = None;
+        let Ok(health) = health else {
+            // The client was shut down: there is nothing left to see.
+            self.common.ended.cancel();
+            return;
+        };
+        let Some(state) = self.state.upgrade() else { return };
+        state.metrics.saw(&health);
+        self.nodes.note(health, clock::now());
+        self.publish(&state);
+    }
+
+    fn publish(&self, state: &State) {
+        let now = clock::now();
+        let uptime = now.saturating_duration_since(self.common.started);
+        let Some(nodes) = self.nodes.at(now) else { return };
+        let snapshot = Snapshot::new(nodes, &state.handed, &self.past, uptime);
+        match serde_json::to_string(&snapshot) {
+            Ok(json) => drop(self.common.newest.send_replace(json.into())),
+            Err(error) => tracing::error!(%error, "a snapshot for the page could not be written"),
+        }
+    }
+}
+
+async fn answer(look: &mut Option<Look>) -> Result<Health, Error> {
+    match look {
+        Some(look) => look.await,
+        None => future::pending().await,
+    }
+}
+
+pub(super) fn routes() -> OpenApiRouter<StateRef> {
+    OpenApiRouter::new().routes(routes!(events))
+}
+
+/// What the page shows, at once and each second
+///
+/// Server-sent events named `snapshot`. Who reads slowly gets the newest, and
+/// not what was missed. They end when the service does.
+#[utoipa::path(
+    get, path = "/v1/events", operation_id = "events", tag = "operations",
+    responses(
+        (status = 200, description = "The data of each event", body = Snapshot, content_type = "text/event-stream"),
+        (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too many look already, or the service is about to end", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn events(Shared(state): Shared<StateRef>) -> Response {
+    let common = &state.watch.common;
+    if common.ended.is_cancelled() {
+        return Refusal::Closing.into_response();
+    }
+    let Ok(seat) = Arc::clone(&common.seats).try_acquire_owned() else {
+        return Refusal::TooManyViewers.into_response();
+    };
+    begin(&state);
+    let viewer =
+        Viewer { newest: common.newest.subscribe(), ended: common.ended.clone(), _seat: seat };
+    common.came.notify_one();
+    let events = stream::unfold(viewer, Viewer::next);
+    let headers = [
+        (header::CACHE_CONTROL, "no-store"),
+        // Proxies such as nginx would collect events before they pass them on.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, Sse::new(events).keep_alive(KeepAlive::default())).into_response()
+}
+
+/// One who looks.
+struct Viewer {
+    newest: watch::Receiver<Arc<str>>,
+    ended: CancellationToken,
+    _seat: OwnedSemaphorePermit,
+}
+
+impl Viewer {
+    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        let changed = self.ended.run_until_cancelled(self.newest.changed()).await;
+        let Some(Ok(())) = changed else { return None };
+        let json = Arc::clone(&self.newest.borrow_and_update());
+        Some((Ok(Event::default().event("snapshot").data(json)), self))
+    }
+}
