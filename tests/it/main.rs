@@ -31,6 +31,12 @@ mod local;
 mod loss;
 mod native;
 mod overload;
+#[cfg(unix)]
+mod page;
+#[cfg(unix)]
+mod page_browser;
+mod page_events;
+mod page_site;
 mod permissions;
 mod printed;
 mod proxy;

@@ -160,6 +160,9 @@ function showSeries(series) {
 
 // --- The stream ---
 
+// When what is shown was true.
+let shownAt;
+
 function showSnapshot(snapshot) {
   const { able, nodes, locks: list, locks_total: total } = snapshot;
   write(byId("state"), headline(snapshot));
@@ -171,6 +174,7 @@ function showSnapshot(snapshot) {
   showLocks();
   write(byId("about"), `redlock ${snapshot.version}, up ${span(snapshot.uptime_s)}`);
   show(byId("view"), true);
+  shownAt = new Date();
   showLink("live", "Live");
 }
 
@@ -257,8 +261,8 @@ async function run() {
     } catch (error) {
       why = error.name === "TypeError" ? "no connection" : error.message;
     }
-    const at = new Date().toLocaleTimeString();
-    showLink("down", `Disconnected at ${at}: ${why}. Next try within ${Math.ceil(delay / 1000)} s.`);
+    const since = shownAt ? ` since ${shownAt.toLocaleTimeString()}` : "";
+    showLink("down", `Disconnected${since}: ${why}. Next try within ${Math.ceil(delay / 1000)} s.`);
     // Not all pages of an instance come back in the same moment.
     await sleep(delay * (0.5 + Math.random() / 2));
     delay = Math.min(delay * 2, RETRY_MS.most);
