@@ -3,7 +3,6 @@
 //! in whatever way that ends.
 
 use std::{
-    fmt::Debug,
     fs,
     os::unix::process::CommandExt as _,
     path::PathBuf,
@@ -155,23 +154,13 @@ impl Browser {
         self.texts(css).await.join("\n")
     }
 
-    /// Waits for such a text.
-    pub async fn sees(&self, css: &str, seen: impl Fn(&str) -> bool) -> String {
-        self.looks(css, css, async || {
+    /// Waits until that text is as wanted, and gives it.
+    pub async fn sees(&self, css: &str, wanted: impl Fn(&str) -> bool) -> String {
+        eventually(&format!("the text of {css}"), async || {
             let text = self.text(css).await;
-            if seen(&text) { Ok(text) } else { Err(text) }
+            if wanted(&text) { Ok(text) } else { Err(text) }
         })
         .await
-    }
-
-    /// As [`eventually`]; when it fails, what the page shows is said as well.
-    async fn looks<T, S: Debug>(
-        &self,
-        what: &str,
-        css: &str,
-        look: impl AsyncFnMut() -> Result<T, S>,
-    ) -> T {
-        eventually(&format!("{what} of {css}"), look).await
     }
 
     pub async fn type_into(&self, css: &str, text: &str) {
@@ -194,10 +183,6 @@ impl Browser {
     /// Sends a command of Chromium's own protocol.
     pub async fn devtools(&self, command: &str, params: Value) -> Value {
         self.ask("goog/cdp/execute", json!({ "cmd": command, "params": params })).await
-    }
-
-    pub async fn screenshot(&self) -> Vec<u8> {
-        self.client.screenshot().await.unwrap()
     }
 
     async fn ask(&self, path: &str, body: Value) -> Value {

@@ -231,7 +231,7 @@ async fn each_file_says_what_it_is_and_what_it_may_do() {
 async fn sampler_and_streams_keep_no_client_alive() {
     let cluster = start(3).await;
     let redlock = client(&cluster);
-    let service = Service::new(redlock.clone(), Settings::new());
+    let service = Service::new(redlock.clone(), Settings::new()).unwrap();
     let request = Request::get("/v1/events").body(Body::empty()).unwrap();
     let answer = service.router().oneshot(request).await.unwrap();
     let mut stream = pin!(answer.into_body().into_data_stream());

@@ -18,7 +18,6 @@ use crate::support::{LIMIT, builder, client, eventually, ms, start, within};
 /// A service that is served.
 pub struct Site {
     pub cluster: Cluster,
-    pub redlock: Redlock,
     pub service: Service,
     pub address: SocketAddr,
     pub http: reqwest::Client,
@@ -46,14 +45,14 @@ impl Site {
     }
 
     fn on(listener: TcpListener, cluster: Cluster, redlock: Redlock, settings: Settings) -> Self {
-        let service = Service::new(redlock.clone(), settings);
+        let service = Service::new(redlock, settings).unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let serving = axum::serve(listener, service.router()).with_graceful_shutdown(stopped);
         let serving = tokio::spawn(async move { serving.await.unwrap() });
         let http = reqwest::Client::new();
-        Self { cluster, redlock, service, address, http, stop, serving }
+        Self { cluster, service, address, http, stop, serving }
     }
 
     /// Ends the service as its program does, and gives the nodes it stood on.
