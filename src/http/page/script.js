@@ -38,8 +38,7 @@ function span(seconds) {
 function headline({ able, needed, quorum, nodes }) {
   const votes = `${able} of ${nodes.length} nodes can vote, ${needed} ${needed === 1 ? "is" : "are"} needed`;
   if (!quorum) return `No quorum: ${votes}. No lock can be taken.`;
-  const spare = able - needed;
-  return `Quorum: ${votes}. ${spare === 0 ? "None" : spare} more may fail.`;
+  return `Quorum: ${votes}. ${able - needed || "No"} more may fail.`;
 }
 
 function verdict({ able, quorum, nodes }) {
@@ -109,7 +108,7 @@ function showLocks() {
   ]);
   const more = locks.total - locks.list.length;
   write(byId("count"), left.length + more > 0 ? `(${left.length + more})` : "");
-  write(byId("more"), `and ${more} more`);
+  write(byId("more"), `and ${more} more, which end sooner`);
   show(byId("more"), more > 0);
   show(byId("none"), left.length + more === 0);
   show(byId("locks"), left.length > 0);
@@ -203,7 +202,7 @@ async function follow(token, heard) {
   let timer;
   const alive = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => dead.abort(new Error("it fell silent")), SILENCE_MS);
+    timer = setTimeout(() => dead.abort(new Error("the service fell silent")), SILENCE_MS);
   };
   alive();
   try {
@@ -211,7 +210,7 @@ async function follow(token, heard) {
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
     const response = await fetch("v1/events", { headers, cache: "no-store", signal: dead.signal });
     if (response.status === 401) return "unauthorized";
-    if (!response.ok) throw new Error(`it answered ${response.status}`);
+    if (!response.ok) throw new Error(`the service answered ${response.status}`);
     await readEvents(response.body, (data) => {
       alive();
       if (data === "") return; // a comment, to keep the line open
@@ -250,7 +249,7 @@ function askToken(refused) {
 async function run() {
   for (let delay = RETRY_MS.first; ;) {
     const token = sessionStorage.getItem(TOKEN);
-    let why = "it ended the stream";
+    let why = "the service ended the stream";
     try {
       const end = await follow(token, () => { delay = RETRY_MS.first; });
       if (end === "unauthorized") {
