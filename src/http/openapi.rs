@@ -14,7 +14,6 @@ use super::{
     answers::{JSON, answer},
     legacy, locks, probes,
     service::StateRef,
-    watch,
 };
 
 #[derive(OpenApi)]
@@ -53,7 +52,6 @@ static JSON_TEXT: LazyLock<Bytes> = LazyLock::new(|| {
         .merge(locks::routes())
         .merge(probes::routes())
         .merge(probes::metrics_route())
-        .merge(watch::routes())
         .merge(routes());
     // What derives make can be written.
     serde_json::to_vec(&all.into_openapi()).unwrap_or_default().into()

@@ -62,11 +62,14 @@ impl Service {
     }
 
     /// Its routes. They are absolute: to serve them under a prefix, nest them.
+    ///
+    /// Called in a runtime, it starts the task that counts for the page, which
+    /// ends with the service; else the first who opens the page does.
     pub fn router(&self) -> Router {
         watch::begin(&self.state);
         let open = Router::from(probes::routes().merge(openapi::routes())).merge(page::routes());
         let guarded =
-            Router::from(locks::routes().merge(probes::metrics_route()).merge(watch::routes()));
+            Router::from(locks::routes().merge(probes::metrics_route())).merge(watch::routes());
         let legacy = Router::from(legacy::routes());
         let open = open.method_not_allowed_fallback(problem::method_not_allowed);
         let guarded = guarded.method_not_allowed_fallback(problem::method_not_allowed);

@@ -7,7 +7,6 @@ use std::{
 };
 
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::{
     answers::{micros, millis},
@@ -23,7 +22,7 @@ const PAST: usize = 300;
 const LISTED: usize = 200;
 
 /// One event of the stream.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 pub(super) struct Snapshot<'a> {
     #[serde(flatten)]
     votes: Votes<'a>,
@@ -55,7 +54,7 @@ impl<'a> Snapshot<'a> {
 }
 
 /// A lock that is held.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 struct Lock {
     /// If it is no UTF-8, with what is not replaced.
     key: String,
@@ -74,15 +73,11 @@ impl From<Entry> for Lock {
 }
 
 /// What happened in each of the last seconds, oldest first.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 pub(super) struct Past {
-    #[schema(value_type = Vec<u64>)]
     acquired: VecDeque<u64>,
-    #[schema(value_type = Vec<u64>)]
     refused: VecDeque<u64>,
-    #[schema(value_type = Vec<u64>)]
     unavailable: VecDeque<u64>,
-    #[schema(value_type = Vec<usize>)]
     waiting: VecDeque<usize>,
     #[serde(skip)]
     before: Totals,
@@ -127,7 +122,7 @@ pub(super) struct Nodes {
 }
 
 /// The part of a snapshot that is about nodes.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 pub(super) struct Votes<'a> {
     nodes: Vec<Node<'a>>,
     /// How many votes a lock needs.
@@ -138,7 +133,7 @@ pub(super) struct Votes<'a> {
 }
 
 /// How one node stands.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 struct Node<'a> {
     /// As `host:port` or a socket's path.
     address: &'a str,
@@ -155,7 +150,7 @@ struct Node<'a> {
 }
 
 /// What went wrong with a node last.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 struct LastError<'a> {
     message: &'a str,
     age_s: u64,

@@ -11,12 +11,14 @@ use std::{
 };
 
 use axum::{
+    Router,
     extract::State as Shared,
     http::{HeaderName, header},
     response::{
         IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
     },
+    routing::get,
 };
 use futures_util::stream;
 use tokio::{
@@ -26,11 +28,9 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     clock,
-    problem::Problem,
     refusal::Refusal,
     service::{State, StateRef},
     snapshot::{Nodes, Past, Snapshot},
@@ -179,22 +179,12 @@ async fn answer(look: &mut Option<Look>) -> Result<Health, Error> {
     }
 }
 
-pub(super) fn routes() -> OpenApiRouter<StateRef> {
-    OpenApiRouter::new().routes(routes!(events))
+pub(super) fn routes() -> Router<StateRef> {
+    Router::new().route("/v1/events", get(events))
 }
 
-/// What the page shows, at once and each second
-///
-/// Server-sent events named `snapshot`. Who reads slowly gets the newest, and
-/// not what was missed. They end when the service does.
-#[utoipa::path(
-    get, path = "/v1/events", operation_id = "events", tag = "operations",
-    responses(
-        (status = 200, description = "The data of each event", body = Snapshot, content_type = "text/event-stream"),
-        (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Too many look already, or the service is about to end", body = Problem, content_type = "application/problem+json"),
-    ),
-)]
+/// A snapshot at once, and one each second, as server-sent events. For the page
+/// alone: what is in one may change with it, so no document tells of it.
 async fn events(Shared(state): Shared<StateRef>) -> Response {
     let common = &state.watch.common;
     if common.ended.is_cancelled() {

@@ -91,7 +91,10 @@ async fn without_a_quorum_all_is_unavailable_at_once_and_nothing_contended() {
         assert!(answer.body.starts_with(begin), "{answer:?}");
         let nodes = answer.value()["nodes"].clone();
         for (node, said) in cluster.nodes()[..2].iter().zip(nodes.as_array().unwrap()) {
-            assert_eq!((&said["node"], &said["answer"]), (&json!(node.address()), &json!("failed")));
+            assert_eq!(
+                (&said["node"], &said["answer"]),
+                (&json!(node.address()), &json!("failed"))
+            );
             assert!(said["error"].is_string(), "{said}");
         }
         assert_eq!(nodes.as_array().unwrap().len(), 3, "{nodes}");

@@ -146,12 +146,22 @@ fn others() -> Vec<(Bad, u16, &'static str, &'static str)> {
         (json("POST", r#"{"ttl_ms":10,"ttl_ms":10}"#), 400, "invalid", "duplicate field"),
         (json("POST", "{"), 400, "invalid", "not the JSON"),
         (json("POST", &" ".repeat(17 * 1024)), 413, "too_large", "16384"),
-        (v1("POST").body(FORM, "ttl_ms=10"), 415, "unsupported_media_type", "send no body, or JSON"),
+        (
+            v1("POST").body(FORM, "ttl_ms=10"),
+            415,
+            "unsupported_media_type",
+            "send no body, or JSON",
+        ),
         (v1("PUT"), 400, "token_required", "Lock-Token"),
         (v1("DELETE"), 400, "token_required", "Lock-Token"),
         (v1("DELETE").with("lock-token", ""), 400, "token_required", "Lock-Token"),
         (v1("DELETE").with("lock-token", &long), 422, "invalid", "1 to 256 bytes"),
-        (v1("PUT").with("lock-token", "a").with("lock-token", "b"), 400, "invalid", "two different"),
+        (
+            v1("PUT").with("lock-token", "a").with("lock-token", "b"),
+            400,
+            "invalid",
+            "two different",
+        ),
         (json("PUT", r#"{"ttl_ms":9}"#).with("lock-token", "a"), 422, "invalid", "ttl_ms is 9"),
         (json("PUT", r#"{"wait_ms":9}"#).with("lock-token", "a"), 422, "invalid", "`ttl_ms`"),
         (v1("GET").with("authorization", "Bearer"), 401, "unauthorized", "bearer token"),
@@ -239,7 +249,9 @@ async fn the_right_bearer_opens_and_probes_need_none() {
     let ready = send(served.request("GET", "/readyz").bearer_auth(BEARER)).await.value();
     assert_eq!(ready["nodes"][0]["node"], cluster.nodes()[0].address(), "{ready}");
     assert_eq!(ready["nodes"][0]["role"], "master", "{ready}");
-    let same = served.request("DELETE", "/v1/locks/a").header("origin", format!("http://{}", served.address));
+    let same = served
+        .request("DELETE", "/v1/locks/a")
+        .header("origin", format!("http://{}", served.address));
     let released = send(same.bearer_auth(BEARER).header("lock-token", taken.token())).await;
     assert_eq!(released.status, 204, "the service's own page may: {released:?}");
     finish(&served.redlock, &cluster).await;

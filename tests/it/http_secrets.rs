@@ -37,7 +37,9 @@ async fn everything(served: &Served) -> Vec<String> {
     }
     assert_eq!(said, ["409", "409", "500", "422", "200", "409", "200", "204", "409", "401"]);
     let again = form("/lock", format!("key={KEY}")).await.token();
-    form("/unlock", format!("key={KEY}")).await.is(200, r#"{"code":0,"message":"release lock success"}"#);
+    form("/unlock", format!("key={KEY}"))
+        .await
+        .is(200, r#"{"code":0,"message":"release lock success"}"#);
     let metrics = send(request("GET", "/metrics")).await.body;
     for secret in [KEY, BEARER, &token, &again] {
         assert!(!metrics.contains(secret), "{metrics}");
