@@ -1,7 +1,7 @@
 # What each target needs it installs or finds itself. `make help` lists them.
 
-.PHONY: help quickstart test test-containers test-sim sim mutants check
-.PHONY: bench bench-contention bench-instructions bench-criterion bench-all
+.PHONY: help quickstart test test-containers test-sim sim mutants fuzz check
+.PHONY: bench bench-contention bench-http bench-instructions bench-criterion bench-all
 
 # The simulator opens the library's inside, which no other build does; so it is
 # built apart from everything else.
@@ -23,6 +23,11 @@ test-containers: ## the same tests against real servers, on containers only
 	sh tests/redis-image.sh
 	REDLOCK_TEST_BACKEND=docker REDLOCK_TEST_IMAGE=$${REDLOCK_TEST_IMAGE:-redlock-test/redis:local} \
 		cargo test -p redlock-quorum-tests --test it
+
+fuzz: ## a minute of requests by chance to the lock service: SECONDS=, SEED=
+	sh tests/setup.sh
+	REDLOCK_FUZZ_SECONDS=$(or $(SECONDS),60) $(if $(SEED),REDLOCK_FUZZ_SEED=$(SEED)) \
+		cargo test -p redlock-quorum-tests --test it -- http_fuzz --nocapture
 
 test-sim: ## a fixed set of simulated runs, and that every mutant dies
 	$(SIM) test $(SIM_FLAGS)
@@ -53,4 +58,10 @@ bench-criterion: ## a few of the same numbers over time, by criterion
 	sh tests/setup.sh
 	cargo bench -p redlock-quorum-benches --bench acquire
 
-bench-all: bench bench-contention bench-instructions bench-criterion ## all of them
+bench-http: ## the lock service beside the library itself: ROUNDS=
+	sh tests/setup.sh
+	cargo build --profile bench --features cli --bin redlock
+	REDLOCK_PROGRAM=$(CURDIR)/target/release/redlock \
+		cargo bench -p redlock-quorum-benches --bench http -- $(ROUNDS)
+
+bench-all: bench bench-contention bench-http bench-instructions bench-criterion ## all of them

@@ -79,18 +79,30 @@ pub fn allow_open_files(count: u64) -> Result<()> {
 
 /// How long this process's threads of that name have been on a core.
 pub fn thread_time(name: &str) -> Option<Duration> {
-    let mut ticks = 0;
+    let mut taken = Duration::ZERO;
     for task in fs::read_dir("/proc/self/task").ok()?.flatten() {
-        let stat = fs::read_to_string(task.path().join("stat")).ok()?;
-        let (before, after) = stat.rsplit_once(") ")?;
-        if before.split_once('(')?.1 == name {
-            // `utime` and `stime`.
-            let times = after.split(' ').skip(11).take(2);
-            ticks += times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>();
+        let (found, time) = parse_stat(&fs::read_to_string(task.path().join("stat")).ok()?)?;
+        if found == name {
+            taken += time;
         }
     }
+    (!taken.is_zero()).then_some(taken)
+}
+
+/// How long another process has been on a core.
+pub fn cpu_of(process: u32) -> Option<Duration> {
+    Some(parse_stat(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)?.1)
+}
+
+/// Its name, and how long it has been on a core.
+fn parse_stat(stat: &str) -> Option<(String, Duration)> {
+    let (before, after) = stat.rsplit_once(") ")?;
+    let name = before.split_once('(')?.1.to_owned();
+    // `utime` and `stime`.
+    let times = after.split(' ').skip(11).take(2);
+    let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
     // Linux tells user space of hundredths, whatever it counts by itself.
-    (ticks > 0).then(|| Duration::from_millis(ticks * 10))
+    Some((name, Duration::from_millis(ticks * 10)))
 }
 
 /// How long this process has been on a core, all threads together; nothing where
