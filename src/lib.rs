@@ -68,6 +68,9 @@
 //!
 //! - `tls`: nodes at `rediss://`, by rustls. `Tls` says whom to trust where the
 //!   system does not know, and which certificate to show. Needs a C compiler.
+//! - `tower`: a layer for requests that take turns, in axum, tonic and hyper.
+//! - `http`: the lock service over HTTP, for programs in any language, as an axum
+//!   router; `cli`: the program `redlock` that serves it.
 //! - `testing`: [`testing::Cluster`], real Redis nodes for tests, in containers
 //!   or as local processes, that can be paused, killed and restarted.
 //! - `testing-local`: the same without containers, and without the dependencies
@@ -121,7 +124,7 @@ pub use tls::Tls;
 pub use token::Token;
 pub use votes::Votes;
 
-/// The long texts: guarantee, operation, design, testing.
+/// The long texts: guarantee, operation, design, testing, the service.
 #[cfg(doc)]
 pub mod docs {
     #[doc = include_str!("../docs/safety.md")]
@@ -132,6 +135,8 @@ pub mod docs {
     pub mod design {}
     #[doc = include_str!("../docs/testing.md")]
     pub mod testing {}
+    #[doc = include_str!("../docs/http.md")]
+    pub mod http {}
 }
 
 #[cfg(doctest)]

@@ -4,10 +4,12 @@ set -eu
 
 cargo fmt --all --check
 
-for features in '' tls testing-local testing,tls testing; do
+for features in '' tls testing-local testing,tls testing tower http http,tower,tls; do
   echo "clippy: features '$features'"
   cargo clippy --quiet -p redlock-quorum --lib --no-default-features --features "$features" -- -D warnings
 done
+echo "clippy: the program and the examples"
+cargo clippy --quiet -p redlock-quorum --bins --examples --features cli,tower -- -D warnings
 echo 'clippy: the whole workspace, all targets'
 cargo clippy --quiet --workspace --all-targets -- -D warnings
 
