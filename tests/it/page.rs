@@ -277,6 +277,8 @@ async fn with_a_bearer_token_it_asks_for_it_and_says_when_it_is_wrong() {
 async fn it_says_when_it_is_disconnected_and_comes_back_by_itself() {
     let site = Site::start(3).await;
     let browser = open(&site).await;
+    site.lock(&[("key", "before"), ("ttl_ms", "600000")]).await;
+    until_rows(&browser, "#locks", |rows| rows.len() == 1).await;
     let address = site.address;
     let cluster = site.close().await;
     let down =
@@ -284,6 +286,8 @@ async fn it_says_when_it_is_disconnected_and_comes_back_by_itself() {
     browser.sees("#link", down).await;
     let shown = browser.text("#state").await;
     assert!(shown.starts_with("Quorum: 3 of 3"), "what was last known: {shown}");
+    let before = seconds(&rows(&browser, "#locks").await[0][2]);
+    until_rows(&browser, "#locks", |rows| seconds(&rows[0][2]) < before).await;
 
     let site = Site::at(address, cluster).await;
     browser.sees("#link", |text| text == "Live").await;
