@@ -49,6 +49,8 @@ impl Driver {
         let log = fs::File::create(home.join("driver.log")).unwrap();
         let child = Command::new("chromedriver")
             .arg("--port=0")
+            // Chromium leaves things there when it is killed.
+            .env("TMPDIR", &home)
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(Stdio::null())
