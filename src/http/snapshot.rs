@@ -200,3 +200,32 @@ impl<'a> Node<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(acquired: u64, waiting: usize) -> Totals {
+        Totals { acquired, waiting, ..Totals::default() }
+    }
+
+    #[test]
+    fn each_second_has_what_was_new_in_it() {
+        let mut past = Past::since(totals(10, 0));
+        for (acquired, waiting) in [(10, 0), (13, 2), (13, 1)] {
+            past.push(totals(acquired, waiting));
+        }
+        assert_eq!(past.acquired, [0, 3, 0], "and nothing from before");
+        assert_eq!(past.waiting, [0, 2, 1]);
+    }
+
+    #[test]
+    fn it_forgets_what_is_older_than_the_charts() {
+        let mut past = Past::since(totals(0, 0));
+        for second in 1..=1000 {
+            past.push(totals(second * second, 0));
+        }
+        assert_eq!(past.acquired.len(), PAST);
+        assert_eq!(past.acquired.back(), Some(&(1000 * 1000 - 999 * 999)));
+    }
+}
