@@ -81,9 +81,10 @@ pub enum Kind {
     Rslock,
     Quorum,
     QuorumThread,
-    /// Ours over HTTP, which is not measured beside the others: see
-    /// [`Contender::served`].
+    /// Ours over HTTP, and two requests that lock nothing: not measured beside
+    /// the others, see [`Contender::served`].
     Served,
+    Idle,
 }
 
 impl Kind {
@@ -104,12 +105,13 @@ impl Kind {
             Self::Quorum => "redlock-quorum",
             Self::QuorumThread => "redlock-quorum, own thread",
             Self::Served => "redlock serve",
+            Self::Idle => "two requests that lock nothing",
         }
     }
 
     /// What is ours leaves no key, or the benchmark has failed.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Quorum | Self::QuorumThread | Self::Served)
+        matches!(self, Self::Quorum | Self::QuorumThread | Self::Served | Self::Idle)
     }
 
     /// Whether it waits for every node, so that one that hangs costs each call
@@ -134,7 +136,9 @@ impl Kind {
             Self::Rslock => Client::Rslock(rslock(urls, ttl)?),
             Self::Quorum => Client::Quorum(quorum().build()?),
             Self::QuorumThread => Client::Quorum(quorum().driver_thread().build()?),
-            Self::Served => return Err("the service has an address, not nodes".into()),
+            Self::Served | Self::Idle => {
+                return Err("the service has an address, not nodes".into());
+            }
         };
         Ok(Contender { kind: self, client })
     }
@@ -180,6 +184,11 @@ impl Contender {
     /// By the service at that address.
     pub fn served(address: SocketAddr) -> Self {
         Self { kind: Kind::Served, client: Client::Served(Served::new(address)) }
+    }
+
+    /// The same requests to it, but that they ask for nothing.
+    pub fn idle(address: SocketAddr) -> Self {
+        Self { kind: Kind::Idle, client: Client::Served(Served::idle(address)) }
     }
 }
 

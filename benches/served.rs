@@ -14,7 +14,16 @@ use crate::{common::Result, contenders::Locker};
 /// `redlock serve` at an address. A clone has a connection of its own.
 pub struct Served {
     address: SocketAddr,
+    what: What,
     connection: Mutex<Option<Connection>>,
+}
+
+/// What is asked of it.
+#[derive(Clone, Copy)]
+enum What {
+    Locks,
+    /// Only whether it runs: what two requests cost that lock nothing.
+    Nothing,
 }
 
 /// What to unlock, and the proof that it is ours.
@@ -25,18 +34,26 @@ pub struct Token {
 
 impl Served {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, connection: Mutex::new(None) }
+        Self { address, what: What::Locks, connection: Mutex::new(None) }
     }
 
-    /// Posts a form; the answer's status and body.
-    async fn post(&self, path: &str, form: &str) -> Result<(u16, String)> {
+    /// One whose locks are none.
+    pub fn idle(address: SocketAddr) -> Self {
+        Self { what: What::Nothing, ..Self::new(address) }
+    }
+
+    /// The answer's status and body.
+    async fn ask(&self, path: &str, form: &str) -> Result<(u16, String)> {
         let mut connection = self.connection.lock().await;
         // One that failed is not used again.
         let mut open = match connection.take() {
             Some(open) => open,
             None => Connection::open(self.address).await?,
         };
-        let answer = open.post(path, form).await?;
+        let answer = match self.what {
+            What::Locks => open.ask("POST", path, form).await?,
+            What::Nothing => open.ask("GET", "/healthz", "").await?,
+        };
         *connection = Some(open);
         Ok(answer)
     }
@@ -44,7 +61,7 @@ impl Served {
 
 impl Clone for Served {
     fn clone(&self) -> Self {
-        Self::new(self.address)
+        Self { what: self.what, ..Self::new(self.address) }
     }
 }
 
@@ -52,16 +69,19 @@ impl Locker for Served {
     type Held = Token;
 
     async fn acquire(&self, key: &str) -> Result<Token> {
-        let (status, body) = self.post("/lock", &format!("key={key}")).await?;
+        let (status, body) = self.ask("/lock", &format!("key={key}")).await?;
         let token = body.split_once("\"token\":\"").and_then(|(_, rest)| rest.split_once('"'));
         match (status, token) {
             (200, Some((token, _))) => Ok(Token { key: key.to_owned(), token: token.to_owned() }),
+            (200, None) if matches!(self.what, What::Nothing) => {
+                Ok(Token { key: String::new(), token: String::new() })
+            }
             _ => Err(format!("{status}: {body}").into()),
         }
     }
 
     async fn release(&self, Token { key, token }: Token) -> Result<()> {
-        match self.post("/unlock", &format!("key={key}&token={token}")).await? {
+        match self.ask("/unlock", &format!("key={key}&token={token}")).await? {
             (200, _) => Ok(()),
             (status, body) => Err(format!("{status}: {body}").into()),
         }
@@ -80,9 +100,9 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::with_capacity(1024) })
     }
 
-    async fn post(&mut self, path: &str, form: &str) -> Result<(u16, String)> {
+    async fn ask(&mut self, method: &str, path: &str, form: &str) -> Result<(u16, String)> {
         let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/x-www-form-urlencoded\r\n\
              content-length: {}\r\n\r\n{form}",
             form.len()
         );

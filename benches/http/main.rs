@@ -78,8 +78,11 @@ async fn run(plan: &Plan, asked: &Arguments) -> Result<()> {
     let servers = five_servers().await?;
     let observer = Observer::connect(&servers.urls()).await?;
     let program = Program::start(&servers.urls()).await?;
-    let contenders =
-        [Kind::Quorum.connect(&servers.urls(), TTL).await?, Contender::served(program.address)];
+    let contenders = [
+        Kind::Quorum.connect(&servers.urls(), TTL).await?,
+        Contender::served(program.address),
+        Contender::idle(program.address),
+    ];
     for contender in &contenders {
         warm_up(contender).await?;
     }
@@ -99,14 +102,14 @@ async fn run(plan: &Plan, asked: &Arguments) -> Result<()> {
 
 async fn pairs(
     plan: &Plan,
-    contenders: &[Contender; 2],
+    contenders: &[Contender; 3],
     observer: &Observer,
     program: &Program,
     callers: usize,
-) -> Result<[Figures; 2]> {
-    let mut figures = [Figures::default(), Figures::default()];
+) -> Result<[Figures; 3]> {
+    let mut figures: [Figures; 3] = Default::default();
     for round in 0..plan.rounds {
-        for turn in [round % 2, (round + 1) % 2] {
+        for turn in (0..3).map(|turn| (round + turn) % 3) {
             let until = Until::Elapsed(plan.span);
             let before = program.cpu();
             let done = burst(&contenders[turn], observer, callers, until).await?;
@@ -116,7 +119,7 @@ async fn pairs(
     Ok(figures)
 }
 
-fn print(callers: usize, [library, service]: &[Figures; 2]) {
+fn print(callers: usize, [library, service, idle]: &[Figures; 3]) {
     println!("\n## {callers} callers\n");
     let shares = ratios(&service.pairs_a_second, &library.pairs_a_second);
     let row = |name: &str, figures: &Figures, share: String| {
@@ -130,16 +133,30 @@ fn print(callers: usize, [library, service]: &[Figures; 2]) {
         header.map(str::to_owned).to_vec(),
         row("library", library, "1".to_owned()),
         row("redlock serve", service, spread(&shares)),
+        row(
+            Kind::Idle.name(),
+            idle,
+            spread(&ratios(&idle.pairs_a_second, &library.pairs_a_second)),
+        ),
     ]);
 }
 
-fn check(callers: usize, [library, service]: &[Figures; 2]) -> Vec<Target> {
+fn check(callers: usize, [library, service, idle]: &[Figures; 3]) -> Vec<Target> {
     let share = median(&ratios(&service.pairs_a_second, &library.pairs_a_second));
     let mut targets = vec![
         Target::none(&format!("calls failed, callers: {callers}"), library.failed + service.failed),
         Target::none(&format!("keys left, callers: {callers}"), library.left + service.left),
     ];
     if callers > 1 {
+        // What there is if both are done, one after the other.
+        let bound = |(locks, requests)| 1.0 / (1.0 / locks + 1.0 / requests);
+        let both = library.pairs_a_second.iter().copied().zip(idle.pairs_a_second.iter().copied());
+        let bounds: Vec<f64> = both.map(bound).collect();
+        let of_bound = median(&ratios(&service.pairs_a_second, &bounds));
+        println!(
+            "\n{} of what the library and two such requests, one after the other, reach",
+            figure(of_bound)
+        );
         let name = format!("pairs a second × the library, callers: {callers}");
         targets.insert(0, Target::at_least(&name, SHARE, share));
     }
@@ -147,7 +164,7 @@ fn check(callers: usize, [library, service]: &[Figures; 2]) -> Vec<Target> {
 }
 
 /// How long one call takes, where there is no other.
-async fn print_latencies(plan: &Plan, contenders: &[Contender; 2]) -> Result<()> {
+async fn print_latencies(plan: &Plan, contenders: &[Contender; 3]) -> Result<()> {
     println!("\n## One caller's call, µs\n");
     let mut rows = vec![["", "lock p50", "p99", "unlock p50", "p99"].map(str::to_owned).to_vec()];
     for contender in contenders {
