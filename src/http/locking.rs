@@ -41,7 +41,7 @@ pub(super) async fn acquire(state: &State, key: &[u8], fields: &Fields) -> Resul
 /// What an acquire is counted as. A key that can't be one is no acquire.
 fn outcome(answer: &Result<LockGuard, Refusal>) -> Option<Acquired> {
     Some(match answer {
-        Ok(_) => Acquired::Acquired,
+        Ok(_) => Acquired::Had,
         Err(Refusal::Held(error)) if error.kind() == ErrorKind::Timeout => Acquired::TimedOut,
         Err(Refusal::Held(_)) => Acquired::Busy,
         Err(Refusal::TooMany(_)) => Acquired::TooMany,

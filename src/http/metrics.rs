@@ -27,7 +27,7 @@ use crate::inspect::Health;
 /// How an acquire ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Acquired {
-    Acquired,
+    Had,
     /// Another holds it.
     Busy,
     /// The wait ran out.
@@ -52,7 +52,7 @@ pub(super) enum Done {
 
 impl Acquired {
     const ALL: [(Self, &str); 6] = [
-        (Self::Acquired, "acquired"),
+        (Self::Had, "acquired"),
         (Self::Busy, "busy"),
         (Self::TimedOut, "timed_out"),
         (Self::NoQuorum, "no_quorum"),
@@ -184,7 +184,7 @@ impl Metrics {
             self.acquired.get(outcome as usize).map_or(0, |(counter, _)| counter.get())
         };
         Totals {
-            acquired: of(Acquired::Acquired),
+            acquired: of(Acquired::Had),
             refused: of(Acquired::Busy).saturating_add(of(Acquired::TimedOut)),
             unavailable: of(Acquired::NoQuorum),
             waiting: self.waiting.load(Ordering::Relaxed),

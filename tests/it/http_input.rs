@@ -244,7 +244,7 @@ async fn the_right_bearer_opens_and_probes_need_none() {
         let answer = served.get(path).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let address = cluster.nodes()[0].address();
-        assert!(!answer.body.contains(address), "who has no token sees no address: {answer:?}");
+        assert!(!answer.body.contains(&address), "who has no token sees no address: {answer:?}");
     }
     let ready = send(served.request("GET", "/readyz").bearer_auth(BEARER)).await.value();
     assert_eq!(ready["nodes"][0]["node"], cluster.nodes()[0].address(), "{ready}");

@@ -29,7 +29,7 @@ impl Printed {
     /// has none of its own, until the guard is dropped.
     pub fn log(&self, level: Level) -> DefaultGuard {
         LazyLock::force(&SECOND);
-        let subscriber = tracing_subscriber::fmt().with_max_level(level);
+        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
         set_default(subscriber.with_writer(self.clone()).finish())
     }
 

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, process::Command};
 
-use crate::{served::Served, support::start};
+use crate::{program::Program, support::start};
 
 const README: &str = include_str!("../../README.md");
 const HTTP: &str = include_str!("../../docs/http.md");
@@ -29,7 +29,7 @@ async fn the_sessions_of_the_http_page_go_as_they_say() {
 /// Runs the lines that call curl, and gives how each answer begins.
 async fn run_session(document: &str) -> Vec<String> {
     let cluster = start(3).await;
-    let served = Served::start(&cluster, &[], &[]).await;
+    let served = Program::start(&cluster, &[], &[]).await;
     let address = served.address().to_string();
     let mut session = Session::default();
     let mut shown = Vec::new();
