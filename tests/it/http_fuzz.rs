@@ -144,18 +144,24 @@ fn check(request: &[u8], answer: &[u8]) -> Option<String> {
 /// What comes next, by chance: for the same seed and answers always the same.
 struct Chance {
     rng: StdRng,
-    /// The last lock's.
-    token: String,
+    /// Whose keys no other caller asks for, as a rule.
+    caller: u64,
+    /// What was asked for last, and the last lock with its token.
+    asked: String,
+    held: (String, String),
 }
 
 impl Chance {
     fn new(seed: u64) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed), token: "t".to_owned() }
+        let rng = StdRng::seed_from_u64(seed);
+        Self { rng, caller: seed % CALLERS, asked: String::new(), held: Default::default() }
     }
 
     fn learn(&mut self, body: Option<&str>) {
         let token = body.and_then(|body| body.split_once(r#""token":""#)?.1.split('"').next());
-        self.token = token.map_or_else(|| self.token.clone(), str::to_owned);
+        if let Some(token) = token {
+            self.held = (self.asked.clone(), token.to_owned());
+        }
     }
 
     fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
@@ -209,17 +215,22 @@ impl Chance {
 
     /// One that may succeed, with something odd in it now and then.
     fn sane(&mut self) -> Vec<u8> {
-        let token = if self.one_in(6) { "x".to_owned() } else { self.token.clone() };
-        let key = if self.one_in(8) { self.key() } else { self.pick(&["a", "b", "c"]).to_owned() };
+        let own = format!("{}-{}", self.caller, self.rng.random_range(0..6));
+        let key = if self.one_in(8) { self.key() } else { own };
+        let (held, mut token) = self.held.clone();
+        if self.one_in(8) {
+            token.push('x');
+        }
         let number = self.number();
         let (method, path, body) = match self.rng.random_range(0..8) {
             0 | 1 => ("POST", "/lock".to_owned(), format!("key={key}")),
             2 => ("POST", "/lock".to_owned(), format!("key={key}&wait_ms={number}")),
-            3 | 4 => ("POST", "/unlock".to_owned(), format!("key={key}&token={token}")),
-            5 => ("PUT", format!("/v1/locks/{key}"), String::new()),
-            6 => ("DELETE", format!("/v1/locks/{key}"), String::new()),
+            3 | 4 => ("POST", "/unlock".to_owned(), format!("key={held}&token={token}")),
+            5 => ("PUT", format!("/v1/locks/{held}"), String::new()),
+            6 => ("DELETE", format!("/v1/locks/{held}"), String::new()),
             _ => ("POST", format!("/v1/locks/{key}"), String::new()),
         };
+        self.asked = key;
         let length = body.len();
         let mut request = format!(
             "{method} {path} HTTP/1.1\r\nhost: fuzz\r\nconnection: close\r\n\
