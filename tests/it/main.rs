@@ -57,6 +57,10 @@ mod stopped;
 mod stress;
 mod support;
 mod tls;
+mod tower;
+mod tower_hold;
+mod tower_stacks;
+mod tower_stand;
 mod types;
 #[cfg(unix)]
 mod unix;
