@@ -137,8 +137,14 @@ pub mod docs {
     pub mod testing {}
     #[doc = include_str!("../docs/http.md")]
     pub mod http {}
+    #[doc = include_str!("../docs/middleware.md")]
+    pub mod middleware {}
 }
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
+
+#[cfg(all(doctest, feature = "http", feature = "tower"))]
+#[doc = include_str!("../docs/middleware.md")]
+struct MiddlewareExamples;
