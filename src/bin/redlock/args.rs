@@ -7,7 +7,7 @@ use crate::{exit, serve};
 /// A lock over N independent Redis or Valkey masters, for programs in any
 /// language.
 #[derive(Debug, Parser)]
-#[command(name = "redlock", version, about, after_help = exit::CODES)]
+#[command(name = "redlock", version, after_help = exit::CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -11,7 +11,10 @@ use tracing_subscriber::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogOptions {
-    /// What to log: error, warn, info, debug, trace or off, or levels for parts of the program, such as info,redlock_quorum=debug
+    /// What to log: error, warn, info, debug, trace or off
+    ///
+    /// Or levels for parts of the program, such as info,redlock_quorum=debug.
+    /// Logs go to standard error.
     #[arg(long, value_name = "LEVEL", env = "REDLOCK_LOG", hide_env_values = true, default_value = "info", value_parser = filter)]
     log_level: Targets,
 

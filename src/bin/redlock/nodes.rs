@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use redlock_quorum::{Builder, Error, ErrorKind, Redlock, Tls};
+use redlock_quorum::{Builder, Error, Redlock, Tls};
 
 use crate::{exit::Exit, files};
 
@@ -20,7 +20,7 @@ const NODES_FILE: &str = "--nodes-file";
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Nodes")]
 pub(crate) struct NodeOptions {
-    /// A Redis or Valkey master, such as redis://host:6379; repeat it, or separate several by commas
+    /// A Redis or Valkey master, redis://host:port; repeat it, or separate several by commas
     ///
     /// Also rediss:// for TLS, and unix:///path/to/socket. Each must be a
     /// master of its own, with no replication between them; three or five are
@@ -165,13 +165,12 @@ fn from_file(path: &Path) -> Result<Vec<Node>, Exit> {
 
 /// The library counts the nodes; people want to know the line.
 fn explain(error: &Error, nodes: &[Node]) -> Exit {
-    let alone = |node: &Node| match Redlock::builder().nodes([&node.url]).build() {
-        Err(error) if error.kind() == ErrorKind::InvalidConfig => Some(error.to_string()),
-        _ => None,
-    };
     for (node, place) in nodes.iter().zip(1..) {
-        let Some(why) = alone(node) else { continue };
-        let why = why.strip_prefix("node 1: ").unwrap_or(&why);
+        // What is wrong with the URL itself, and so is told of the first of one.
+        let alone = Redlock::builder().nodes([&node.url]).build().err().map(|e| e.to_string());
+        let Some(why) = alone.as_deref().and_then(|why| why.strip_prefix("node 1: ")) else {
+            continue;
+        };
         return match &node.origin {
             Origin::File { path, line } => {
                 Exit::config(format!("{NODES_FILE} {}: line {line}: {why}", path.display()))
@@ -205,10 +204,8 @@ pub(crate) fn refuse_passwords(args: impl Iterator<Item = OsString>) -> Result<(
 /// told, there is one.
 fn has_password(text: &str) -> bool {
     text.split("://").skip(1).any(|rest| {
-        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let login = place.rsplit_once('@').map_or("", |(login, _)| login);
-        let in_query = query.split(['&', '#']).any(|pair| pair.starts_with("pass="));
-        in_query || login.contains(':')
+        let login = rest.rsplit_once('@').map_or("", |(login, _)| login);
+        login.contains(':') || rest.split(['?', '&']).any(|pair| pair.starts_with("pass="))
     })
 }
 

@@ -29,7 +29,8 @@ Serve locks over HTTP, for programs in any language.
 
 The service keeps nothing that matters: any number of instances may stand side by side, and a lock \
 can be released through any of them. The nodes need not be up when it starts. Every option can be \
-given by an environment variable instead; an option on the command line counts more.";
+given by an environment variable instead; an option on the command line counts more. Durations are written as 500ms, 1.5s \
+or 2m.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
