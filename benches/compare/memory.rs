@@ -98,6 +98,7 @@ async fn hold_many(kind: Kind, locks: usize, urls: &[String]) -> Result<[f64; 3]
         Client::FanOut(fan_out) => bytes_a_lock(fan_out, &observer, locks, urls.len()).await,
         Client::Rslock(rslock) => bytes_a_lock(rslock, &observer, locks, urls.len()).await,
         Client::Quorum(redlock) => bytes_a_lock(redlock, &observer, locks, urls.len()).await,
+        Client::Served(_) => Err("the service's locks are in another process".into()),
     }
 }
 

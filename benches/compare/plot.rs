@@ -60,6 +60,8 @@ fn color(kind: Kind) -> RGBColor {
         Kind::Rslock => RGBColor(215, 90, 20),
         Kind::Quorum => RGBColor(30, 125, 200),
         Kind::QuorumThread => RGBColor(10, 60, 120),
+        // Not in these plots.
+        Kind::Served | Kind::Idle => GREY,
     }
 }
 
