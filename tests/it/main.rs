@@ -50,6 +50,8 @@ mod secrets;
 mod serve;
 mod serve_end;
 mod serve_load;
+mod serve_reach;
+mod serve_underway;
 mod session;
 mod shutdown;
 mod split;

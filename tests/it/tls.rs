@@ -46,7 +46,7 @@ impl Port {
 
 /// A server with TLS. Each is a cluster of its own, since each has another
 /// port.
-struct Server {
+pub struct Server {
     cluster: Cluster,
     port: Port,
     _files: Directory,
@@ -55,7 +55,7 @@ struct Server {
 impl Server {
     /// One that shows `shows` and trusts the clients whose certificates
     /// `clients` has signed, if it wants any. `None` where that can't be.
-    async fn start(shows: &Identity, clients: Option<&Authority>) -> Option<Self> {
+    pub async fn start(shows: &Identity, clients: Option<&Authority>) -> Option<Self> {
         let files = Directory::new();
         let write = |name: &str, text: &str| {
             fs::write(files.path(name), text).unwrap();
@@ -88,7 +88,7 @@ impl Server {
         &self.cluster.nodes()[0]
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("rediss://{HOST}:{}", self.port.number)
     }
 }

@@ -16,6 +16,6 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve locks over HTTP.
-    #[command(long_about = serve::ABOUT, after_help = exit::CODES)]
+    #[command(long_about = serve::ABOUT, after_help = exit::CODES, args_override_self = true)]
     Serve(Box<serve::Options>),
 }
