@@ -52,7 +52,7 @@ async fn waiting(program: &Program, count: usize) {
 #[tokio::test]
 async fn who_waits_is_answered_an_idle_connection_ends_and_no_key_stays() {
     let cluster = start(3).await;
-    let program = Program::start(&cluster, &[], &[]).await;
+    let mut program = Program::start(&cluster, &[], &[]).await;
     take_elsewhere(cluster.nodes(), "held").await;
     let mut idle = open(&program).await;
     post(&mut idle, "/lock", "key=mine").await;
@@ -69,7 +69,7 @@ async fn who_waits_is_answered_an_idle_connection_ends_and_no_key_stays() {
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains(r#"{"code":4,"message":"lock service unavailable""#), "{answer}");
     rest(idle).await;
-    assert!(program.terminate().await.success());
+    assert!(program.ended().await.success());
     assert!(TcpStream::connect(address).await.is_err(), "it no longer listens");
     // What a caller holds is the caller's; nothing else is there.
     run_on(cluster.nodes(), "DEL held mine").await;
@@ -79,11 +79,11 @@ async fn who_waits_is_answered_an_idle_connection_ends_and_no_key_stays() {
 #[tokio::test]
 async fn a_request_that_is_not_all_there_keeps_it_no_longer_than_it_may() {
     let cluster = start(1).await;
-    let program = Program::start(&cluster, &["--shutdown-timeout", "100ms"], &[]).await;
+    let mut program = Program::start(&cluster, &["--shutdown-timeout", "100ms"], &[]).await;
     let mut half = open(&program).await;
     half.write_all(b"POST /lock HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\n").await.unwrap();
     program.signal("TERM");
-    assert!(program.terminate().await.success());
+    assert!(program.ended().await.success());
     rest(half).await;
     assert_no_keys(&cluster).await;
 }
