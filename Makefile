@@ -17,7 +17,6 @@ quickstart: ## five nodes, a lock, a refusal, a node killed: the library in a mi
 test: ## all tests, on whatever servers there are: containers, or local processes
 	sh tests/setup.sh
 	cargo test --workspace
-	cargo test -p redlock-quorum --features cli,tower
 	$(MAKE) test-sim
 
 test-containers: ## the same tests against real servers, on containers only

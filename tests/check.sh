@@ -4,7 +4,7 @@ set -eu
 
 cargo fmt --all --check
 
-for features in '' tls testing-local testing,tls testing tower http http,tower,tls; do
+for features in '' tls testing-local testing tower http; do
   echo "clippy: features '$features'"
   cargo clippy --quiet -p redlock-quorum --lib --no-default-features --features "$features" -- -D warnings
 done

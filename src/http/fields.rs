@@ -226,6 +226,8 @@ pub(super) use body;
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     const NAMES: &[&str] = &["key", "token", "ttl_ms", "wait_ms", "owner"];
@@ -278,10 +280,7 @@ mod tests {
     #[test]
     fn one_token_may_be_sent_twice_and_two_may_not_be() {
         let header = |value: &'static str| {
-            HeaderMap::from_iter([(
-                axum::http::HeaderName::from_static(LOCK_TOKEN),
-                value.parse().unwrap(),
-            )])
+            HeaderMap::from_iter([(HeaderName::from_static(LOCK_TOKEN), value.parse().unwrap())])
         };
         let bytes = |headers, field: Option<&str>| {
             let found = token(&headers, field.map(|text| text.as_bytes().to_vec()));

@@ -27,6 +27,19 @@ async fn post(stream: &mut TcpStream, path: &str, form: &str) {
     stream.write_all(request.as_bytes()).await.unwrap();
 }
 
+/// A request that is being handled, and whose body does not come.
+async fn half(program: &Program) -> TcpStream {
+    let mut stream = open(program).await;
+    let head = "POST /lock HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\n\
+                content-type: application/x-www-form-urlencoded\r\ncontent-length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // It comes when the handler begins to read.
+    let mut answer = [0; 25];
+    within(LIMIT, "it is handled", stream.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream
+}
+
 /// All that comes until the connection ends.
 async fn rest(mut stream: TcpStream) -> String {
     let mut rest = String::new();
@@ -80,8 +93,7 @@ async fn who_waits_is_answered_an_idle_connection_ends_and_no_key_stays() {
 async fn a_request_that_is_not_all_there_keeps_it_no_longer_than_it_may() {
     let cluster = start(1).await;
     let mut program = Program::start(&cluster, &["--shutdown-timeout", "100ms"], &[]).await;
-    let mut half = open(&program).await;
-    half.write_all(b"POST /lock HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\n").await.unwrap();
+    let half = half(&program).await;
     program.signal("TERM");
     assert!(program.ended().await.success());
     rest(half).await;
@@ -92,8 +104,7 @@ async fn a_request_that_is_not_all_there_keeps_it_no_longer_than_it_may() {
 async fn asked_twice_it_ends_at_once() {
     let cluster = start(1).await;
     let mut program = Program::start(&cluster, &["--shutdown-timeout", "10m"], &[]).await;
-    let mut half = open(&program).await;
-    half.write_all(b"POST /lock HTTP/1.1\r\nhost: test\r\n").await.unwrap();
+    let half = half(&program).await;
     // Which is seen before the next is sent.
     program.signal("INT");
     eventually("it has heard", async || {
