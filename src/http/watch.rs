@@ -35,7 +35,7 @@ use super::{
     service::{State, StateRef},
     snapshot::{Nodes, Past, Snapshot},
 };
-use crate::{Error, inspect::Health};
+use crate::{Error, ErrorKind, inspect::Health};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -149,10 +149,12 @@ impl Sampler {
 
     fn seen(&mut self, health: Result<Health, Error>) {
         self.look = None;
-        let Ok(health) = health else {
+        let health = match health {
+            Ok(health) => health,
             // The client was shut down: there is nothing left to see.
-            self.common.ended.cancel();
-            return;
+            Err(error) if error.kind() == ErrorKind::Closed => return self.common.ended.cancel(),
+            // It has too much to do: this second is not shown.
+            Err(_) => return,
         };
         let Some(state) = self.state.upgrade() else { return };
         state.metrics.saw(&health);
