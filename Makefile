@@ -16,7 +16,7 @@ quickstart: ## five nodes, a lock, a refusal, a node killed: the library in a mi
 
 test: ## all tests, on whatever servers there are: containers, or local processes
 	sh tests/setup.sh
-	cargo test --workspace
+	cargo test --workspace --exclude redlock-quorum-benches
 	$(MAKE) test-sim
 
 test-containers: ## the same tests against real servers, on containers only
