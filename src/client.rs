@@ -8,13 +8,14 @@ use crate::{
     acquire::Acquire,
     claim::Claim,
     config::{Builder, Config},
-    driver::{self, LookRequest, Request, Seen, Shared},
+    driver::{self, ExtendRequest, LookRequest, Request, Seen, Shared},
     error::{Error, ErrorKind},
-    guard::{LockGuard, LockParts},
+    guard::{LockGuard, LockParts, Released},
     inspect::{Health, Inspection},
     key::Key,
     node::Ask,
-    protocol::{Lease, Ttl},
+    protocol::{Lease, Moment, Ttl},
+    token::Token,
 };
 
 /// A lock service made of N independent Redis masters.
@@ -147,6 +148,80 @@ impl Redlock {
         let ttl = ttl.max(config.ttl);
         let claim = Claim::adopted(key, token, ttl, lease, config.quorum.nodes());
         Ok(LockGuard::new(Arc::clone(&self.shared), Arc::new(claim)))
+    }
+
+    /// Releases a lock that someone has only the token of: the nodes say whether
+    /// it still is. A node that does not have the key is believed. One that does
+    /// not answer is asked again in the background until `parts.valid_until`, and
+    /// for a node timeout at least.
+    ///
+    /// [`Self::adopt`] and [`LockGuard::release`] go on for longer, since they know
+    /// that it is a lock, and that its acquire may still be on its way to a node.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LockGuard::release`]; also [`ErrorKind::InvalidConfig`] if the key
+    /// can't be one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not recall the release.
+    pub async fn release(&self, parts: LockParts) -> Result<Released, Error> {
+        let LockParts { key, token, valid_until } = parts;
+        let config = &self.shared.config;
+        let key = Key::new(&config.prefix, &key)?;
+        let left = valid_until.duration_since(config.world.wall()).unwrap_or_default();
+        let left = left.clamp(config.node_timeout(config.ttl), config.max_ttl().as_duration());
+        let gone_by = config.world.now().after(left);
+        let lease = Lease { until: Moment::NEVER, gone_by };
+        let claim = Claim::by_token(key, token, config.ttl, lease, config.quorum.nodes());
+        let (reply, answer) = oneshot::channel();
+        self.shared.send(Request::Release { claim: Arc::new(claim), reply: Some(reply) })?;
+        answer.await.unwrap_or_else(|_| Err(Error::closed()))
+    }
+
+    /// Takes over a lock that someone has only the token of, by an extension: the
+    /// nodes say whether it still is, and it is held for `ttl` from now. No clocks
+    /// are compared.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Lost`]: it is not held by this token.
+    /// [`ErrorKind::NoQuorum`]: too few nodes answered in time; it is as it was.
+    /// [`ErrorKind::Expired`]: extended, but so late that nothing of `ttl` is left.
+    /// Also as for [`LockGuard::extend`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not recall the extension, and releases nothing.
+    pub async fn resume(
+        &self,
+        key: impl AsRef<[u8]>,
+        token: Token,
+        ttl: Duration,
+    ) -> Result<LockGuard, Error> {
+        let config = &self.shared.config;
+        let key = Key::new(&config.prefix, key.as_ref())?;
+        let ttl = config.ttl_from(ttl)?;
+        let now = config.world.now();
+        let lease = config.lease(now, ttl);
+        // Its deadline is unknown: longer than it takes to ask the nodes.
+        let until = now.after(config.node_timeout(ttl).saturating_mul(2));
+        let unknown = Lease { until, ..lease };
+        let claim = Claim::by_token(key, token, ttl, unknown, config.quorum.nodes());
+        let claim = Arc::new(claim);
+        let (reply, answer) = oneshot::channel();
+        let (_awaited, queued) = self.shared.places()?;
+        let request = ExtendRequest { claim: Arc::clone(&claim), ttl, reply };
+        self.shared.send(Request::Extend(request, queued))?;
+        answer.await.unwrap_or_else(|_| Err(Error::closed()))?;
+        // What was granted, and not what was made up before.
+        claim.grant(lease.until);
+        if claim.remaining(config.world.now()).is_zero() {
+            let message = format!("lock {} was extended too late: use a longer ttl", claim.key);
+            return Err(Error::new(ErrorKind::Expired, message));
+        }
+        Ok(LockGuard::new(Arc::clone(&self.shared), claim))
     }
 
     /// Takes no more acquires from any handle, and waits until the nodes have

@@ -74,6 +74,13 @@ pub enum NodeAnswer {
     },
     /// It could not be asked, did not answer in time, or answered an error.
     Failed(NodeError),
+    /// Nothing is at the key; where it was only looked at.
+    Free,
+    /// Something is at the key; where it was only looked at.
+    Held {
+        /// How long it still lives.
+        remaining: Duration,
+    },
     /// The outcome was clear before it answered.
     NotAwaited,
 }
@@ -197,6 +204,8 @@ impl fmt::Display for NodeReport {
             NodeAnswer::Refused { remaining: None } => f.write_str("refused"),
             NodeAnswer::Refused { remaining: Some(left) } => write!(f, "refused, {left:?} left"),
             NodeAnswer::Failed(error) => fmt::Display::fmt(error, f),
+            NodeAnswer::Free => f.write_str("free"),
+            NodeAnswer::Held { remaining } => write!(f, "held, {remaining:?} left"),
             NodeAnswer::NotAwaited => f.write_str("not awaited"),
         }
     }

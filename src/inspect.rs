@@ -77,7 +77,11 @@ impl Inspection {
         };
         let (votes, remaining) = most_common(&found, needed);
         // One that did not answer may have what would make it a quorum.
-        let failed = found.iter().filter(|found| found.is_err()).count();
+        // Something that is no lock is an answer, too.
+        let is_silent = |found: &&Found| {
+            found.as_ref().is_err_and(|error| error.kind() != NodeErrorKind::ForeignKey)
+        };
+        let failed = found.iter().filter(is_silent).count();
         if votes < needed && votes.saturating_add(failed) >= needed {
             let message = format!(
                 "who holds the lock can't be told: {votes} of {} nodes agree on a holder and \
@@ -86,8 +90,8 @@ impl Inspection {
             );
             let report = |(address, found): (Arc<str>, &Found)| {
                 let answer = match found {
-                    Ok(None) => NodeAnswer::Granted,
-                    Ok(Some((_, left))) => NodeAnswer::Refused { remaining: Some(*left) },
+                    Ok(None) => NodeAnswer::Free,
+                    Ok(Some((_, left))) => NodeAnswer::Held { remaining: *left },
                     Err(error) => NodeAnswer::Failed(error.clone()),
                 };
                 NodeReport::new(address, answer)

@@ -109,11 +109,19 @@ impl Claim {
         Arc::clone(self.watch().hand_on(|| Arc::new(heir)))
     }
 
-    /// A claim that was made elsewhere, with other connections than ours.
+    /// A claim that was made elsewhere, with other connections than ours: its
+    /// acquire may still be on its way to a node.
     pub(crate) fn adopted(key: Key, token: Token, ttl: Ttl, lease: Lease, nodes: usize) -> Self {
+        let claim = Self::by_token(key, token, ttl, lease, nodes);
+        NodeId::all(nodes).for_each(|node| claim.mark(node, Mark::Adrift));
+        claim
+    }
+
+    /// A claim of which only the token is known, if it is one at all: what a node
+    /// says of it is final.
+    pub(crate) fn by_token(key: Key, token: Token, ttl: Ttl, lease: Lease, nodes: usize) -> Self {
         let mut claim = Self::new(key, token, ttl, lease, nodes);
         claim.is_adopted = true;
-        NodeId::all(nodes).for_each(|node| claim.mark(node, Mark::Adrift));
         claim.grant(lease.until);
         claim
     }

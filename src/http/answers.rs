@@ -53,6 +53,11 @@ impl<'a> NodeSaid<'a> {
                 ..Self::new(report.address(), "refused")
             },
             NodeAnswer::Failed(error) => Self::failed(report.address(), error),
+            NodeAnswer::Free => Self::new(report.address(), "free"),
+            NodeAnswer::Held { remaining } => Self {
+                remaining_ms: Some(millis(*remaining)),
+                ..Self::new(report.address(), "held")
+            },
             NodeAnswer::NotAwaited => Self::new(report.address(), "not_awaited"),
         };
         reports.iter().map(said).collect()

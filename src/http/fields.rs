@@ -82,6 +82,10 @@ fn is(headers: &HeaderMap, kind: &str) -> bool {
 }
 
 fn json<B: Body>(body: &[u8]) -> Result<B, Refusal> {
+    // serde would take the fields of a list in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::malformed("the body is not the JSON that it should be: an object"));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let message = error.to_string();
         // serde has no other sign of it.

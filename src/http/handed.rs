@@ -73,6 +73,13 @@ impl Handed {
         }
     }
 
+    /// For how long a lock is held, if it was handed out here with that token.
+    pub(super) fn left(&self, key: &[u8], token: &Token) -> Option<Duration> {
+        let locks = self.locks();
+        let lock = locks.by_key.get(key).filter(|lock| lock.token == *token)?;
+        Some(lock.until.saturating_duration_since(clock::now()))
+    }
+
     /// Forgets a lock, and says for how long it would have been held, if it was
     /// here with that token.
     pub(super) fn forget(&self, key: &[u8], token: &Token) -> Option<Duration> {
@@ -88,7 +95,8 @@ impl Handed {
     pub(super) fn prolong(&self, key: &[u8], token: &Token, remaining: Duration) {
         let until = after(clock::now(), remaining);
         if let Some(lock) = self.locks().by_key.get_mut(key).filter(|lock| lock.token == *token) {
-            lock.until = until;
+            // It never ends sooner than it would have.
+            lock.until = lock.until.max(until);
         }
     }
 

@@ -41,7 +41,7 @@ body! {
     /// unless told otherwise.
     #[schema(example = 0)]
     wait_ms: u64 = u64::into,
-    /// Who asks, for the log and the page.
+    /// Who asks: shown on the page, and logged at debug.
     #[schema(max_length = 256, example = "worker-7")]
     owner: String = String::into,
 }
@@ -227,6 +227,7 @@ fn handed_out(state: &StateRef, key: &[u8]) -> Result<Token, Refusal> {
     if !state.settings.tokenless_unlock {
         return Err(Refusal::TokenRequired);
     }
+    let token = state.handed.token(key).ok_or(Refusal::NotYours)?;
     tracing::info!("a lock is released without its token: unsafe, it may be another caller's");
-    state.handed.token(key).ok_or(Refusal::NotYours)
+    Ok(token)
 }

@@ -74,11 +74,19 @@ fn hand_out(state: &State, guard: LockGuard, owner: Option<&str>) -> Lease {
     Lease { token, validity, votes }
 }
 
-/// Releases the lock, if `token` is its token.
+/// Releases the lock, if `token` is its token. On nodes that do not answer the
+/// library goes on trying until the lock has ended, which is known of what this
+/// instance handed out; of others, for as long as a lock is held by default.
 pub(super) async fn release(state: &State, key: Vec<u8>, token: Token) -> Result<(), Refusal> {
-    let guard = adopt_to_release(state, key, token)?;
+    let left = state.handed.left(&key, &token).unwrap_or(state.settings.ttl);
+    let valid_until = after(clock::wall(), left);
     let releasing = state.metrics.releasing();
-    let (outcome, answer) = match guard.release().await {
+    let parts = LockParts { key: key.clone(), token: token.clone(), valid_until };
+    let released = state.redlock.release(parts).await;
+    if released.is_ok() {
+        state.handed.forget(&key, &token);
+    }
+    let (outcome, answer) = match released {
         Ok(Released::Released) => (Done::Ok, Ok(())),
         Ok(Released::AlreadyExpired) => (Done::Lost, Err(Refusal::NotYours)),
         Err(error) => (Done::NoQuorum, Err(Refusal::of(error))),
@@ -87,45 +95,18 @@ pub(super) async fn release(state: &State, key: Vec<u8>, token: Token) -> Result
     answer
 }
 
-/// Until its deadline, the library goes on trying to release on nodes that do
-/// not answer. What this instance handed out, it knows the deadline of; for
-/// others it is the longest that there can be, and so for one that has passed:
-/// the servers decide whether the lock is gone.
-fn adopt_to_release(state: &State, key: Vec<u8>, token: Token) -> Result<LockGuard, Refusal> {
-    let known = state.handed.forget(&key, &token);
-    let mut parts = LockParts { key, token, valid_until: clock::wall() };
-    if let Some(left) = known {
-        let valid_until = after(parts.valid_until, left);
-        match state.redlock.adopt(LockParts { valid_until, ..parts.clone() }) {
-            Err(error) if error.kind() == ErrorKind::Expired => {}
-            answer => return answer.map_err(Refusal::of),
-        }
-    }
-    parts.valid_until = after(parts.valid_until, state.settings.max_ttl);
-    state.redlock.adopt(parts).map_err(Refusal::of)
-}
-
-/// Holds the lock for `ttl` from now, if `token` is its token.
+/// Holds the lock for `ttl` from now, if `token` is its token. Whatever becomes of
+/// this request, it is not released.
 pub(super) async fn extend(
     state: &State,
-    key: Vec<u8>,
+    key: &[u8],
     token: Token,
     ttl: Duration,
 ) -> Result<Lease, Refusal> {
-    let valid_until = after(clock::wall(), ttl);
-    let parts = LockParts { key, token, valid_until };
-    let kept = Kept(Some(state.redlock.adopt(parts).map_err(Refusal::of)?));
     let extending = state.metrics.extending();
-    let answer = match &kept.0 {
-        Some(guard) => guard.extend(ttl).await,
-        None => return Err(Refusal::NotYours),
-    };
-    let (outcome, answer) = match answer {
-        Ok(()) => (Done::Ok, kept.give(state)),
-        Err(error) if error.kind() == ErrorKind::Lost => {
-            kept.let_go();
-            (Done::Lost, Err(Refusal::NotYours))
-        }
+    let (outcome, answer) = match state.redlock.resume(key, token, ttl).await {
+        Ok(guard) => (Done::Ok, Ok(extended(state, guard))),
+        Err(error) if error.kind() == ErrorKind::Lost => (Done::Lost, Err(Refusal::NotYours)),
         // Still held for as long as before.
         Err(error) => (Done::NoQuorum, Err(Refusal::of(error))),
     };
@@ -133,31 +114,11 @@ pub(super) async fn extend(
     answer
 }
 
-/// The guard of a lock that is its client's: it is left as it is when this is
-/// dropped, as it is when a client hangs up.
-struct Kept(Option<LockGuard>);
-
-impl Kept {
-    fn give(mut self, state: &State) -> Result<Lease, Refusal> {
-        let guard = self.0.take().ok_or(Refusal::NotYours)?;
-        let (validity, votes) = (guard.remaining(), guard.votes());
-        let LockParts { key, token, .. } = guard.into_parts();
-        state.handed.prolong(&key, &token, validity);
-        Ok(Lease { token, validity, votes })
-    }
-
-    /// Releases what is left of it.
-    fn let_go(mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if let Some(guard) = self.0.take() {
-            guard.forget();
-        }
-    }
+fn extended(state: &State, guard: LockGuard) -> Lease {
+    let (validity, votes) = (guard.remaining(), guard.votes());
+    let LockParts { key, token, .. } = guard.into_parts();
+    state.handed.prolong(&key, &token, validity);
+    Lease { token, validity, votes }
 }
 
 fn after(now: SystemTime, span: Duration) -> SystemTime {

@@ -36,7 +36,7 @@ body! {
     /// unless told otherwise.
     #[schema(example = 2_000)]
     wait_ms: u64 = u64::into,
-    /// Who asks, for the log and the page.
+    /// Who asks: shown on the page, and logged at debug.
     #[schema(max_length = 256, example = "worker-7")]
     owner: String = String::into,
 }
@@ -182,7 +182,7 @@ async fn extend(
     let token = required(request.headers())?;
     let fields = fields::read::<ExtendBody>(request).await?;
     let ttl = fields.ttl(&state.settings)?;
-    let lease = locking::extend(&state, key.clone(), token, ttl).await?;
+    let lease = locking::extend(&state, &key, token, ttl).await?;
     let body = Extended {
         key: text(&key),
         validity_ms: millis(lease.validity),

@@ -16,6 +16,10 @@ use crate::{
 /// No ACL forbids the first; a server that can't serve refuses the second.
 pub(super) const GREET: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n*1\r\n$4\r\nPING\r\n";
 
+/// Up to where a value is read: no token is so long, and others may be of any
+/// length.
+pub(super) const LONGEST: &[u8] = b"256";
+
 impl Hello<'_> {
     fn to_greeted(&self) -> Greeted {
         let role = match self.role {
@@ -52,10 +56,10 @@ pub(super) fn pinged(so_far: Answer, reply: &Reply<'_>) -> Answer {
     }
 }
 
-/// The answer to `GET`.
+/// The answer to `GETRANGE`, which knows no nothing but an empty value.
 pub(super) fn got(reply: &Reply<'_>) -> Answer {
     match reply {
-        Reply::Nil => Answer::Free,
+        Reply::Nil | Reply::Bulk([]) => Answer::Free,
         Reply::Bulk(value) => match Token::from_bytes(value) {
             Ok(token) => Answer::Taken(Box::new((token, Duration::ZERO))),
             Err(_) => Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey)),
@@ -69,9 +73,10 @@ pub(super) fn timed(so_far: Answer, reply: &Reply<'_>) -> Answer {
     match (so_far, reply) {
         (failed @ Answer::Failed(_), _) => failed,
         (_, Reply::Error(text)) => Answer::Failed(NodeError::from_reply(text)),
-        (_, Reply::Int(-2)) | (Answer::Free, Reply::Int(_)) => Answer::Free,
         // It never ends: so it is no lock.
         (_, Reply::Int(-1)) => Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey)),
+        // What came in between, too.
+        (_, Reply::Int(-2)) | (Answer::Free, Reply::Int(_)) => Answer::Free,
         (Answer::Taken(mut seen), Reply::Int(left)) => {
             seen.1 = Duration::from_millis(u64::try_from(*left).unwrap_or(0));
             Answer::Taken(seen)
@@ -98,8 +103,10 @@ mod tests {
         let left = timed(taken(), &Reply::Int(1500));
         assert!(matches!(left, Answer::Taken(seen) if seen.1 == Duration::from_millis(1500)));
         assert!(matches!(timed(taken(), &Reply::Int(-2)), Answer::Free));
-        assert!(matches!(timed(got(&Reply::Nil), &Reply::Int(700)), Answer::Free));
-        for answer in [timed(taken(), &Reply::Int(-1)), got(&Reply::Bulk(b""))] {
+        let nothing = || got(&Reply::Bulk(b""));
+        assert!(matches!(timed(nothing(), &Reply::Int(-2)), Answer::Free));
+        let long = got(&Reply::Bulk(&[b'x'; 257]));
+        for answer in [timed(taken(), &Reply::Int(-1)), timed(nothing(), &Reply::Int(-1)), long] {
             assert_eq!(kind(answer).unwrap_err(), NodeErrorKind::ForeignKey);
         }
         let forbidden = Reply::Error("NOPERM no");

@@ -153,7 +153,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 
         }
         (Ask::Remaining, _) => write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]),
         (Ask::Look, _) => {
-            write(out, b"*2\r\n$3\r\nGET\r\n", &[key]);
+            write(out, b"*4\r\n$8\r\nGETRANGE\r\n", &[key, b"0", look::LONGEST]);
             write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]);
             return 2;
         }

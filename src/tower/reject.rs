@@ -35,8 +35,8 @@ pub enum Reason {
     /// The lock can't be asked for: the key is empty or over 1024 bytes, or the
     /// layer's ttl is out of bounds. 400.
     Invalid,
-    /// The lock was lost while the request was handled, and the handler was
-    /// dropped: how far it got is not known. 503.
+    /// The lock was lost while the request was handled: the handler was dropped,
+    /// or was done when the lock had ended already. What it did is not known. 503.
     Lost,
 }
 

@@ -447,6 +447,8 @@ impl Dice {
             "SET K V PX T",
             "SET K V NX",
             "GET K",
+            "GETRANGE K 0 256",
+            "GETRANGE K 0 0",
             "DEL K",
             "DEL K K K",
             "DELIFEQ K V",

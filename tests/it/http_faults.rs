@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     http_stand::{Served, TTL_MS, send, settings},
     support::{
-        WITHOUT_WAITING, assert_no_keys, builder, connect, eventually, finish, ms,
+        NODE_TIMEOUT, WITHOUT_WAITING, assert_no_keys, builder, connect, eventually, finish, ms,
         scripts_executed, start, within,
     },
 };
@@ -38,7 +38,8 @@ async fn a_killed_node_changes_no_answer() {
     session(&served, "before").await;
     let token = served.lock("over").await;
     cluster.nodes()[0].kill().await.unwrap();
-    within(WITHOUT_WAITING, "all that", session(&served, "after")).await;
+    // One that is waited for would cost each of its calls the node timeout.
+    within(NODE_TIMEOUT, "all that", session(&served, "after")).await;
     let unlocked = served.form("/unlock", format!("key=over&token={token}")).await;
     assert_eq!(unlocked.status, 200, "{unlocked:?}");
 
@@ -66,6 +67,36 @@ async fn a_hung_node_changes_no_answer_and_is_not_waited_for() {
     assert_eq!(within(WITHOUT_WAITING, "the unlock", unlock).await.status, 200);
     session(&served, "other").await;
     cluster.nodes()[0].resume().await.unwrap();
+    finish(&served.redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn with_a_majority_hung_all_is_unavailable_and_a_lock_stays_as_it_was() {
+    let cluster = start(3).await;
+    let redlock = builder(&cluster).node_timeout(ms(500)).build().unwrap();
+    let served = Served::of(redlock, settings()).await;
+    connect(&served.redlock, 3).await;
+    let token = served.lock("job").await;
+    for node in &cluster.nodes()[..2] {
+        node.pause().await.unwrap();
+    }
+    let lock = within(WITHOUT_WAITING, "the refusal", served.form("/lock", "key=other")).await;
+    assert_eq!((lock.status, &lock.value()["code"]), (503, &json!(4)), "{lock:?}");
+    // Less than a node may take: not by that is it lost.
+    let put = served.request("PUT", "/v1/locks/job").header("lock-token", &token);
+    let put = put.header("content-type", "application/json").body(r#"{"ttl_ms":100}"#);
+    let put = within(WITHOUT_WAITING, "the refusal", send(put)).await;
+    assert_eq!((put.status, &put.value()["kind"]), (503, &json!("no_quorum")), "{put:?}");
+    for node in &cluster.nodes()[..2] {
+        node.resume().await.unwrap();
+    }
+    eventually("it is held as before", async || {
+        let seen = served.get("/v1/locks/job").await;
+        if seen.status == 200 && seen.value()["held"] == true { Ok(()) } else { Err(seen) }
+    })
+    .await;
+    let unlock = served.form("/unlock", format!("key=job&token={token}")).await;
+    unlock.is(200, r#"{"code":0,"message":"release lock success"}"#);
     finish(&served.redlock, &cluster).await;
 }
 

@@ -64,11 +64,12 @@ async fn what_no_quorum_agrees_on_is_not_held() {
     set_up(&nodes[3..4], "SET k b").await;
     set_up(&nodes[4..], "DEL k").await;
     set_up(&nodes[4..], "RPUSH k b").await;
-    let unclear = redlock.inspect("k").await.unwrap_err();
-    assert_eq!(unclear.kind(), ErrorKind::NoQuorum);
-    let foreign = unclear.nodes().iter().filter_map(|report| report.error());
-    let foreign: Vec<_> = foreign.map(redlock_quorum::NodeError::kind).collect();
-    assert_eq!(foreign, [NodeErrorKind::ForeignKey; 2]);
+    let large = "x".repeat(100_000);
+    run(&nodes[2], &format!("SET k {large} PX 300000")).await;
+    let foreign = redlock.inspect("k").await.unwrap();
+    assert_eq!((foreign.is_held(), foreign.votes()), (false, 2), "{foreign:?}");
+    let kinds: Vec<_> = foreign.nodes().filter_map(|(_, left)| Some(left.err()?.kind())).collect();
+    assert_eq!(kinds, [NodeErrorKind::ForeignKey; 3]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod adopt;
 mod bad_input;
 mod basics;
+mod by_token;
 mod cancel;
 mod certs;
 mod drops;

@@ -1,7 +1,12 @@
 //! `redlock serve` as an operator meets it: its settings by flags, environment and
 //! files, and what it says of those that can't be.
 
-use std::{fs, path::PathBuf, process::Output};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    path::PathBuf,
+    process::Output,
+};
 
 use redlock_quorum::testing::{Backend, Cluster};
 use reqwest::{Certificate, Client};
@@ -74,7 +79,7 @@ async fn nodes_are_named_by_flags_the_environment_or_a_file() {
         }
         eventually("it says that it is ready", async || {
             let log = program.stderr();
-            if log.contains("ready") { Ok(()) } else { Err(log) }
+            if log.contains(": ready able=3") { Ok(()) } else { Err(log) }
         })
         .await;
     }
@@ -205,6 +210,17 @@ async fn it_helps_and_says_where_it_listens_unless_told() {
     }
 }
 
+/// Which server listens there, if one does.
+fn run_id(address: &str) -> Option<String> {
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.write_all(b"INFO server\r\nQUIT\r\n").ok()?;
+    let mut info = Vec::new();
+    stream.read_to_end(&mut info).ok()?;
+    let info = String::from_utf8_lossy(&info);
+    info.lines().find(|line| line.starts_with("run_id:")).map(str::to_owned)
+}
+
 #[tokio::test]
 async fn for_trying_out_it_starts_nodes_of_its_own_which_end_with_it() {
     let program = Program::start_alone(&["--dev"], &[]).await;
@@ -218,9 +234,12 @@ async fn for_trying_out_it_starts_nodes_of_its_own_which_end_with_it() {
         .map(|node| node["node"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(nodes.len(), 3);
+    let before: Vec<_> = nodes.iter().map(|node| run_id(node)).collect();
+    assert!(before.iter().all(Option::is_some), "{before:?}");
     assert!(program.terminate().await.success());
-    for node in nodes {
-        assert!(std::net::TcpStream::connect(&node).is_err(), "{node} still listens");
+    for (node, before) in nodes.iter().zip(before) {
+        // Another test may have the port by now.
+        assert!(run_id(node).is_none_or(|after| Some(after) != before), "{node} still runs");
     }
 }
 

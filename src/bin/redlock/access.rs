@@ -55,9 +55,6 @@ impl AccessOptions {
 
     /// Says what is open to whom, once the service listens at `address`.
     pub(crate) fn warn(&self, address: SocketAddr, has_token: bool, has_tls: bool) {
-        if self.allow_tokenless_unlock {
-            tracing::warn!("unsafe: any caller can release any lock that this instance handed out");
-        }
         if address.ip().to_canonical().is_loopback() {
             return;
         }

@@ -17,6 +17,8 @@ pub(super) enum Command<'a> {
     Info,
     Hello,
     Get(&'a [u8]),
+    /// From the first byte to that one.
+    GetRange(&'a [u8], usize),
     Set {
         key: &'a [u8],
         value: &'a [u8],
@@ -174,6 +176,12 @@ pub(super) fn parse<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, Refusal> {
         ("info", _) => Command::Info,
         ("hello", version) => hello(version)?,
         ("get", [key]) => Command::Get(key),
+        ("getrange", [key, b"0", end]) => {
+            let end = usize::try_from(integer(end)?).map_err(|_| {
+                refuse("ERR in-memory node: GETRANGE is from 0 to a place counted from there")
+            })?;
+            Command::GetRange(key, end)
+        }
         ("set", [key, value, options @ ..]) => set(key, value, options)?,
         ("del", keys @ [_, ..]) => Command::Del(keys),
         ("delifeq", [key, value]) => Command::DelIfEq { key, value, name: Native::DelIfEq },

@@ -180,6 +180,10 @@ impl Store {
             Command::Get(key) => {
                 self.live(now, key).map_or(Reply::Nil, |entry| Reply::Bulk(entry.value.clone()))
             }
+            Command::GetRange(key, end) => {
+                let value = self.live(now, key).map(|entry| entry.value.iter().take(end + 1));
+                Reply::Bulk(value.map(|value| value.copied().collect()).unwrap_or_default())
+            }
             Command::Set { key, value, only_new, lifetime } => {
                 self.set(now, key, value, only_new, lifetime)?
             }
