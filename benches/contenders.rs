@@ -208,7 +208,7 @@ impl Locker for Contender {
         match (&self.client, held) {
             (Client::FanOut(fan_out), Held::FanOut(held)) => fan_out.release(held).await,
             (Client::Rslock(rslock), Held::Rslock(held)) => rslock.release(held).await,
-            (Client::Quorum(redlock), Held::Quorum(held)) => redlock.release(held).await,
+            (Client::Quorum(redlock), Held::Quorum(held)) => Locker::release(redlock, held).await,
             (Client::Served(served), Held::Served(held)) => served.release(held).await,
             _ => Err("a lock of another contender".into()),
         }
