@@ -47,7 +47,7 @@ fn write(identity: &Identity) -> (Directory, String, String) {
 async fn an_open_door_is_told_of() {
     const OPEN: &str = "any host that reaches this address";
     const CLEAR: &str = "crosses the network in the clear";
-    const UNSAFE: &str = "any caller can release any lock";
+    const UNSAFE: &str = "locks can be released without their token";
     let cluster = start(1).await;
     let (_files, certificate, key) = write(&Authority::new().sign(&["localhost"]));
     let everywhere = ["--listen", "0.0.0.0:0"];
