@@ -20,7 +20,8 @@ test: ## all tests, on whatever servers there are: containers, or local processe
 	$(MAKE) test-sim
 
 # What these show does not depend on what the nodes are made of: once is enough.
-ONCE = page http_fuzz http_input http_openapi http_secrets serve:: serve_end serve_reach serve_underway tower_stacks
+ONCE = page http_fuzz http_input http_openapi http_secrets http_session http_waiting \
+	serve:: serve_end serve_reach serve_underway session:: tower
 
 test-containers: ## the same tests against real servers, on containers only; ONCE= leaves none out
 	sh tests/redis-image.sh

@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     page_site::Site,
-    support::{LIMIT, client, connections, eventually, start, within},
+    support::{LIMIT, client, connected, connections, eventually, start, within},
 };
 
 /// As many as may look at once.
@@ -245,11 +245,7 @@ async fn sampler_and_streams_keep_no_client_alive() {
 
     // Not closed: dropped is enough.
     drop((service, redlock));
-    eventually("no connection is left", async || {
-        let open = connections(&cluster.nodes()[0]).await;
-        if open == 0 { Ok(()) } else { Err(open) }
-    })
-    .await;
+    connected(&cluster.nodes()[0], 0).await;
     let ended = async { while stream.next().await.is_some() {} };
     within(LIMIT, "the stream ends", ended).await;
 }

@@ -4,8 +4,8 @@ use futures_util::FutureExt as _;
 use redlock_quorum::{ErrorKind, Released};
 
 use crate::support::{
-    LIMIT, TTL, assert_no_keys, builder, client, connect, connections, eventually, finish, ms,
-    run_on, start, take_elsewhere, within,
+    LIMIT, TTL, assert_no_keys, builder, client, connect, connected, finish, ms, run_on, start,
+    take_elsewhere, within,
 };
 
 #[tokio::test]
@@ -114,14 +114,9 @@ async fn when_the_last_handle_is_gone_the_driver_releases_and_ends() {
         guards[0].extend(2 * TTL).await.unwrap();
         drop(guards);
         assert_no_keys(&cluster).await;
-        eventually("its connections are closed", async || {
-            let mut open = 0;
-            for node in cluster.nodes() {
-                open += connections(node).await;
-            }
-            if open == 0 { Ok(()) } else { Err(open) }
-        })
-        .await;
+        for node in cluster.nodes() {
+            connected(node, 0).await;
+        }
     }
 }
 
@@ -134,14 +129,7 @@ async fn a_dropped_waiter_does_not_keep_the_driver_alive() {
     let polled = tokio::time::timeout(ms(20), &mut waiting).await;
     assert!(polled.is_err(), "it is held");
     drop((waiting, redlock));
-    let ended = async {
-        eventually("its connections are closed", async || {
-            let open = connections(&cluster.nodes()[0]).await;
-            if open == 0 { Ok(()) } else { Err(open) }
-        })
-        .await;
-    };
-    within(LIMIT, "the driver ends", ended).await;
+    connected(&cluster.nodes()[0], 0).await;
     run_on(cluster.nodes(), "DEL job").await;
     assert_no_keys(&cluster).await;
 }

@@ -152,12 +152,23 @@ pub async fn asked(cluster: &Cluster) -> u64 {
     sum
 }
 
-/// How many connections a node has besides the one that asks.
+/// How many connections a node has besides the one that asks. One that asked
+/// before may still end there.
 pub async fn connections(node: &TestNode) -> usize {
     let Reply::Bulk(list) = run(node, "CLIENT LIST TYPE normal").await else {
         panic!("no CLIENT LIST");
     };
     list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() - 1
+}
+
+/// Waits until a node has so many of them.
+pub async fn connected(node: &TestNode, wanted: usize) {
+    let what = format!("{} has {wanted} connections", node.address());
+    eventually(&what, async || match connections(node).await {
+        some if some == wanted => Ok(()),
+        some => Err(some),
+    })
+    .await;
 }
 
 /// How many connections a node has that listen.

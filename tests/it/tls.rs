@@ -18,8 +18,8 @@ use crate::{
     local::{self, Directory, draw},
     printed::Printed,
     support::{
-        LIMIT, NODE_TIMEOUT, TTL, WITHOUT_WAITING, assert_no_keys, connect, connections,
-        eventually, got, kinds, listening, ms, run, set_up, wait_for, within,
+        LIMIT, NODE_TIMEOUT, TTL, WITHOUT_WAITING, assert_no_keys, connect, connected, eventually,
+        got, kinds, listening, ms, run, set_up, wait_for, within,
     },
 };
 
@@ -152,7 +152,7 @@ async fn all_that_a_client_does_goes_over_tls() {
         for server in &servers {
             listening(server.cluster.nodes(), "job").await;
             assert_eq!(secured(server).await, 3, "one of the holder, two of the waiter");
-            assert_eq!(connections(server.node()).await, 2, "and none besides");
+            connected(server.node(), 2).await;
         }
         assert_eq!(guard.release().await.unwrap(), Released::Released);
         assert_eq!(got(waiting).await.release().await.unwrap(), Released::Released);
