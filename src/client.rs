@@ -151,12 +151,13 @@ impl Redlock {
     }
 
     /// Releases a lock that someone has only the token of: the nodes say whether
-    /// it still is. A node that does not have the key is believed. One that does
-    /// not answer is asked again in the background until `parts.valid_until`, and
-    /// for a node timeout at least.
+    /// it still is. One that does not answer is asked again in the background until
+    /// `parts.valid_until`, and for a node timeout at least. One that does not have
+    /// the key is asked once more after a node timeout, if others had it: the
+    /// acquire may still have been on its way there.
     ///
-    /// [`Self::adopt`] and [`LockGuard::release`] go on for longer, since they know
-    /// that it is a lock, and that its acquire may still be on its way to a node.
+    /// [`Self::adopt`] and [`LockGuard::release`] look for such an acquire for as
+    /// long as it may come, since they know that it is a lock.
     ///
     /// # Errors
     ///

@@ -140,7 +140,26 @@ impl Driver {
             op.tell(&self.config, verdict, now);
         }
         if settled {
+            self.look_behind(id, now);
             self.close_release(id);
+        }
+    }
+
+    /// Of a lock that another client has taken, the acquire may still be on its
+    /// way to nodes that do not have it. They are asked once more when a node
+    /// timeout has passed, after which no client sends an acquire. Not of a
+    /// token that no node knows: then it is none, or has ended.
+    fn look_behind(&mut self, id: usize, now: Moment) {
+        let Some(claim) = self.ops.get(id).map(|op| Arc::clone(&op.claim)) else { return };
+        let at = now.after(self.patience_to_release(&claim));
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let Job::Release(releasing) = &mut op.job else { return };
+        if !releasing.open || !claim.is_adopted() || releasing.count.deleted().is_empty() {
+            return;
+        }
+        for node in releasing.count.absent().minus(releasing.retrying).iter() {
+            releasing.retrying.insert(node);
+            self.timers.push(at, Timer::Release { id, number: op.number, node });
         }
     }
 

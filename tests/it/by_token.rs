@@ -1,5 +1,5 @@
 //! Releasing and extending by nothing but a token, as the lock service does: what
-//! the nodes say is final, and nothing goes on behind it.
+//! the nodes say is final, and nothing goes on behind it where none had the key.
 
 #![expect(clippy::disallowed_methods, reason = "a deadline on the wall clock is what is handed in")]
 

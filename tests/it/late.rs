@@ -5,7 +5,9 @@ use redlock_quorum::{Redlock, Released, testing::Cluster};
 
 use crate::{
     proxy::Proxy,
-    support::{TTL, assert_no_keys, eventually, ours_executed, set_up, start},
+    support::{
+        TTL, WITHOUT_WAITING, assert_no_keys, builder, eventually, ours_executed, set_up, start,
+    },
 };
 
 /// A client of three nodes, the first of them behind a proxy, with all
@@ -39,12 +41,16 @@ async fn deliver_late(cluster: &Cluster, proxy: &Proxy) {
         }
     })
     .await;
+    arrives(proxy).await;
+    assert_no_keys(cluster).await; // long before the ttl
+}
+
+async fn arrives(proxy: &Proxy) {
     proxy.deliver();
     eventually("the server has executed the late acquire", async || {
         if proxy.delivered() { Ok(()) } else { Err(()) }
     })
     .await;
-    assert_no_keys(cluster).await; // long before the ttl
 }
 
 async fn held_up(proxy: &Proxy) {
@@ -81,4 +87,26 @@ async fn an_acquire_that_arrives_after_its_future_was_dropped_leaves_no_key() {
     proxy.cut();
     cluster.nodes()[1].resume().await.unwrap();
     deliver_late(&cluster, &proxy).await;
+}
+
+/// By a client that has nothing but the token, and cannot know of the acquire.
+#[tokio::test]
+async fn an_acquire_that_arrives_after_a_release_by_its_token_leaves_no_key() {
+    let (cluster, proxy, redlock) = setting().await;
+    set_up(cluster.nodes(), "CONFIG RESETSTAT").await;
+    // The acquire arrives within it, however loaded the machine.
+    let other = builder(&cluster).node_timeout(WITHOUT_WAITING).build().unwrap();
+    proxy.hold();
+    let parts = redlock.lock("late").await.unwrap().into_parts();
+    held_up(&proxy).await;
+    proxy.cut();
+    assert_eq!(other.release(parts).await.unwrap(), Released::Released);
+    let node = &cluster.nodes()[0];
+    eventually("it does not have it yet", async || match ours_executed(node).await {
+        0 => Err(()),
+        _ => Ok(()),
+    })
+    .await;
+    arrives(&proxy).await;
+    assert_no_keys(&cluster).await;
 }

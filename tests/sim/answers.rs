@@ -13,6 +13,10 @@ use crate::{
 /// With less left of its wait, an acquire gives up.
 const LAST_ATTEMPT: Duration = Duration::from_millis(2);
 
+fn is_extension(what: &str) -> bool {
+    matches!(what, "extend" | "resume")
+}
+
 fn is_acquire(what: &str) -> bool {
     matches!(what, "try" | "wait" | "lock" | "run")
 }
@@ -112,8 +116,8 @@ impl Truth {
     }
 
     /// Whether a lock was extended since, as it is when it is handed on.
-    fn was_extended(&self, peek: &Peek, since: u64) -> bool {
-        self.extended_at.get(peek.token()).is_some_and(|at| *at >= since)
+    fn was_extended(&self, token: &[u8], since: u64) -> bool {
+        self.extended_at.get(token).is_some_and(|at| *at >= since)
     }
 
     /// On the client's clock, while its process ran.
@@ -146,6 +150,8 @@ impl Truth {
                 let valid = self.plan.habits.ttl.saturating_sub(drift);
                 (passed < valid).then(|| format!("only {passed:?} had passed"))
             }
+            // It was away for too long, which nobody says when it begins.
+            ErrorKind::Expired if call.what == "resume" => None,
             ErrorKind::NoQuorum => self.check_failures(call, error),
             ErrorKind::Lost => None, // whoever asked checks it: it is about one lock
             ErrorKind::Closed => {
@@ -188,14 +194,14 @@ impl Truth {
         let failed = error.nodes().iter().filter(|report| report.error().is_some()).count();
         let refused = |node: usize| {
             let answer = error.nodes().get(node).map(|report| report.answer());
-            call.what == "extend" && matches!(answer, Some(NodeAnswer::Refused { .. }))
+            is_extension(call.what) && matches!(answer, Some(NodeAnswer::Refused { .. }))
         };
         let troubled = (0..self.plan.nodes.len())
             .filter(|node| refused(*node) || self.had_trouble(call.client, *node, call.since))
             .count();
         if self.plan.slow_anyway || troubled > spare {
             // An extension may have had no time, up to the lock's own deadline.
-            (failed == 0 && call.what != "extend")
+            (failed == 0 && !is_extension(call.what))
                 .then(|| "it names no node that failed".to_owned())
         } else {
             Some(format!("only {troubled} nodes had trouble"))
@@ -273,7 +279,7 @@ impl Truth {
     pub fn check_released(
         &mut self,
         call: &Call,
-        peek: &Peek,
+        token: &[u8],
         released: Released,
         (was_held, was_over): (bool, bool),
         had: usize,
@@ -283,11 +289,13 @@ impl Truth {
         // that is set may take back what was over.
         let known = self.plan.profile != Profile::Amnesia
             && self.oracle.clock_set_at.is_none_or(|at| at + self.tick_nanos() < call.since);
-        let votes = self.votes(&call.key, peek.token());
+        let votes = self.votes(&call.key, token);
         let spare = self.plan.nodes.len() - self.plan.quorum();
         match released {
             // To others of the same client it may have been handed on.
-            Released::Released if votes > spare && kept && !self.was_extended(peek, call.since) => {
+            Released::Released
+                if votes > spare && kept && !self.was_extended(token, call.since) =>
+            {
                 self.violate(format!("released, said a client, and {votes} nodes have the key"));
             }
             Released::Released if was_over || had < self.plan.quorum() && known => {

@@ -167,6 +167,14 @@ impl Truth {
         self.owners.insert(token.to_vec(), client);
     }
 
+    /// As [`Self::adopt`], for who knows nothing but the token. What then comes
+    /// later to a node than all that is sent in time stays there.
+    pub fn take_by_token(&mut self, client: usize, token: &[u8]) {
+        if self.plan.faults.is_empty() && !self.plan.slow_anyway {
+            self.adopt(client, token);
+        }
+    }
+
     /// All that a client has in hand is gone with its process.
     pub fn forget_client(&mut self, client: usize) {
         self.oracle.beliefs.retain(|belief| belief.client != client);

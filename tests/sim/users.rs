@@ -11,7 +11,7 @@ use std::{
 
 use rand::{RngExt as _, rngs::SmallRng};
 use redlock_quorum::{
-    Error, ErrorKind, LockGuard, Redlock,
+    Error, ErrorKind, LockGuard, LockParts, Redlock,
     sim::{Peek, World},
 };
 
@@ -19,6 +19,9 @@ use crate::{
     draw::{chance, pick},
     stage::{Shared, Truth},
 };
+
+/// The library's, which no plan changes.
+const DEFAULT_TTL: Duration = Duration::from_secs(10);
 
 /// One user of one client.
 pub struct User {
@@ -201,7 +204,7 @@ impl User {
     async fn release(&mut self, mut holding: Holding) {
         let (ttl, _) = self.ttl();
         // Longer ones may have been asked for by an extension.
-        let longest = ttl.mul_f64(1.5).max(Duration::from_secs(10));
+        let longest = ttl.mul_f64(1.5).max(DEFAULT_TTL);
         let (key, peek) = (holding.key.clone(), holding.peek.clone());
         let until = peek.until();
         let (call, limit, had, was_over) = {
@@ -218,7 +221,7 @@ impl User {
         if let Ok(released) = outcome {
             // If not, it may have run out while the release was on its way.
             let was_held = truth.clock(self.client) < until;
-            truth.check_released(&call, &peek, released, (was_held, was_over), had);
+            truth.check_released(&call, peek.token(), released, (was_held, was_over), had);
         }
     }
 
@@ -251,15 +254,63 @@ impl User {
         }
     }
 
-    /// Takes over a lock that another client has let out of its hands.
+    /// Takes over a lock that another client has let out of its hands, or lets go
+    /// of it, with all that is to be known of it or with nothing but its token.
     async fn take_over(&mut self) -> bool {
         let Some(parts) = self.stage.truth().handed_over.pop() else { return false };
         let (key, token) = (parts.key.clone(), parts.token.clone());
-        let Ok(guard) = self.redlock.adopt(parts) else { return false };
-        self.stage.truth().adopt(self.client, token.as_bytes());
+        let guard = match self.rng.random_range(0..4) {
+            0 => {
+                self.stage.truth().take_by_token(self.client, token.as_bytes());
+                self.release_by_token(parts).await;
+                return true;
+            }
+            1 => {
+                let guard = self.resume(parts).await;
+                guard.inspect(|_| self.stage.truth().take_by_token(self.client, token.as_bytes()))
+            }
+            _ => {
+                let guard = self.redlock.adopt(parts).ok();
+                guard.inspect(|_| self.stage.truth().adopt(self.client, token.as_bytes()))
+            }
+        };
+        let Some(guard) = guard else { return false };
         let holding = Holding::new(self, guard, &key);
         self.hold(holding).await;
         true
+    }
+
+    async fn release_by_token(&mut self, parts: LockParts) {
+        let token = parts.token.clone();
+        let (call, limit) = {
+            let mut truth = self.stage.truth();
+            let limit = truth.plan.node_timeout(self.client, DEFAULT_TTL);
+            (truth.begin_call(self.client, "release", &parts.key), limit)
+        };
+        let redlock = self.redlock.clone();
+        let releasing = pin!(redlock.release(parts));
+        let Some(outcome) = self.perhaps_dropped(releasing).await else { return };
+        let mut truth = self.stage.truth();
+        truth.end_call(&call, limit, outcome.as_ref().err());
+        if let Ok(released) = outcome {
+            // Whether it had ended before, only the nodes know.
+            let (over, had) = ((false, false), truth.plan.nodes.len());
+            truth.check_released(&call, token.as_bytes(), released, over, had);
+        }
+    }
+
+    async fn resume(&mut self, parts: LockParts) -> Option<LockGuard> {
+        let LockParts { key, token, .. } = parts;
+        let (ttl, limit) = self.ttl();
+        let call = self.stage.truth().begin_call(self.client, "resume", &key);
+        let redlock = self.redlock.clone();
+        let resuming = pin!(redlock.resume(&key, token, ttl));
+        let outcome = self.perhaps_dropped(resuming).await?;
+        let mut truth = self.stage.truth();
+        truth.end_call(&call, limit, outcome.as_ref().err());
+        let guard = outcome.ok()?;
+        truth.check_extended(self.client, &key, &Peek::at(&guard));
+        Some(guard)
     }
 
     async fn shut_down(&mut self) {
