@@ -4,9 +4,12 @@
 //! The token is compared in a time that does not depend on what was sent, nor
 //! on how long the right one is.
 
+use std::net::IpAddr;
+
 use axum::http::{
     HeaderMap, Method, Uri,
     header::{AUTHORIZATION, HOST, ORIGIN},
+    uri::Authority,
 };
 use subtle::ConstantTimeEq as _;
 
@@ -43,6 +46,11 @@ impl Bearer {
         Self(token.map(|token| Padded::new(token.as_bytes()).unwrap_or(nothing)))
     }
 
+    /// Whether one is wanted at all.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether who sent these headers may use the service.
     pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
         let Some(wanted) = &self.0 else { return true };
@@ -61,7 +69,16 @@ fn token(header: &[u8]) -> Option<&[u8]> {
 /// send forms to a service that listens on its visitor's own host; it can't
 /// read the answer, but a lock taken or released is harm enough. Programs send
 /// neither header.
-pub(super) fn is_cross_site(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+///
+/// Unless something else `guards` the service, a page of a site with a name is one
+/// of another site, too, though the name is the service's own: whoever owns a name
+/// can let it lead to his visitor's host once the page is there.
+pub(super) fn is_cross_site(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    guarded: bool,
+) -> bool {
     if matches!(*method, Method::GET | Method::HEAD) {
         return false;
     }
@@ -74,7 +91,16 @@ pub(super) fn is_cross_site(method: &Method, uri: &Uri, headers: &HeaderMap) -> 
     let host = host.and_then(|at| named.get(at..)).unwrap_or_default();
     let own = headers.get(HOST).map(|host| host.as_bytes());
     let own = own.or_else(|| uri.authority().map(|host| host.as_str().as_bytes()));
-    !own.is_some_and(|own| own.eq_ignore_ascii_case(host))
+    !own.is_some_and(|own| own.eq_ignore_ascii_case(host)) || !guarded && has_name(host)
+}
+
+/// Whether a host is named by something that its owner can let lead elsewhere.
+fn has_name(host: &[u8]) -> bool {
+    let Ok(authority) = Authority::try_from(host) else { return true };
+    let name = authority.host().to_ascii_lowercase();
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    // RFC 6761, 6.3: localhost, and what ends in it, is this host for all.
+    address.is_err() && name != "localhost" && !name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -123,7 +149,7 @@ mod tests {
     #[test]
     fn a_page_of_another_site_is_known_by_what_its_browser_sends() {
         let cross = |method: &Method, pairs: &[(&'static str, &[u8])]| {
-            is_cross_site(method, &Uri::from_static("/lock"), &headers(pairs))
+            is_cross_site(method, &Uri::from_static("/lock"), &headers(pairs), false)
         };
         let post = &Method::POST;
         let host = ("host", &b"localhost:8080"[..]);
@@ -141,6 +167,21 @@ mod tests {
         assert!(cross(&Method::DELETE, &[host, ("sec-fetch-site", b"cross-site")]));
         let http2 = Uri::from_static("http://localhost:8080/lock");
         let own = headers(&[("origin", b"http://localhost:8080")]);
-        assert!(!is_cross_site(post, &http2, &own));
+        assert!(!is_cross_site(post, &http2, &own, false));
+    }
+
+    #[test]
+    fn a_page_under_a_name_is_of_this_site_only_where_a_token_is_wanted() {
+        let cross = |host: &str, guarded| {
+            let origin = format!("http://{host}");
+            let sent = headers(&[("host", host.as_bytes()), ("origin", origin.as_bytes())]);
+            is_cross_site(&Method::POST, &Uri::from_static("/lock"), &sent, guarded)
+        };
+        for host in ["127.0.0.1:5625", "[::1]:5625", "[::1]", "localhost", "locks.LOCALHOST:80"] {
+            assert!(!cross(host, false) && !cross(host, true), "{host}");
+        }
+        for host in ["rebound.example:5625", "notlocalhost", "localhost.example", "1.2.3.example"] {
+            assert!(cross(host, false) && !cross(host, true), "{host}");
+        }
     }
 }

@@ -39,9 +39,10 @@ pub(super) async fn gate(
 }
 
 async fn pass(state: &StateRef, way: Way, request: Request, next: Next) -> Response {
-    let refusal = if is_cross_site(request.method(), request.uri(), request.headers()) {
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    let refusal = if is_cross_site(method, uri, headers, state.bearer.is_wanted()) {
         Refusal::CrossSite
-    } else if way != Way::Open && !state.bearer.admits(request.headers()) {
+    } else if way != Way::Open && !state.bearer.admits(headers) {
         Refusal::Unauthorized
     } else {
         return next.run(request).await;

@@ -92,7 +92,8 @@ impl Refusal {
                 "send the service's bearer token, as `Authorization: Bearer ...`".into()
             }
             Self::CrossSite => "this comes from a web page of another site, which may not use \
-                                this service: ask without a browser, or from its own page"
+                                this service: ask without a browser or from its own page, \
+                                or give it a bearer token"
                 .into(),
             Self::NotFound => "there is nothing here: see /openapi.json. A key is one segment \
                                of the path, with its slashes written as %2F"

@@ -52,7 +52,7 @@ async fn a_dead_majority_is_no_quorum_for_all(ours: bool) {
     let held = holder.lock("job").ttl(TTL).await.unwrap();
     everywhere(&held, &cluster).await;
     let mut waiting = ask_in_turn(&redlock, "job", MANY);
-    waiting.extend((0..10).map(|_| ask(redlock.lock("job").wait(TTL))));
+    waiting.extend((0..10).map(|_| ask(redlock.lock("job").wait(ms(5000)))));
     seen(&redlock).await;
     for node in &cluster.nodes()[1..] {
         node.kill().await.unwrap();

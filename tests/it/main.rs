@@ -15,6 +15,7 @@ mod fixture;
 mod floor;
 mod hand_over;
 mod heal;
+mod http_chance;
 mod http_faults;
 mod http_fuzz;
 mod http_input;

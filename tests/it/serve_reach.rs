@@ -167,3 +167,28 @@ async fn who_never_says_what_it_wants_is_hung_up_on() {
     }
     assert!(program.terminate().await.success());
 }
+
+/// Else who waits for a lock would keep its place for as long as it asked for.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_kernel_looks_whether_a_silent_clients_host_is_still_there() {
+    const KEEPALIVE: &str = "02";
+    let cluster = start(1).await;
+    let program = Program::start(&cluster, &[], &[]).await;
+    let client = TcpStream::connect(program.address()).await.unwrap();
+    // As the kernel lists them: the address as a number in the host's order, the port.
+    let end = |port: u16| format!("{:08X}:{port:04X}", u32::from_ne_bytes([127, 0, 0, 1]));
+    let (own, peer) = (end(program.address().port()), end(client.local_addr().unwrap().port()));
+    eventually("its end of the connection has that timer", async || {
+        let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut fields =
+            sockets.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+        let ours = fields.find(|fields| fields[1..3] == [&own, &peer]);
+        match ours.and_then(|fields| fields[5].split(':').next().map(str::to_owned)) {
+            Some(timer) if timer == KEEPALIVE => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    assert!(program.terminate().await.success());
+}

@@ -14,6 +14,7 @@ use axum_server::{
     accept::NoDelayAcceptor,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{exit::Exit, files};
@@ -30,6 +31,13 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// head take: hyper knows one time for both. Longer than the 60 s for which load
 /// balancers keep theirs, or they send a request into a connection that ends.
 const IDLE: Duration = Duration::from_secs(75);
+
+/// After so much silence the kernel asks whether the client's host is still there,
+/// and if that stays without an answer, so many times again and so far apart: who
+/// waits for a lock and is cut off gives up its place within half a minute.
+const ASK_AFTER: Duration = Duration::from_secs(15);
+const ASK_EVERY: Duration = Duration::from_secs(5);
+const ASK_TIMES: u32 = 3;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "HTTP")]
@@ -82,6 +90,10 @@ impl ListenOptions {
         let at = &self.listen;
         let failed = |error| Exit::unavailable(format!("can't listen on {at}: {error}"));
         let listener = TcpListener::bind(at).await.map_err(failed)?;
+        // What is accepted has it from here.
+        let keepalive = TcpKeepalive::new().with_time(ASK_AFTER);
+        let keepalive = keepalive.with_interval(ASK_EVERY).with_retries(ASK_TIMES);
+        SockRef::from(&listener).set_tcp_keepalive(&keepalive).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Listening { listener, address, tls })
     }
@@ -137,7 +149,7 @@ impl Listening {
 
 fn with_limits(mut server: Server<SocketAddr>) -> Server<SocketAddr> {
     server.http_builder().http1().header_read_timeout(IDLE);
-    // A client that is gone without a word must not keep its place in a line.
+    // As below, for whoever is behind a proxy that lives on.
     server.http_builder().http2().keep_alive_interval(IDLE);
     server.first_request_timeout(FIRST_REQUEST).accept_error_handler(|client, error| {
         match client {
