@@ -3,30 +3,40 @@
 //!
 //! `cargo run --example axum --features tower,http`
 
-use std::{error::Error, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, error::Error, net::SocketAddr, time::Duration};
 
 use axum::{Extension, Router, extract::Path, extract::Request, routing::post};
-use redlock_quorum::{Held, Redlock, testing::Cluster, tower::LockLayer};
+use redlock_quorum::{
+    Held, Redlock,
+    testing::Cluster,
+    tower::{LockLayer, path_key},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::Mutex,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What may not happen twice at once for one order.
+/// Stands for the bank, which would charge an order twice that comes twice at once.
+static CHARGING: Mutex<BTreeSet<String>> = Mutex::const_new(BTreeSet::new());
+
 async fn pay(Path(order): Path<String>, Extension(lock): Extension<Held>) -> String {
-    println!("  paying order {order} …");
-    tokio::time::sleep(Duration::from_millis(300)).await;
     // Right before what must not happen unprotected: is it still ours?
-    let ours = lock.is_held();
-    println!("  … order {order} is paid");
-    format!("order {order} paid, the lock held to the end: {ours}")
+    if !lock.is_held() {
+        return format!("order {order} is not paid: come again");
+    }
+    println!("  charging order {order} …");
+    assert!(CHARGING.lock().await.insert(order.clone()), "charged twice at once");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    CHARGING.lock().await.remove(&order);
+    format!("order {order} is paid")
 }
 
 fn app(redlock: Redlock) -> Router {
     // One request at a time for each order; others for it wait up to 5 s.
-    let turns = LockLayer::new(redlock, |request: &Request| Some(request.uri().path().to_owned()))
+    let turns = LockLayer::new(redlock, |request: &Request| Some(path_key(request)))
         .wait(Duration::from_secs(5));
     Router::new().route("/orders/{id}/pay", post(pay).layer(turns))
 }
@@ -39,10 +49,10 @@ async fn main() -> Result<()> {
     let address = listener.local_addr()?;
     let serving = tokio::spawn(axum::serve(listener, app(redlock.clone())).into_future());
 
-    println!("two requests for order 1 take turns:");
-    tokio::try_join!(post_to(address, 1), post_to(address, 1))?;
+    println!("two requests for order 1, spelt in two ways, take turns:");
+    tokio::try_join!(post_to(address, "1"), post_to(address, "%31"))?;
     println!("requests for orders 2 and 3 do not wait for each other:");
-    tokio::try_join!(post_to(address, 2), post_to(address, 3))?;
+    tokio::try_join!(post_to(address, "2"), post_to(address, "3"))?;
 
     serving.abort();
     redlock.shutdown(Duration::from_secs(1)).await?; // let background releases finish
@@ -50,7 +60,7 @@ async fn main() -> Result<()> {
 }
 
 /// A client as small as it gets.
-async fn post_to(address: SocketAddr, order: u32) -> Result<()> {
+async fn post_to(address: SocketAddr, order: &str) -> Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!(
         "POST /orders/{order}/pay HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
@@ -59,6 +69,9 @@ async fn post_to(address: SocketAddr, order: u32) -> Result<()> {
     stream.write_all(request.as_bytes()).await?;
     let mut response = String::new();
     stream.read_to_string(&mut response).await?;
+    if !response.starts_with("HTTP/1.1 200") {
+        return Err(response.into());
+    }
     println!("  {}", response.lines().last().unwrap_or_default());
     Ok(())
 }

@@ -152,9 +152,10 @@ impl Redlock {
 
     /// Releases a lock that someone has only the token of: the nodes say whether
     /// it still is. One that does not answer is asked again in the background until
-    /// `parts.valid_until`, and for a node timeout at least. One that does not have
-    /// the key is asked once more after a node timeout, if others had it: the
-    /// acquire may still have been on its way there.
+    /// `parts.valid_until`, and for three node timeouts at least. One that does not
+    /// have the key is asked once more after a node timeout, if others had it: the
+    /// acquire may still have been on its way there. A lock that is taken meanwhile
+    /// with the same token would then be deleted there: use no token twice.
     ///
     /// [`Self::adopt`] and [`LockGuard::release`] look for such an acquire for as
     /// long as it may come, since they know that it is a lock.
@@ -172,7 +173,9 @@ impl Redlock {
         let config = &self.shared.config;
         let key = Key::new(&config.prefix, &key)?;
         let left = valid_until.duration_since(config.world.wall()).unwrap_or_default();
-        let left = left.clamp(config.node_timeout(config.ttl), config.max_ttl().as_duration());
+        // Long enough to look once more: see the driver's release.
+        let least = config.node_timeout(config.ttl).saturating_mul(3);
+        let left = left.min(config.max_ttl().as_duration()).max(least);
         let gone_by = config.world.now().after(left);
         let lease = Lease { until: Moment::NEVER, gone_by };
         let claim = Claim::by_token(key, token, config.ttl, lease, config.quorum.nodes());

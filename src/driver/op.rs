@@ -103,6 +103,8 @@ pub(super) struct Releasing {
     pub(super) news: Option<News>,
     /// Nodes that will be asked again after a pause.
     pub(super) retrying: NodeSet,
+    /// Nodes without the key that are, or were, asked once more for all that.
+    pub(super) looked: NodeSet,
     pub(super) pause: Backoff,
     /// Whether it may still change something.
     pub(super) open: bool,

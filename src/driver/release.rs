@@ -48,8 +48,9 @@ impl Driver {
         // Of a lock that was taken elsewhere, any of them may have it.
         let had = if claim.is_adopted() { NodeSet::EMPTY } else { claim.granted() };
         let count = Release::new(self.config.quorum, asked, had);
-        let retrying = NodeSet::EMPTY;
-        let releasing = Releasing { count, reply, news, retrying, pause: PAUSE, open: true };
+        let (retrying, looked) = (NodeSet::EMPTY, NodeSet::EMPTY);
+        let releasing =
+            Releasing { count, reply, news, retrying, looked, pause: PAUSE, open: true };
         self.releasing = self.releasing.saturating_add(1);
         let ttl = claim.ttl;
         let mut op = Op::new(claim, ttl, Job::Release(releasing), now, give_up_at);
@@ -102,6 +103,27 @@ impl Driver {
             let at = now.after(releasing.pause.next_delay(self.rng.next_u64()));
             self.timers.push(at, Timer::Release { id, number: op.number, node });
         }
+        self.look_behind(id, now);
+    }
+
+    /// Of a lock that another client has taken, the acquire may still be on its
+    /// way to nodes that do not have it. They are asked once more when a node
+    /// timeout has passed, after which no client of the same timeout sends an
+    /// acquire. Not of a token that no node knows: then it is none, or has ended.
+    fn look_behind(&mut self, id: usize, now: Moment) {
+        let Some(op) = self.ops.get(id).filter(|op| op.claim.is_adopted()) else { return };
+        let at = now.after(self.patience_to_release(&op.claim));
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let Job::Release(releasing) = &mut op.job else { return };
+        if releasing.count.deleted().is_empty() {
+            return;
+        }
+        let without = releasing.count.absent().minus(releasing.looked).minus(releasing.retrying);
+        for node in without.iter() {
+            releasing.looked.insert(node);
+            releasing.retrying.insert(node);
+            self.timers.push(at, Timer::Release { id, number: op.number, node });
+        }
     }
 
     pub(super) fn release_again(&mut self, id: usize, node: NodeId, now: Moment) {
@@ -140,26 +162,7 @@ impl Driver {
             op.tell(&self.config, verdict, now);
         }
         if settled {
-            self.look_behind(id, now);
             self.close_release(id);
-        }
-    }
-
-    /// Of a lock that another client has taken, the acquire may still be on its
-    /// way to nodes that do not have it. They are asked once more when a node
-    /// timeout has passed, after which no client sends an acquire. Not of a
-    /// token that no node knows: then it is none, or has ended.
-    fn look_behind(&mut self, id: usize, now: Moment) {
-        let Some(claim) = self.ops.get(id).map(|op| Arc::clone(&op.claim)) else { return };
-        let at = now.after(self.patience_to_release(&claim));
-        let Some(op) = self.ops.get_mut(id) else { return };
-        let Job::Release(releasing) = &mut op.job else { return };
-        if !releasing.open || !claim.is_adopted() || releasing.count.deleted().is_empty() {
-            return;
-        }
-        for node in releasing.count.absent().minus(releasing.retrying).iter() {
-            releasing.retrying.insert(node);
-            self.timers.push(at, Timer::Release { id, number: op.number, node });
         }
     }
 

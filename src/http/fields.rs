@@ -10,6 +10,7 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use tokio::time::timeout;
 
 use super::{
     Settings,
@@ -23,6 +24,10 @@ use crate::Token;
 /// The largest body: every field at its longest, key and owner and token with
 /// each byte as three, and as much again.
 pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// How long a body may take from the head on: it fits a few packets, and who sends
+/// none would keep a connection for nothing.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// The longest owner: enough for a host, a process and a task, and no more than
 /// the page can show.
@@ -50,7 +55,9 @@ pub(super) trait Body: DeserializeOwned + Into<Fields> {
 pub(super) async fn read<B: Body>(request: Request) -> Result<Fields, Refusal> {
     let is_json = is(request.headers(), "application/json");
     let is_form = B::IS_FORM && is(request.headers(), "application/x-www-form-urlencoded");
-    let body = Bytes::from_request(request, &()).await.map_err(|rejection| {
+    let reading = timeout(BODY_WITHIN, Bytes::from_request(request, &())).await;
+    let late = |_| Refusal::malformed(format!("the body was not there within {BODY_WITHIN:?}"));
+    let body = reading.map_err(late)?.map_err(|rejection| {
         if rejection.status() != StatusCode::PAYLOAD_TOO_LARGE {
             return Refusal::malformed("the body broke off");
         }

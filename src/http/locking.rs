@@ -13,7 +13,7 @@ use super::{
     refusal::Refusal,
     service::State,
 };
-use crate::{Acquire, ErrorKind, LockGuard, LockParts, Released, Token, Votes};
+use crate::{Acquire, Error, ErrorKind, LockGuard, LockParts, Released, Token, Votes};
 
 /// A lock that was taken or extended.
 pub(super) struct Lease {
@@ -75,10 +75,11 @@ fn hand_out(state: &State, guard: LockGuard, owner: Option<&str>) -> Lease {
 }
 
 /// Releases the lock, if `token` is its token. On nodes that do not answer the
-/// library goes on trying until the lock has ended, which is known of what this
-/// instance handed out; of others, for as long as a lock is held by default.
+/// library goes on trying until the lock has ended, as far as this instance knows,
+/// and at least for as long as a lock is held by default.
 pub(super) async fn release(state: &State, key: Vec<u8>, token: Token) -> Result<(), Refusal> {
-    let left = state.handed.left(&key, &token).unwrap_or(state.settings.ttl);
+    // Another instance may have extended it, or handed it out.
+    let left = state.handed.left(&key, &token).unwrap_or_default().max(state.settings.ttl);
     let valid_until = after(clock::wall(), left);
     let releasing = state.metrics.releasing();
     let parts = LockParts { key: key.clone(), token: token.clone(), valid_until };
@@ -87,9 +88,9 @@ pub(super) async fn release(state: &State, key: Vec<u8>, token: Token) -> Result
         state.handed.forget(&key, &token);
     }
     let (outcome, answer) = match released {
-        Ok(Released::Released) => (Done::Ok, Ok(())),
-        Ok(Released::AlreadyExpired) => (Done::Lost, Err(Refusal::NotYours)),
-        Err(error) => (Done::NoQuorum, Err(Refusal::of(error))),
+        Ok(Released::Released) => (Some(Done::Ok), Ok(())),
+        Ok(Released::AlreadyExpired) => (Some(Done::Lost), Err(Refusal::NotYours)),
+        Err(error) => failed(error),
     };
     releasing.ended(outcome);
     answer
@@ -105,13 +106,24 @@ pub(super) async fn extend(
 ) -> Result<Lease, Refusal> {
     let extending = state.metrics.extending();
     let (outcome, answer) = match state.redlock.resume(key, token, ttl).await {
-        Ok(guard) => (Done::Ok, Ok(extended(state, guard))),
-        Err(error) if error.kind() == ErrorKind::Lost => (Done::Lost, Err(Refusal::NotYours)),
-        // Still held for as long as before.
-        Err(error) => (Done::NoQuorum, Err(Refusal::of(error))),
+        Ok(guard) => (Some(Done::Ok), Ok(extended(state, guard))),
+        // But for a loss, it is held for as long as before.
+        Err(error) => failed(error),
     };
     extending.ended(outcome);
     answer
+}
+
+/// What a failed release or extension is counted as, and answered. What can't be
+/// a key, or was never begun, is none.
+fn failed<T>(error: Error) -> (Option<Done>, Result<T, Refusal>) {
+    let refusal = Refusal::of(error);
+    let outcome = match refusal {
+        Refusal::NotYours => Some(Done::Lost),
+        Refusal::Unavailable(_) => Some(Done::NoQuorum),
+        _ => None,
+    };
+    (outcome, Err(refusal))
 }
 
 fn extended(state: &State, guard: LockGuard) -> Lease {

@@ -150,12 +150,12 @@ impl Metrics {
 
     /// A release begins. Dropping what this gives counts it as cancelled.
     pub(super) fn releasing(&self) -> Doing<'_> {
-        Doing { counters: &self.released, outcome: Done::Cancelled }
+        Doing { counters: &self.released, outcome: Some(Done::Cancelled) }
     }
 
     /// An extension begins. Dropping what this gives counts it as cancelled.
     pub(super) fn extending(&self) -> Doing<'_> {
-        Doing { counters: &self.extended, outcome: Done::Cancelled }
+        Doing { counters: &self.extended, outcome: Some(Done::Cancelled) }
     }
 
     /// A place among those who wait, unless there are `most` already.
@@ -213,18 +213,20 @@ fn done(registry: &mut Registry, name: &str, help: &str) -> [Counter; 4] {
 #[derive(Debug)]
 pub(super) struct Doing<'a> {
     counters: &'a [Counter],
-    outcome: Done,
+    outcome: Option<Done>,
 }
 
 impl Doing<'_> {
-    pub(super) fn ended(mut self, outcome: Done) {
+    /// It has ended so; with `None`, it was none, and is not counted.
+    pub(super) fn ended(mut self, outcome: Option<Done>) {
         self.outcome = outcome;
     }
 }
 
 impl Drop for Doing<'_> {
     fn drop(&mut self) {
-        if let Some(counter) = self.counters.get(self.outcome as usize) {
+        let at = self.outcome.map(|outcome| outcome as usize);
+        if let Some(counter) = at.and_then(|at| self.counters.get(at)) {
             counter.inc();
         }
     }
@@ -281,9 +283,11 @@ mod tests {
         metrics.acquiring().ended(None);
         for (at, (outcome, _)) in Done::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, at);
-            metrics.releasing().ended(outcome);
-            metrics.extending().ended(outcome);
+            metrics.releasing().ended(Some(outcome));
+            metrics.extending().ended(Some(outcome));
         }
+        metrics.releasing().ended(None);
+        metrics.extending().ended(None);
         drop((metrics.releasing(), metrics.extending()));
         let text = metrics.encode(7);
         for (_, name) in Acquired::ALL {

@@ -91,9 +91,9 @@ impl Refusal {
             Self::Unauthorized => {
                 "send the service's bearer token, as `Authorization: Bearer ...`".into()
             }
-            Self::CrossSite => "this comes from a web page of another site, which may not use \
-                                this service: ask without a browser or from its own page, \
-                                or give it a bearer token"
+            Self::CrossSite => "this comes from a web page of another site, or of one under a \
+                                name other than localhost while no bearer token is wanted: \
+                                ask without a browser, or give the service a bearer token"
                 .into(),
             Self::NotFound => "there is nothing here: see /openapi.json. A key is one segment \
                                of the path, with its slashes written as %2F"

@@ -4,7 +4,7 @@
 #![cfg_attr(feature = "http", doc = "```")]
 #![cfg_attr(not(feature = "http"), doc = "```ignore")]
 //! use axum::{Router, extract::Request, routing::post};
-//! use redlock_quorum::{Held, Redlock, tower::LockLayer};
+//! use redlock_quorum::{Redlock, tower::{LockLayer, path_key}};
 //! use std::time::Duration;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -15,7 +15,7 @@
 //! let redlock = Redlock::builder().nodes(nodes).build()?;
 //!
 //! // One request at a time for each path; the others wait up to two seconds.
-//! let turns = LockLayer::new(redlock, |request: &Request| Some(request.uri().path().to_owned()))
+//! let turns = LockLayer::new(redlock, |request: &Request| Some(path_key(request)))
 //!     .wait(Duration::from_secs(2));
 //!
 //! let app: Router = Router::new().route("/orders/{id}/pay", post(async || "paid")).layer(turns);
@@ -31,10 +31,12 @@
 
 mod body;
 mod layer;
+mod path;
 mod reject;
 mod service;
 
 pub use body::LockedBody;
 pub use layer::{Hold, LockLayer, OnLoss};
+pub use path::path_key;
 pub use reject::{Reason, Rejection};
 pub use service::LockService;

@@ -1,5 +1,5 @@
 //! Releasing and extending by nothing but a token, as the lock service does: what
-//! the nodes say is final, and nothing goes on behind it where none had the key.
+//! the nodes say is final, and nothing goes on behind it where no node had the key.
 
 #![expect(clippy::disallowed_methods, reason = "a deadline on the wall clock is what is handed in")]
 
@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use redlock_quorum::{ErrorKind, LockParts, Redlock, Released, Token};
 
 use crate::support::{
-    TTL, WITHOUT_WAITING, assert_no_keys, builder, client, connect, finish, ms, ours_executed, run,
-    run_on, seen, start, take_elsewhere, within,
+    NODE_TIMEOUT, TTL, WITHOUT_WAITING, assert_no_keys, builder, client, connect, finish, ms,
+    ours_executed, run, run_on, seen, start, take_elsewhere, within,
 };
 
 fn parts(key: &str, token: &str) -> LockParts {
@@ -58,6 +58,17 @@ async fn a_release_goes_on_where_a_node_hangs_and_no_longer_than_the_lock() {
     // Two say that it is not there.
     assert_eq!(releasing.await.unwrap(), Released::AlreadyExpired);
     cluster.nodes()[0].resume().await.unwrap();
+    finish(&redlock, &cluster).await;
+}
+
+/// A node may take longer than any lock of such a client lasts.
+#[tokio::test]
+async fn a_client_of_short_locks_and_slow_nodes_releases_too() {
+    let cluster = start(1).await;
+    let redlock = Redlock::builder().nodes(cluster.urls()).ttl(ms(500)).max_ttl(ms(500));
+    let redlock = redlock.node_timeout(NODE_TIMEOUT).build().unwrap();
+    take_elsewhere(cluster.nodes(), "held").await;
+    assert_eq!(release(&redlock, "held", "another").await, Released::Released);
     finish(&redlock, &cluster).await;
 }
 

@@ -258,6 +258,51 @@ async fn the_right_bearer_opens_and_probes_need_none() {
     finish(&served.redlock, &cluster).await;
 }
 
+/// Whoever owns a name can let it lead to his visitor's host: then page and service
+/// are of one site, for the browser.
+#[tokio::test]
+async fn a_page_under_a_name_may_only_use_a_service_that_wants_a_token() {
+    const NAME: &str = "rebound.example:5625";
+    let cluster = start(1).await;
+    let page = |served: &Served, key: &str| {
+        let request = served.request("POST", "/lock").header("content-type", FORM);
+        let request = request.header("host", NAME).header("origin", format!("http://{NAME}"));
+        request.bearer_auth(BEARER).body(format!("key={key}"))
+    };
+    let open = Served::new(&cluster).await;
+    let refused = send(page(&open, "a")).await;
+    assert_eq!((refused.status, &refused.value()["code"]), (403, &json!(8)), "{refused:?}");
+    assert!(refused.body.contains("bearer token"), "{refused:?}");
+    let guarded = Served::with(&cluster, settings().bearer_token(BEARER)).await;
+    let taken = send(page(&guarded, "b")).await;
+    assert_eq!(taken.status, 200, "{taken:?}");
+    let released = guarded.request("DELETE", "/v1/locks/b").bearer_auth(BEARER);
+    assert_eq!(send(released.header("lock-token", taken.token())).await.status, 204);
+    finish(&guarded.redlock, &cluster).await;
+}
+
+/// An alarm for trouble with the nodes must not ring for a caller's mistake.
+#[tokio::test]
+async fn what_cannot_be_asked_is_not_counted_as_no_quorum() {
+    let cluster = start(1).await;
+    let served = Served::new(&cluster).await;
+    let long = "x".repeat(1025);
+    let token = |request: reqwest::RequestBuilder| request.header("lock-token", "t");
+    for request in [
+        served.request("POST", "/unlock").header("content-type", FORM).body("key=&token=t"),
+        token(served.request("DELETE", &format!("/v1/locks/{long}"))),
+        token(served.request("PUT", &format!("/v1/locks/{long}"))),
+        served.request("POST", &format!("/v1/locks/{long}")),
+    ] {
+        let answer = send(request).await;
+        assert_eq!(answer.status, 422, "{answer:?}");
+    }
+    for family in ["release", "extend", "acquire"] {
+        served.shows(&format!("redlock_{family}_total{{outcome=\"no_quorum\"}} 0")).await;
+    }
+    finish(&served.redlock, &cluster).await;
+}
+
 #[tokio::test]
 async fn what_is_no_http_is_refused_and_harms_nothing() {
     let cluster = start(1).await;

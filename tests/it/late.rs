@@ -6,21 +6,26 @@ use redlock_quorum::{Redlock, Released, testing::Cluster};
 use crate::{
     proxy::Proxy,
     support::{
-        TTL, WITHOUT_WAITING, assert_no_keys, builder, eventually, ours_executed, set_up, start,
+        TTL, WITHOUT_WAITING, assert_no_keys, builder, eventually, ours_executed, run, set_up,
+        start,
     },
 };
 
-/// A client of three nodes, the first of them behind a proxy, with all
+/// A client of some nodes, the first of them behind a proxy, with all
 /// connections made and in use.
 async fn setting() -> (Cluster, Proxy, Redlock) {
-    let cluster = start(3).await;
+    setting_of(3).await
+}
+
+async fn setting_of(nodes: usize) -> (Cluster, Proxy, Redlock) {
+    let cluster = start(nodes).await;
     let proxy = Proxy::before(cluster.nodes()[0].address()).await;
     let mut urls = cluster.urls();
     urls[0] = proxy.url.clone();
     let redlock = Redlock::builder().nodes(urls).ttl(TTL).build().unwrap();
     let guard = redlock.lock("warm").await.unwrap();
-    eventually("all three nodes vote", async || match guard.votes().granted() {
-        3 => Ok(()),
+    eventually("all nodes vote", async || match guard.votes().granted() {
+        votes if votes == nodes => Ok(()),
         votes => Err(votes),
     })
     .await;
@@ -89,11 +94,15 @@ async fn an_acquire_that_arrives_after_its_future_was_dropped_leaves_no_key() {
     deliver_late(&cluster, &proxy).await;
 }
 
-/// By a client that has nothing but the token, and cannot know of the acquire.
-#[tokio::test]
-async fn an_acquire_that_arrives_after_a_release_by_its_token_leaves_no_key() {
-    let (cluster, proxy, redlock) = setting().await;
+/// By a client that has nothing but the token, and cannot know of the acquire; with
+/// or without a node that is down and answers neither of them.
+async fn released_by_its_token(nodes: usize, down: usize) {
+    let (cluster, proxy, redlock) = setting_of(nodes).await;
     set_up(cluster.nodes(), "CONFIG RESETSTAT").await;
+    let (running, dead) = cluster.nodes().split_at(nodes - down);
+    for node in dead {
+        node.kill().await.unwrap();
+    }
     // The acquire arrives within it, however loaded the machine.
     let other = builder(&cluster).node_timeout(WITHOUT_WAITING).build().unwrap();
     proxy.hold();
@@ -101,12 +110,25 @@ async fn an_acquire_that_arrives_after_a_release_by_its_token_leaves_no_key() {
     held_up(&proxy).await;
     proxy.cut();
     assert_eq!(other.release(parts).await.unwrap(), Released::Released);
-    let node = &cluster.nodes()[0];
-    eventually("it does not have it yet", async || match ours_executed(node).await {
+    eventually("it does not have it yet", async || match ours_executed(&running[0]).await {
         0 => Err(()),
         _ => Ok(()),
     })
     .await;
     arrives(&proxy).await;
-    assert_no_keys(&cluster).await;
+    eventually("its key is gone", async || match run(&running[0], "EXISTS late").await.as_int() {
+        Some(0) => Ok(()),
+        other => Err(other),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_acquire_that_arrives_after_a_release_by_its_token_leaves_no_key() {
+    released_by_its_token(3, 0).await;
+}
+
+#[tokio::test]
+async fn nor_does_it_where_another_node_is_down() {
+    released_by_its_token(5, 1).await;
 }

@@ -159,12 +159,20 @@ async fn who_never_says_what_it_wants_is_hung_up_on() {
     let mut silent = TcpStream::connect(program.address()).await.unwrap();
     let mut slow = TcpStream::connect(program.address()).await.unwrap();
     slow.write_all(b"POST /lock HTTP/1.1\r\nhost: test\r\n").await.unwrap();
+    let mut without_body = TcpStream::connect(program.address()).await.unwrap();
+    let head = b"POST /lock HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\n\r\n";
+    without_body.write_all(head).await.unwrap();
     for stream in [&mut silent, &mut slow] {
         let mut all = Vec::new();
         // A reset is an end, too.
         let _ = within(LIMIT, "it hangs up", stream.read_to_end(&mut all)).await;
         assert!(all.is_empty(), "{:?}", String::from_utf8_lossy(&all));
     }
+    let mut answer = String::new();
+    let reading = without_body.read_to_string(&mut answer);
+    within(LIMIT, "it is answered and hung up on", reading).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("the body was not there within 10s"), "{answer}");
     assert!(program.terminate().await.success());
 }
 
@@ -173,6 +181,8 @@ async fn who_never_says_what_it_wants_is_hung_up_on() {
 #[tokio::test]
 async fn the_kernel_looks_whether_a_silent_clients_host_is_still_there() {
     const KEEPALIVE: &str = "02";
+    // In the kernel's hundredths of a second; its own rule is two hours.
+    const SOON: u64 = 15 * 100;
     let cluster = start(1).await;
     let program = Program::start(&cluster, &[], &[]).await;
     let client = TcpStream::connect(program.address()).await.unwrap();
@@ -184,9 +194,10 @@ async fn the_kernel_looks_whether_a_silent_clients_host_is_still_there() {
         let mut fields =
             sockets.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
         let ours = fields.find(|fields| fields[1..3] == [&own, &peer]);
-        match ours.and_then(|fields| fields[5].split(':').next().map(str::to_owned)) {
-            Some(timer) if timer == KEEPALIVE => Ok(()),
-            other => Err(other),
+        let (timer, left) = ours.and_then(|fields| fields[5].split_once(':')).unwrap_or_default();
+        match u64::from_str_radix(left, 16) {
+            Ok(left) if timer == KEEPALIVE && left <= SOON => Ok(()),
+            _ => Err((timer.to_owned(), left.to_owned())),
         }
     })
     .await;

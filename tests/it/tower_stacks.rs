@@ -6,7 +6,7 @@ use std::{convert::Infallible, sync::Arc};
 use axum::{Router, body::Body, extract::Request, routing::post};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use redlock_quorum::tower::{LockLayer, Reason};
+use redlock_quorum::tower::{LockLayer, Reason, path_key};
 use tokio::net::TcpListener;
 use tonic::{Code, transport::Server};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -69,8 +69,7 @@ async fn hyper_alone_serves_it() {
     let cluster = start(1).await;
     let redlock = client(&cluster);
     take_elsewhere(cluster.nodes(), "/taken").await;
-    let path =
-        |request: &http::Request<hyper::body::Incoming>| Some(request.uri().path().to_owned());
+    let path = |request: &http::Request<hyper::body::Incoming>| Some(path_key(request));
     let service =
         ServiceBuilder::new().layer(LockLayer::new(redlock.clone(), path)).service_fn(async |_| {
             Ok::<_, Infallible>(http::Response::new(Full::new(bytes::Bytes::from("done"))))
@@ -90,7 +89,11 @@ async fn hyper_alone_serves_it() {
         }
     });
     let client = reqwest::Client::new();
-    for (path, status, text) in [("/free", 200, "done"), ("/taken", 409, "another request")] {
+    for (path, status, text) in [
+        ("/free", 200, "done"),
+        ("/taken", 409, "another request"),
+        ("/t%61ken?x", 409, "another request"),
+    ] {
         let response = client.post(format!("{url}{path}")).send().await.unwrap();
         assert_eq!(response.status(), status);
         assert!(response.text().await.unwrap().contains(text));

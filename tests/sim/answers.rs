@@ -275,6 +275,14 @@ impl Truth {
         }
     }
 
+    /// Nobody has the lock by that token, it was said.
+    pub fn check_not_there(&mut self, call: &Call, token: &[u8]) {
+        let votes = self.votes(&call.key, token);
+        if votes >= self.plan.quorum() && self.plan.profile.within_assumptions() {
+            self.violate(format!("{} said that it is lost, and {votes} nodes have it", call.what));
+        }
+    }
+
     /// A release was answered.
     pub fn check_released(
         &mut self,

@@ -138,7 +138,11 @@ fn draw_habits(rng: &mut SmallRng, profile: Profile, ttl: Duration) -> Habits {
         },
         drop_guard: if drops { 500 } else { 200 },
         forget: if drops { 50 } else { 0 },
-        hand_over: if drops || profile == P::Calm { 100 } else { 0 },
+        hand_over: match profile {
+            P::Drops | P::Storm => 100,
+            P::Calm => *pick(rng, &[0, 100]),
+            _ => 0,
+        },
         renew: *pick(rng, &[0, 300, 600]),
         extend: *pick(rng, &[0, 500, 900]),
         shutdown: if drops || profile == P::Calm { 60 } else { 0 },

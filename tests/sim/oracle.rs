@@ -293,8 +293,9 @@ impl Truth {
     /// A shutdown said that all is released: but for what is still held, or
     /// given away, nothing is left of this client.
     pub fn check_shut(&mut self, client: usize) {
-        if !self.plan.faults.is_empty() || self.plan.clients[client].users > 1 {
-            return; // what broke off may still arrive, and another user's lock
+        let hands = self.plan.habits.hand_over > 0;
+        if hands || !self.plan.faults.is_empty() || self.plan.clients[client].users > 1 {
+            return; // what broke off or was handed over may still arrive, and another user's lock
         }
         let held = |token: &[u8]| self.oracle.beliefs.iter().any(|b| b.peek.token() == token);
         let ours = |token: &[u8]| self.owners.get(token) == Some(&client);

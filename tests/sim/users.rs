@@ -259,7 +259,7 @@ impl User {
     async fn take_over(&mut self) -> bool {
         let Some(parts) = self.stage.truth().handed_over.pop() else { return false };
         let (key, token) = (parts.key.clone(), parts.token.clone());
-        let guard = match self.rng.random_range(0..4) {
+        let guard = match self.rng.random_range(0..8) {
             0 => {
                 self.stage.truth().take_by_token(self.client, token.as_bytes());
                 self.release_by_token(parts).await;
@@ -281,7 +281,7 @@ impl User {
     }
 
     async fn release_by_token(&mut self, parts: LockParts) {
-        let token = parts.token.clone();
+        let (key, token) = (parts.key.clone(), parts.token.clone());
         let (call, limit) = {
             let mut truth = self.stage.truth();
             let limit = truth.plan.node_timeout(self.client, DEFAULT_TTL);
@@ -293,8 +293,9 @@ impl User {
         let mut truth = self.stage.truth();
         truth.end_call(&call, limit, outcome.as_ref().err());
         if let Ok(released) = outcome {
-            // Whether it had ended before, only the nodes know.
-            let (over, had) = ((false, false), truth.plan.nodes.len());
+            // Whether it had ended before, only the nodes know: not if it is still there.
+            let still = truth.votes(&key, token.as_bytes()) >= truth.plan.quorum();
+            let (over, had) = ((still, false), truth.plan.nodes.len());
             truth.check_released(&call, token.as_bytes(), released, over, had);
         }
     }
@@ -304,10 +305,13 @@ impl User {
         let (ttl, limit) = self.ttl();
         let call = self.stage.truth().begin_call(self.client, "resume", &key);
         let redlock = self.redlock.clone();
-        let resuming = pin!(redlock.resume(&key, token, ttl));
+        let resuming = pin!(redlock.resume(&key, token.clone(), ttl));
         let outcome = self.perhaps_dropped(resuming).await?;
         let mut truth = self.stage.truth();
         truth.end_call(&call, limit, outcome.as_ref().err());
+        if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Lost) {
+            truth.check_not_there(&call, token.as_bytes());
+        }
         let guard = outcome.ok()?;
         truth.check_extended(self.client, &key, &Peek::at(&guard));
         Some(guard)

@@ -93,7 +93,11 @@ impl ListenOptions {
         // What is accepted has it from here.
         let keepalive = TcpKeepalive::new().with_time(ASK_AFTER);
         let keepalive = keepalive.with_interval(ASK_EVERY).with_retries(ASK_TIMES);
-        SockRef::from(&listener).set_tcp_keepalive(&keepalive).map_err(failed)?;
+        let socket = SockRef::from(&listener);
+        socket.set_tcp_keepalive(&keepalive).map_err(failed)?;
+        // The same for one to whom something is on its way.
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(ASK_AFTER.saturating_mul(2))).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Listening { listener, address, tls })
     }
@@ -149,7 +153,7 @@ impl Listening {
 
 fn with_limits(mut server: Server<SocketAddr>) -> Server<SocketAddr> {
     server.http_builder().http1().header_read_timeout(IDLE);
-    // As below, for whoever is behind a proxy that lives on.
+    // As the keepalive of `bind`, through a proxy that lives on.
     server.http_builder().http2().keep_alive_interval(IDLE);
     server.first_request_timeout(FIRST_REQUEST).accept_error_handler(|client, error| {
         match client {
