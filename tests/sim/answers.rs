@@ -169,6 +169,14 @@ impl Truth {
             let lie = match report.answer() {
                 NodeAnswer::Granted => acquires && !granted,
                 NodeAnswer::Refused { .. } => acquires && !refused && !alive,
+                // Whose lock ends while a connection is still being made.
+                NodeAnswer::Failed(failure)
+                    if failure.kind() == NodeErrorKind::Unreachable
+                        && is_extension(call.what)
+                        && error.kind() == ErrorKind::Lost =>
+                {
+                    false
+                }
                 NodeAnswer::Failed(error) => !self.may_fail(call, node, error.kind()),
                 _ => false,
             };
