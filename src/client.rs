@@ -152,7 +152,8 @@ impl Redlock {
 
     /// Releases a lock that someone has only the token of: the nodes say whether
     /// it still is. One that does not answer is asked again in the background until
-    /// `parts.valid_until`, and for three node timeouts at least. One that does not
+    /// `parts.valid_until` or for the longest ttl there is, whichever is sooner, and
+    /// for three node timeouts at least. One that does not
     /// have the key is asked once more after a node timeout, if others had it: the
     /// acquire may still have been on its way there. A lock that is taken meanwhile
     /// with the same token would then be deleted there: use no token twice.
@@ -174,7 +175,7 @@ impl Redlock {
         let key = Key::new(&config.prefix, &key)?;
         let left = valid_until.duration_since(config.world.wall()).unwrap_or_default();
         // Long enough to look once more: see the driver's release.
-        let least = config.node_timeout(config.ttl).saturating_mul(3);
+        let least = config.node_timeout(config.max_ttl()).saturating_mul(3);
         let left = left.min(config.max_ttl().as_duration()).max(least);
         let gone_by = config.world.now().after(left);
         let lease = Lease { until: Moment::NEVER, gone_by };

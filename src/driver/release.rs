@@ -108,21 +108,24 @@ impl Driver {
 
     /// Of a lock that another client has taken, the acquire may still be on its
     /// way to nodes that do not have it. They are asked once more when a node
-    /// timeout has passed, after which no client of the same timeout sends an
-    /// acquire. Not of a token that no node knows: then it is none, or has ended.
+    /// timeout has passed, the longest there is, after which no client of the same
+    /// settings sends an acquire. Not of a token that no node knows: then it is
+    /// none, or has ended.
     fn look_behind(&mut self, id: usize, now: Moment) {
-        let Some(op) = self.ops.get(id).filter(|op| op.claim.is_adopted()) else { return };
-        let at = now.after(self.patience_to_release(&op.claim));
-        let Some(op) = self.ops.get_mut(id) else { return };
+        let Some(op) = self.ops.get_mut(id).filter(|op| op.claim.is_adopted()) else { return };
         let Job::Release(releasing) = &mut op.job else { return };
-        if releasing.count.deleted().is_empty() {
+        if releasing.count.deleted().is_empty() || now >= op.claim.gone_by() {
             return;
         }
-        let without = releasing.count.absent().minus(releasing.looked).minus(releasing.retrying);
-        for node in without.iter() {
-            releasing.looked.insert(node);
-            releasing.retrying.insert(node);
-            self.timers.push(at, Timer::Release { id, number: op.number, node });
+        let at = now.after(self.config.node_timeout(self.config.max_ttl()));
+        let asked = releasing.looked.union(releasing.retrying).union(op.awaited);
+        for node in releasing.count.absent().minus(asked).iter() {
+            // Of one that is adrift, the next look is planned at each answer.
+            if !op.claim.is_adrift(node) {
+                releasing.looked.insert(node);
+                releasing.retrying.insert(node);
+                self.timers.push(at, Timer::Release { id, number: op.number, node });
+            }
         }
     }
 

@@ -6,8 +6,7 @@ use redlock_quorum::{Redlock, Released, testing::Cluster};
 use crate::{
     proxy::Proxy,
     support::{
-        TTL, WITHOUT_WAITING, assert_no_keys, builder, eventually, ours_executed, run, set_up,
-        start,
+        NODE_TIMEOUT, TTL, assert_no_keys, client, eventually, ours_executed, run, set_up, start,
     },
 };
 
@@ -22,7 +21,8 @@ async fn setting_of(nodes: usize) -> (Cluster, Proxy, Redlock) {
     let proxy = Proxy::before(cluster.nodes()[0].address()).await;
     let mut urls = cluster.urls();
     urls[0] = proxy.url.clone();
-    let redlock = Redlock::builder().nodes(urls).ttl(TTL).build().unwrap();
+    let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(NODE_TIMEOUT);
+    let redlock = redlock.build().unwrap();
     let guard = redlock.lock("warm").await.unwrap();
     eventually("all nodes vote", async || match guard.votes().granted() {
         votes if votes == nodes => Ok(()),
@@ -103,8 +103,7 @@ async fn released_by_its_token(nodes: usize, down: usize) {
     for node in dead {
         node.kill().await.unwrap();
     }
-    // The acquire arrives within it, however loaded the machine.
-    let other = builder(&cluster).node_timeout(WITHOUT_WAITING).build().unwrap();
+    let other = client(&cluster);
     proxy.hold();
     let parts = redlock.lock("late").await.unwrap().into_parts();
     held_up(&proxy).await;

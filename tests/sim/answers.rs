@@ -13,6 +13,9 @@ use crate::{
 /// With less left of its wait, an acquire gives up.
 const LAST_ATTEMPT: Duration = Duration::from_millis(2);
 
+/// The library's: within it, a connection may be made.
+const LEAST_NODE_TIMEOUT: Duration = Duration::from_millis(5);
+
 fn is_extension(what: &str) -> bool {
     matches!(what, "extend" | "resume")
 }
@@ -173,7 +176,8 @@ impl Truth {
                 NodeAnswer::Failed(failure)
                     if failure.kind() == NodeErrorKind::Unreachable
                         && is_extension(call.what)
-                        && error.kind() == ErrorKind::Lost =>
+                        && error.kind() == ErrorKind::Lost
+                        && elapsed < LEAST_NODE_TIMEOUT =>
                 {
                     false
                 }

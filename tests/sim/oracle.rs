@@ -35,6 +35,8 @@ pub struct Oracle {
     trouble: Vec<Vec<Trouble>>,
     /// Tokens that nobody will release.
     excused: Vec<Vec<u8>>,
+    /// Tokens that another client has than the one that took the lock.
+    taken_over: Vec<Vec<u8>>,
     pub violation: Option<String>,
     /// How much later than in time is in time: the level's granularity.
     pub tick: Duration,
@@ -80,6 +82,7 @@ impl Oracle {
             next: 0,
             trouble: vec![vec![Trouble::default(); plan.nodes.len()]; plan.clients.len()],
             excused: Vec::new(),
+            taken_over: Vec::new(),
             violation: None,
             tick: Duration::from_millis(1),
             recovery: RECOVERY,
@@ -164,6 +167,7 @@ impl Truth {
     /// Someone has a lock now that nobody had.
     pub fn adopt(&mut self, client: usize, token: &[u8]) {
         self.oracle.excused.retain(|excused| excused != token);
+        self.oracle.taken_over.push(token.to_vec());
         self.owners.insert(token.to_vec(), client);
     }
 
@@ -293,13 +297,14 @@ impl Truth {
     /// A shutdown said that all is released: but for what is still held, or
     /// given away, nothing is left of this client.
     pub fn check_shut(&mut self, client: usize) {
-        let hands = self.plan.habits.hand_over > 0;
-        if hands || !self.plan.faults.is_empty() || self.plan.clients[client].users > 1 {
-            return; // what broke off or was handed over may still arrive, and another user's lock
+        if !self.plan.faults.is_empty() || self.plan.clients[client].users > 1 {
+            return; // what broke off may still arrive, and another user's lock
         }
         let held = |token: &[u8]| self.oracle.beliefs.iter().any(|b| b.peek.token() == token);
         let ours = |token: &[u8]| self.owners.get(token) == Some(&client);
-        let excused = |token: &[u8]| self.oracle.excused.iter().any(|excused| excused == token);
+        // Of what another client took, the acquire may still arrive.
+        let not_ours = self.oracle.excused.iter().chain(&self.oracle.taken_over);
+        let excused = |token: &[u8]| not_ours.clone().any(|excused| excused == token);
         let left = self
             .nodes
             .iter()
