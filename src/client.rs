@@ -153,10 +153,10 @@ impl Redlock {
     /// Releases a lock that someone has only the token of: the nodes say whether
     /// it still is. One that does not answer is asked again in the background until
     /// `parts.valid_until` or for the longest ttl there is, whichever is sooner, and
-    /// for three node timeouts at least. One that does not
-    /// have the key is asked once more after a node timeout, if others had it: the
-    /// acquire may still have been on its way there. A lock that is taken meanwhile
-    /// with the same token would then be deleted there: use no token twice.
+    /// for three node timeouts at least. One that does not have the key is asked once
+    /// more after a node timeout, if others had it: the acquire may still have been
+    /// on its way there. A lock that is taken meanwhile with the same token would
+    /// then be deleted there: use no token twice.
     ///
     /// [`Self::adopt`] and [`LockGuard::release`] look for such an acquire for as
     /// long as it may come, since they know that it is a lock.

@@ -70,8 +70,8 @@ fn token(header: &[u8]) -> Option<&[u8]> {
 /// read the answer, but a lock taken or released is harm enough. Programs send
 /// neither header.
 ///
-/// Unless something else `guards` the service, a page of a site with a name is one
-/// of another site, too, though the name is the service's own: whoever owns a name
+/// Unless the service is `guarded` by a token, a page of a site with a name is one of
+/// another site, too, though the name is the service's own: whoever owns a name
 /// can let it lead to his visitor's host once the page is there.
 pub(super) fn is_cross_site(
     method: &Method,

@@ -1,14 +1,15 @@
-//! What a client is built from: settings are checked once, here, and can't be
-//! wrong later.
+//! The settings as a user gives them, their defaults, and the checks that make a
+//! [`Config`] of them. Does no I/O of its own.
 
 use std::{sync::Arc, time::Duration};
 
+use super::{Config, check_ttl, invalid};
 use crate::{
     client::Redlock,
-    error::{Error, ErrorKind},
+    error::Error,
     key::MAX_KEY_BYTES,
     node::Endpoint,
-    protocol::{Backoff, Drift, Lease, MAX_NODES, Moment, Quorum, Ttl},
+    protocol::{Backoff, Drift, MAX_NODES, Quorum, Ttl},
     tls,
     world::{System, World},
 };
@@ -20,10 +21,6 @@ const DEFAULT_TTL: Duration = Duration::from_secs(10);
 /// The longest ttl unless the builder says otherwise. A crashed holder blocks
 /// everyone for a ttl, so an hour is already a decision.
 const DEFAULT_MAX_TTL: Duration = Duration::from_secs(3600);
-
-/// Bounds of the default node timeout, a tenth of the ttl: under 5 ms a healthy
-/// node in the next building fails, over 200 ms nobody waits gladly.
-const NODE_TIMEOUT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
 /// The longest node timeout that may be set. A connection that answers nothing
 /// for 10 s is given up, and no one should wait for it until then.
@@ -46,66 +43,6 @@ const HAND_OVERS: u32 = 16;
 /// The most that may be asked for. Each claim knows the next one, so this is
 /// how long such a chain can be.
 const MOST_HAND_OVERS: u32 = 1024;
-
-/// Valid settings.
-#[derive(Debug)]
-pub(crate) struct Config {
-    pub(crate) endpoints: Vec<Arc<Endpoint>>,
-    pub(crate) quorum: Quorum,
-    pub(crate) retry: Backoff,
-    pub(crate) prefix: Vec<u8>,
-    pub(crate) ttl: Ttl,
-    pub(crate) max_waiters: usize,
-    pub(crate) hand_overs: u32,
-    max_ttl: Ttl,
-    drift: Drift,
-    node_timeout: Option<Duration>,
-    pub(crate) world: Arc<dyn World>,
-}
-
-impl Config {
-    /// `span` as a ttl, if it is one.
-    pub(crate) fn ttl_from(&self, span: Duration) -> Result<Ttl, Error> {
-        check_ttl("the ttl", span, self.max_ttl)
-    }
-
-    pub(crate) const fn max_ttl(&self) -> Ttl {
-        self.max_ttl
-    }
-
-    /// By when no server holds a key that someone took for at most `left` more:
-    /// what was taken off for drift is unknown, and at most that of the longest
-    /// ttl.
-    pub(crate) fn gone_by(&self, now: Moment, left: Duration) -> Moment {
-        let drift = self.drift.of(self.max_ttl.as_duration());
-        now.after(left).after(drift).after(self.node_timeout(self.max_ttl))
-    }
-
-    /// How long one node may take over one request for a lock of `ttl`.
-    pub(crate) fn node_timeout(&self, ttl: Ttl) -> Duration {
-        let (least, most) = NODE_TIMEOUT;
-        let tenth = (ttl.as_duration() / 10).clamp(least, most);
-        self.node_timeout.unwrap_or(tenth)
-    }
-
-    /// What a round that starts now would give.
-    pub(crate) fn lease(&self, start: Moment, ttl: Ttl) -> Lease {
-        Lease::new(start, ttl, self.drift, self.node_timeout(ttl))
-    }
-}
-
-fn check_ttl(what: &str, span: Duration, max: Ttl) -> Result<Ttl, Error> {
-    let ttl = Ttl::from_duration(span);
-    if (Ttl::MIN..=max).contains(&ttl) {
-        return Ok(ttl);
-    }
-    let (min, max) = (Ttl::MIN.as_duration(), max.as_duration());
-    Err(invalid(format!("{what} is {span:?}: it must be from {min:?} to {max:?}")))
-}
-
-fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidConfig, message)
-}
 
 /// Builds a [`Redlock`]. Nothing is checked and nothing connects before
 /// [`Self::build`].
@@ -237,7 +174,7 @@ impl Builder {
     }
 
     /// How many tasks of this client may stand in line for one lock, besides
-    /// those that have it or ask the nodes for it. More are refused with [`ErrorKind::Busy`].
+    /// those that have it or ask the nodes for it. More are refused with [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn max_waiters(mut self, most: usize) -> Self {
         self.max_waiters = most;
         self
@@ -279,8 +216,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidConfig`] says which setting can't work and what to
-    /// change; [`ErrorKind::Closed`] if the driver's thread can't be started.
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) says which setting can't work and what to
+    /// change; [`ErrorKind::Closed`](crate::ErrorKind::Closed) if the driver's thread can't be started.
     pub fn build(self) -> Result<Redlock, Error> {
         let driver_thread = self.driver_thread;
         Redlock::start(self.check_in(Arc::new(System))?, driver_thread)
@@ -378,20 +315,10 @@ fn check_nodes(endpoints: &[Arc<Endpoint>], votes: Option<usize>) -> Result<Quor
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     fn config(builder: Builder) -> Result<Config, Error> {
         builder.check_in(Arc::new(System))
-    }
-
-    #[test]
-    fn the_node_timeout_is_a_tenth_of_the_ttl_within_bounds() {
-        let built = config(Builder::new().nodes(["redis://a"])).unwrap();
-        for (ttl, timeout) in [(10, 5), (60, 6), (1_000, 100), (10_000, 200)] {
-            let ttl = built.ttl_from(Duration::from_millis(ttl)).unwrap();
-            assert_eq!(built.node_timeout(ttl), Duration::from_millis(timeout));
-        }
-        let built = Builder::new().nodes(["redis://a"]).node_timeout(Duration::from_millis(3));
-        assert_eq!(config(built).unwrap().node_timeout(Ttl::MIN), Duration::from_millis(3));
     }
 
     #[test]

@@ -1,0 +1,100 @@
+//! What a client runs by: settings are checked once, by the [`Builder`], and can't
+//! be wrong later.
+
+mod builder;
+
+use std::{sync::Arc, time::Duration};
+
+pub use builder::Builder;
+
+use crate::{
+    error::{Error, ErrorKind},
+    node::Endpoint,
+    protocol::{Backoff, Drift, Lease, Moment, Quorum, Ttl},
+    world::World,
+};
+
+/// Bounds of the default node timeout, a tenth of the ttl: under 5 ms a healthy
+/// node in the next building fails, over 200 ms nobody waits gladly.
+const NODE_TIMEOUT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
+
+/// Valid settings.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    pub(crate) quorum: Quorum,
+    pub(crate) retry: Backoff,
+    pub(crate) prefix: Vec<u8>,
+    pub(crate) ttl: Ttl,
+    pub(crate) max_waiters: usize,
+    pub(crate) hand_overs: u32,
+    max_ttl: Ttl,
+    drift: Drift,
+    node_timeout: Option<Duration>,
+    pub(crate) world: Arc<dyn World>,
+}
+
+impl Config {
+    /// `span` as a ttl, if it is one.
+    pub(crate) fn ttl_from(&self, span: Duration) -> Result<Ttl, Error> {
+        check_ttl("the ttl", span, self.max_ttl)
+    }
+
+    pub(crate) const fn max_ttl(&self) -> Ttl {
+        self.max_ttl
+    }
+
+    /// By when no server holds a key that someone took for at most `left` more:
+    /// what was taken off for drift is unknown, and at most that of the longest
+    /// ttl.
+    pub(crate) fn gone_by(&self, now: Moment, left: Duration) -> Moment {
+        let drift = self.drift.of(self.max_ttl.as_duration());
+        now.after(left).after(drift).after(self.node_timeout(self.max_ttl))
+    }
+
+    /// How long one node may take over one request for a lock of `ttl`.
+    pub(crate) fn node_timeout(&self, ttl: Ttl) -> Duration {
+        let (least, most) = NODE_TIMEOUT;
+        let tenth = (ttl.as_duration() / 10).clamp(least, most);
+        self.node_timeout.unwrap_or(tenth)
+    }
+
+    /// What a round that starts now would give.
+    pub(crate) fn lease(&self, start: Moment, ttl: Ttl) -> Lease {
+        Lease::new(start, ttl, self.drift, self.node_timeout(ttl))
+    }
+}
+
+fn check_ttl(what: &str, span: Duration, max: Ttl) -> Result<Ttl, Error> {
+    let ttl = Ttl::from_duration(span);
+    if (Ttl::MIN..=max).contains(&ttl) {
+        return Ok(ttl);
+    }
+    let (min, max) = (Ttl::MIN.as_duration(), max.as_duration());
+    Err(invalid(format!("{what} is {span:?}: it must be from {min:?} to {max:?}")))
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidConfig, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::System;
+
+    fn config(builder: Builder) -> Result<Config, Error> {
+        builder.check_in(Arc::new(System))
+    }
+
+    #[test]
+    fn the_node_timeout_is_a_tenth_of_the_ttl_within_bounds() {
+        let built = config(Builder::new().nodes(["redis://a"])).unwrap();
+        for (ttl, timeout) in [(10, 5), (60, 6), (1_000, 100), (10_000, 200)] {
+            let ttl = built.ttl_from(Duration::from_millis(ttl)).unwrap();
+            assert_eq!(built.node_timeout(ttl), Duration::from_millis(timeout));
+        }
+        let built = Builder::new().nodes(["redis://a"]).node_timeout(Duration::from_millis(3));
+        assert_eq!(config(built).unwrap().node_timeout(Ttl::MIN), Duration::from_millis(3));
+    }
+}
