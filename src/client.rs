@@ -210,9 +210,8 @@ impl Redlock {
         let ttl = config.ttl_from(ttl)?;
         let now = config.world.now();
         let lease = config.lease(now, ttl);
-        // Its deadline is unknown: longer than it takes to ask the nodes.
-        let until = now.after(config.node_timeout(ttl).saturating_mul(2));
-        let unknown = Lease { until, ..lease };
+        // When it ends is unknown, and for the nodes to say.
+        let unknown = Lease { until: Moment::NEVER, ..lease };
         let claim = Claim::by_token(key, token, ttl, unknown, config.quorum.nodes());
         let claim = Arc::new(claim);
         let (reply, answer) = oneshot::channel();

@@ -201,10 +201,13 @@ impl Op {
         } else if now >= claim.until() {
             (ErrorKind::Lost, format!("lock {key} is lost: it expired before it was extended"))
         } else {
-            let left = claim.until().since(now);
+            let stays = match claim.until() {
+                Moment::NEVER => "as it was".to_owned(), // by its token, of unknown age
+                until => format!("held for {:?}", until.since(now)),
+            };
             let message = format!(
                 "lock {key} was not extended: {granted} of {} nodes did, {} are needed; it stays \
-                 held for {left:?}",
+                 {stays}",
                 quorum.nodes(),
                 quorum.votes()
             );

@@ -71,7 +71,7 @@ async fn the_holders_token_can_only_hear_of_a_loss_and_not_make_one() {
 async fn who_finds_the_lock_expired_tells_everyone() {
     let cluster = start(3).await;
     let redlock = builder(&cluster).driver_thread().build().unwrap();
-    let guard = redlock.lock("job").ttl(ms(300)).await.unwrap();
+    let guard = redlock.lock("job").ttl(ms(300)).wait(LIMIT).await.unwrap();
     let token = guard.lost_token();
     while guard.is_held() {
         thread::yield_now();
@@ -111,7 +111,7 @@ async fn work_that_ends_after_its_lock_and_its_driver_is_told_so() {
     let drivers = drivers.unwrap();
     let builder = builder(&cluster);
     let redlock = drivers.spawn(async move { builder.build().unwrap() }).await.unwrap();
-    let work = redlock.lock("job").ttl(ms(500)).run(|held| async move {
+    let work = redlock.lock("job").ttl(ms(500)).wait(LIMIT).run(|held| async move {
         // All in one poll: nothing can stop it meanwhile.
         thread::spawn(move || drop(drivers)).join().unwrap();
         while held.is_held() {

@@ -90,7 +90,7 @@ async fn what_the_work_started_can_hear_of_the_loss() {
     let cluster = start(3).await;
     let redlock = client(&cluster);
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let work = redlock.lock("job").ttl(ms(300)).run(|held| async move {
+    let work = redlock.lock("job").ttl(ms(300)).wait(LIMIT).run(|held| async move {
         let token = held.lost_token();
         tokio::spawn(async move {
             token.cancelled().await;
