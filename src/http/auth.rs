@@ -67,8 +67,9 @@ fn token(header: &[u8]) -> Option<&[u8]> {
 
 /// Whether a browser sends this for a page of another site. Such a page can
 /// send forms to a service that listens on its visitor's own host; it can't
-/// read the answer, but a lock taken or released is harm enough. Programs send
-/// neither header.
+/// read the answer, but a lock taken or released is harm enough, and so is each
+/// stream of events that nobody else gets then. Programs send none of the headers.
+/// Who follows a link from there may look.
 ///
 /// Unless the service is `guarded` by a token, a page of a site with a name is one of
 /// another site, too, though the name is the service's own: whoever owns a name
@@ -79,10 +80,12 @@ pub(super) fn is_cross_site(
     headers: &HeaderMap,
     guarded: bool,
 ) -> bool {
+    let sent = |name, value: &[u8]| headers.get(name).is_some_and(|sent| sent.as_bytes() == value);
+    let elsewhere = sent("sec-fetch-site", b"cross-site");
     if matches!(*method, Method::GET | Method::HEAD) {
-        return false;
+        return elsewhere && !sent("sec-fetch-dest", b"document");
     }
-    if headers.get("sec-fetch-site").is_some_and(|site| site.as_bytes() == b"cross-site") {
+    if elsewhere {
         return true;
     }
     let Some(origin) = headers.get(ORIGIN) else { return false };
@@ -157,14 +160,20 @@ mod tests {
         assert!(!cross(post, &[host, ("origin", b"http://localhost:8080")]));
         assert!(!cross(post, &[host, ("origin", b"http://LOCALHOST:8080")]));
         assert!(!cross(post, &[host, ("sec-fetch-site", b"same-origin")]));
-        assert!(!cross(&Method::GET, &[host, ("sec-fetch-site", b"cross-site")]));
+        let elsewhere = ("sec-fetch-site", &b"cross-site"[..]);
+        assert!(!cross(&Method::GET, &[host, elsewhere, ("sec-fetch-dest", b"document")]));
+        for dest in [&b"empty"[..], b"iframe", b"image", b"script"] {
+            assert!(cross(&Method::GET, &[host, elsewhere, ("sec-fetch-dest", dest)]));
+        }
+        assert!(!cross(&Method::GET, &[host, ("sec-fetch-site", b"same-origin")]));
+        assert!(cross(&Method::GET, &[host, elsewhere]) && !cross(&Method::GET, &[host]));
         for origin in
             [&b"http://localhost:3000"[..], b"https://evil.example", b"null", b"", b"\xff"]
         {
             assert!(cross(post, &[host, ("origin", origin)]), "{origin:?}");
             assert!(cross(post, &[("origin", origin)]), "{origin:?}");
         }
-        assert!(cross(&Method::DELETE, &[host, ("sec-fetch-site", b"cross-site")]));
+        assert!(cross(&Method::DELETE, &[host, elsewhere]));
         let http2 = Uri::from_static("http://localhost:8080/lock");
         let own = headers(&[("origin", b"http://localhost:8080")]);
         assert!(!is_cross_site(post, &http2, &own, false));

@@ -13,7 +13,7 @@ use super::{auth::is_cross_site, clock, legacy, refusal::Refusal, service::State
 /// Who may come through, and the form in which others are told so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// All, with or without the bearer token.
+    /// All, with or without the bearer token, from wherever.
     Open,
     Guarded,
     /// Guarded, and answering as older services do.
@@ -40,9 +40,10 @@ pub(super) async fn gate(
 
 async fn pass(state: &StateRef, way: Way, request: Request, next: Next) -> Response {
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-    let refusal = if is_cross_site(method, uri, headers, state.bearer.is_wanted()) {
+    let is_open = way == Way::Open;
+    let refusal = if !is_open && is_cross_site(method, uri, headers, state.bearer.is_wanted()) {
         Refusal::CrossSite
-    } else if way != Way::Open && !state.bearer.admits(headers) {
+    } else if !is_open && !state.bearer.admits(headers) {
         Refusal::Unauthorized
     } else {
         return next.run(request).await;

@@ -233,6 +233,7 @@ async fn release(
         (status = 200, description = "How it stood", body = Seen),
         (status = 400, description = "The key can't be read", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "It comes from another site's web page", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The key is too long", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Too few nodes answer to tell", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds, at least 1"))),

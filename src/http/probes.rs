@@ -128,6 +128,7 @@ async fn readyz(Shared(state): Shared<StateRef>, headers: HeaderMap) -> Response
         (status = 200, description = "The metrics", body = String,
             content_type = "application/openmetrics-text"),
         (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "It comes from another site's web page", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 async fn metrics(Shared(state): Shared<StateRef>) -> Response {

@@ -125,6 +125,12 @@ fn drop_in() -> Vec<(Bad, u16, u64, &'static str)> {
     ]
 }
 
+/// A stream that a page of another site asks for, which nobody else would get then.
+fn events(dest: &str) -> Bad {
+    let bad = Bad::new("GET", "/v1/events").with("sec-fetch-site", "cross-site");
+    bad.with("sec-fetch-dest", dest)
+}
+
 /// What the other paths refuse: the kind, and a part of the detail.
 fn others() -> Vec<(Bad, u16, &'static str, &'static str)> {
     let long = "k".repeat(257);
@@ -137,6 +143,8 @@ fn others() -> Vec<(Bad, u16, &'static str, &'static str)> {
         (Bad::new("POST", "/v1/locks/"), 404, "not_found", "/openapi.json"),
         (Bad::new("POST", "/v1/locks/a/b"), 404, "not_found", "%2F"),
         (Bad::new("GET", "/nothing"), 404, "not_found", "/openapi.json"),
+        (events("empty"), 403, "cross_site", "another site"),
+        (events("iframe"), 403, "cross_site", "another site"),
         (v1("PATCH"), 405, "method_not_allowed", "PATCH is not possible here"),
         (Bad::new("POST", "/healthz"), 405, "method_not_allowed", "header Allow"),
         (Bad::new("POST", "/metrics"), 405, "method_not_allowed", "header Allow"),
