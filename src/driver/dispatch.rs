@@ -136,6 +136,9 @@ impl Driver {
     }
 
     pub(super) fn time_out(&mut self, id: usize, now: Moment) {
+        if self.put_off(id, now) {
+            return;
+        }
         let Some(op) = self.ops.get_mut(id) else { return };
         match &mut op.job {
             Job::Acquire(Acquiring { round, .. }) | Job::Extend { round, .. } => {

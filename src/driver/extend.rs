@@ -7,7 +7,7 @@ use super::{
     ExtendRequest,
     dispatch::vote,
     op::{Asker, Job, Op},
-    run::Driver,
+    run::{Driver, Timer},
 };
 use crate::{
     claim::Claim,
@@ -32,7 +32,7 @@ impl Driver {
     }
 
     /// Asks all nodes that may have the key. The round ends by the present
-    /// deadline `until`: after it, nothing could be extended.
+    /// deadline `until`, unless that is moved: after it, nothing could be extended.
     pub(super) fn extend(
         &mut self,
         claim: Arc<Claim>,
@@ -57,10 +57,26 @@ impl Driver {
             }
         }
         claim.may_live_until(lease.gone_by);
-        let job = Job::Extend { round, lease, asker: Some(asker), won: false };
+        let job = Job::Extend { round, lease, whole, asker: Some(asker), won: false };
         let mut op = Op::new(claim, ttl, job, now, give_up_at);
         op.cut_short = give_up_at < whole;
         self.start(op, suspects, now);
+    }
+
+    /// Where the deadline that ends a round has been moved by another extension,
+    /// the round has until then. Says whether it has.
+    pub(super) fn put_off(&mut self, id: usize, now: Moment) -> bool {
+        let Some(op) = self.ops.get_mut(id) else { return false };
+        let Job::Extend { round, lease, whole, .. } = &mut op.job else { return false };
+        let until = op.claim.until();
+        let give_up_at = until.min(*whole);
+        if round.verdict().is_some() || give_up_at <= now {
+            return false;
+        }
+        round.put_off(until.min(lease.until), give_up_at);
+        (op.give_up_at, op.cut_short) = (give_up_at, give_up_at < *whole);
+        op.due = Some(self.timers.push(give_up_at, Timer::Op { id, number: op.number }));
+        true
     }
 
     pub(super) fn count_extend(

@@ -47,6 +47,8 @@ pub(super) enum Job {
     Extend {
         round: Round,
         lease: Lease,
+        /// When the nodes' time is over.
+        whole: Moment,
         asker: Option<Asker>,
         /// A quorum agreed in time, and nodes that then say that they do not
         /// have the key are given it again.

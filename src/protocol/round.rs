@@ -79,6 +79,11 @@ impl Round {
         Self { valid_until, give_up_at, refused, verdict: None, ..self.clone() }
     }
 
+    /// Gives the count another time to be decided in.
+    pub(crate) fn put_off(&mut self, valid_until: Moment, give_up_at: Moment) {
+        (self.valid_until, self.give_up_at) = (valid_until, give_up_at);
+    }
+
     /// Counts `vote`. A node's first definite answer stands: it may settle an
     /// earlier [`Vote::Unknown`], nothing else. After the verdict a vote still
     /// says who is a suspect, and changes nothing more.

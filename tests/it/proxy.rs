@@ -26,6 +26,7 @@ pub struct Proxy {
 struct State {
     /// The connections that are held: all that were open when `hold` was called.
     holding: AtomicBool,
+    passing: AtomicUsize,
     held: Mutex<Vec<Arc<Held>>>,
     connections: AtomicUsize,
 }
@@ -35,6 +36,7 @@ struct State {
 struct Held {
     bytes: Mutex<Vec<u8>>,
     cut: Notify,
+    pass: Notify,
     deliver: Notify,
     delivered: AtomicBool,
 }
@@ -65,6 +67,18 @@ impl Proxy {
     /// How many bytes are kept.
     pub fn held_bytes(&self) -> usize {
         self.state.held.lock().unwrap().iter().map(|held| held.bytes.lock().unwrap().len()).sum()
+    }
+
+    /// Lets the first `bytes` through that each connection keeps.
+    pub fn pass(&self, bytes: usize) {
+        self.state.passing.store(bytes, SeqCst);
+        self.state.held.lock().unwrap().iter().for_each(|held| held.pass.notify_one());
+    }
+
+    /// Keeps nothing any more.
+    pub fn open(&self) {
+        self.state.holding.store(false, SeqCst);
+        self.pass(usize::MAX);
     }
 
     /// Breaks those connections towards the client, keeping what it sent; new
@@ -109,7 +123,21 @@ async fn relay(client: TcpStream, upstream: TcpStream, state: Arc<State>, held: 
 
 async fn forward(mut from: OwnedReadHalf, to: &mut OwnedWriteHalf, state: &State, held: &Held) {
     let mut chunk = [0; 4096];
-    while let Ok(len @ 1..) = from.read(&mut chunk).await {
+    loop {
+        let read = tokio::select! {
+            biased;
+            () = held.pass.notified() => {
+                let first = {
+                    let mut kept = held.bytes.lock().unwrap();
+                    let bytes = state.passing.load(SeqCst).min(kept.len());
+                    kept.drain(..bytes).collect::<Vec<_>>()
+                };
+                to.write_all(&first).await.unwrap();
+                continue;
+            }
+            read = from.read(&mut chunk) => read,
+        };
+        let Ok(len @ 1..) = read else { return };
         if state.holding.load(SeqCst) {
             held.bytes.lock().unwrap().extend_from_slice(&chunk[..len]);
         } else if to.write_all(&chunk[..len]).await.is_err() {

@@ -1,11 +1,16 @@
 //! How long a lock is held, and how its holder learns that it is not.
 
+use std::pin::{Pin, pin};
+
+use futures_util::FutureExt as _;
 use redlock_quorum::{ErrorKind, LockGuard, Redlock, Released};
+
+use tokio::time::sleep;
 
 use crate::proxy::Proxy;
 use crate::support::{
-    LIMIT, TTL, builder, bulk, client, connect, eventually, everywhere, finish, ms, run, run_on,
-    set_up, start, within,
+    LIMIT, NODE_TIMEOUT, TTL, builder, bulk, client, connect, eventually, everywhere, finish, ms,
+    run, run_on, set_up, start, within,
 };
 
 async fn until_it_ends(guard: &LockGuard) {
@@ -72,6 +77,48 @@ async fn an_extension_never_shortens() {
     }
     guard.release().await.unwrap();
     finish(&redlock, &cluster).await;
+}
+
+/// Goes on with `extending` until the proxy keeps what it sends, beyond `before`.
+async fn sent(extending: Pin<&mut impl Future>, proxy: &Proxy, before: usize) -> usize {
+    let kept = eventually("it is sent", async || match proxy.held_bytes() {
+        bytes if bytes > before => Ok(bytes),
+        bytes => Err(bytes),
+    });
+    tokio::select! {
+        _ = extending => panic!("it is answered"),
+        bytes = kept => bytes,
+    }
+}
+
+async fn two_extensions(guard: &LockGuard, proxy: &Proxy) {
+    let (mut first, mut second) = (pin!(guard.extend(TTL)), pin!(guard.extend(TTL)));
+    let one = sent(first.as_mut(), proxy, 0).await;
+    sent(second.as_mut(), proxy, one).await;
+    let left = guard.remaining();
+    proxy.pass(one);
+    within(LIMIT, "the first is answered", first).await.unwrap();
+    sleep(left).await; // by now it would have ended
+    assert!(second.as_mut().now_or_never().is_none(), "it has its whole time");
+    proxy.open();
+    within(LIMIT, "the second is answered", second).await.unwrap();
+}
+
+/// It was begun when the lock was to end sooner, and is answered after that.
+#[tokio::test]
+async fn an_extension_ends_by_the_deadline_that_another_has_moved() {
+    let cluster = start(3).await;
+    let proxy = Proxy::before(cluster.nodes()[0].address()).await;
+    let mut urls = cluster.urls();
+    urls[0] = proxy.url.clone();
+    let redlock =
+        Redlock::builder().nodes(urls).ttl(TTL).node_timeout(NODE_TIMEOUT).build().unwrap();
+    connect(&redlock, 3).await;
+    cluster.nodes()[1].kill().await.unwrap();
+    let guard = redlock.lock("job").ttl(ms(2000)).wait(LIMIT).await.unwrap();
+    proxy.hold();
+    two_extensions(&guard, &proxy).await;
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
 }
 
 #[tokio::test]

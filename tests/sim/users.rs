@@ -259,7 +259,7 @@ impl User {
     async fn take_over(&mut self) -> bool {
         let Some(parts) = self.stage.truth().handed_over.pop() else { return false };
         let (key, token) = (parts.key.clone(), parts.token.clone());
-        let guard = match self.rng.random_range(0..8) {
+        let guard = match self.rng.random_range(0..4) {
             0 => {
                 self.stage.truth().take_by_token(self.client, token.as_bytes());
                 self.release_by_token(parts).await;
