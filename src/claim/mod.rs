@@ -266,7 +266,7 @@ impl Claim {
     }
 
     /// Moves the deadline out to that of `lease`, unless it has passed; never
-    /// in. Says whether it is held.
+    /// in, but where there was none. Says whether it is held.
     pub(crate) fn prolong(&self, lease: Lease, now: Moment) -> bool {
         loop {
             let until = self.until();
@@ -274,7 +274,8 @@ impl Claim {
             if past || until == Moment::PAST {
                 return false;
             }
-            if self.swap_until(until, lease.until.max(until)) {
+            let to = if until == Moment::NEVER { lease.until } else { lease.until.max(until) };
+            if self.swap_until(until, to) {
                 return true;
             }
         }
@@ -324,6 +325,14 @@ mod tests {
         let claim = Claim::new(key, token, ttl, lease, 3);
         claim.grant(lease.until);
         (claim, lease)
+    }
+
+    #[test]
+    fn the_first_extension_of_one_of_unknown_age_says_how_long_it_is_held() {
+        let (claim, lease) = claim();
+        claim.grant(Moment::NEVER);
+        assert!(claim.prolong(lease, START));
+        assert_eq!(claim.until(), lease.until);
     }
 
     #[test]

@@ -64,17 +64,20 @@ impl Driver {
     }
 
     /// Where the deadline that ends a round has been moved by another extension,
-    /// the round has until then. Says whether it has.
+    /// the round has until then: for what was sent. Says whether it has.
     pub(super) fn put_off(&mut self, id: usize, now: Moment) -> bool {
         let Some(op) = self.ops.get_mut(id) else { return false };
         let Job::Extend { round, lease, whole, .. } = &mut op.job else { return false };
+        if round.verdict().is_some() || op.claim.has_ended() {
+            return false;
+        }
         let until = op.claim.until();
         let give_up_at = until.min(*whole);
-        if round.verdict().is_some() || give_up_at <= now {
+        (op.give_up_at, op.cut_short) = (give_up_at, give_up_at < *whole);
+        if give_up_at <= now {
             return false;
         }
         round.put_off(until.min(lease.until), give_up_at);
-        (op.give_up_at, op.cut_short) = (give_up_at, give_up_at < *whole);
         op.due = Some(self.timers.push(give_up_at, Timer::Op { id, number: op.number }));
         true
     }

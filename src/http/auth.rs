@@ -13,7 +13,7 @@ use axum::http::{
 };
 use subtle::ConstantTimeEq as _;
 
-use super::settings::MAX_BEARER_BYTES;
+use super::{settings::MAX_BEARER_BYTES, watch::EVENTS};
 
 /// The bearer token that is wanted, if any.
 pub(super) struct Bearer(Option<Padded>);
@@ -83,7 +83,8 @@ pub(super) fn is_cross_site(
     let sent = |name, value: &[u8]| headers.get(name).is_some_and(|sent| sent.as_bytes() == value);
     let elsewhere = sent("sec-fetch-site", b"cross-site");
     if matches!(*method, Method::GET | Method::HEAD) {
-        return elsewhere && !sent("sec-fetch-dest", b"document");
+        let is_followed = sent("sec-fetch-dest", b"document") && uri.path() != EVENTS;
+        return elsewhere && !is_followed;
     }
     if elsewhere {
         return true;
@@ -165,6 +166,9 @@ mod tests {
         for dest in [&b"empty"[..], b"iframe", b"image", b"script"] {
             assert!(cross(&Method::GET, &[host, elsewhere, ("sec-fetch-dest", dest)]));
         }
+        let stream = Uri::from_static(EVENTS);
+        let opened = headers(&[host, elsewhere, ("sec-fetch-dest", b"document")]);
+        assert!(is_cross_site(&Method::GET, &stream, &opened, false), "no page, and a place");
         assert!(!cross(&Method::GET, &[host, ("sec-fetch-site", b"same-origin")]));
         assert!(cross(&Method::GET, &[host, elsewhere]) && !cross(&Method::GET, &[host]));
         for origin in

@@ -39,6 +39,9 @@ use crate::{Error, ErrorKind, inspect::Health};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Where the stream is.
+pub(super) const EVENTS: &str = "/v1/events";
+
 /// How many may look at once. Each has a connection, of which a process has
 /// 1024 by default on Linux.
 const VIEWERS: usize = 64;
@@ -182,7 +185,7 @@ async fn answer(look: &mut Option<Look>) -> Result<Health, Error> {
 }
 
 pub(super) fn routes() -> Router<StateRef> {
-    Router::new().route("/v1/events", get(events))
+    Router::new().route(EVENTS, get(events))
 }
 
 /// A snapshot at once, and one each second, as server-sent events. For the page

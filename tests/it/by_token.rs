@@ -5,7 +5,10 @@
 
 use std::time::SystemTime;
 
+use futures_util::FutureExt as _;
 use redlock_quorum::{ErrorKind, LockParts, Redlock, Released, Token};
+
+use tokio::time::sleep;
 
 use crate::support::{
     NODE_TIMEOUT, TTL, WITHOUT_WAITING, assert_no_keys, builder, client, connect, eventually,
@@ -26,7 +29,7 @@ async fn a_token_that_is_none_is_asked_for_once_and_deletes_nothing_later() {
     let cluster = start(3).await;
     let redlock = client(&cluster);
     connect(&redlock, 3).await;
-    assert_no_keys(&cluster).await; // each node has executed all so far
+    assert_no_keys(&cluster).await; // as all have voted, they have executed all so far
     take_elsewhere(cluster.nodes(), "held").await;
     let before = ours_executed(&cluster.nodes()[0]).await;
     for key in ["held", "free"] {
@@ -101,6 +104,28 @@ async fn a_lock_is_extended_by_its_token_to_what_was_asked_for() {
     assert_eq!(lost.kind(), ErrorKind::Lost);
     assert_eq!(redlock.resume("free", wrong, TTL).await.unwrap_err().kind(), ErrorKind::Lost);
     assert!(redlock.inspect("held").await.unwrap().is_held());
+    assert_eq!(release(&redlock, "held", "another").await, Released::Released);
+    finish(&redlock, &cluster).await;
+}
+
+/// Nobody has it any more: its time is over, and who asked is gone.
+#[tokio::test]
+async fn a_node_that_answers_after_the_lock_has_ended_is_not_given_it() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    connect(&redlock, 3).await;
+    take_elsewhere(&cluster.nodes()[..2], "held").await;
+    let silent = &cluster.nodes()[2];
+    silent.pause().await.unwrap();
+    let token = Token::from_bytes("another").unwrap();
+    assert!(redlock.resume("held", token, ms(1000)).now_or_never().is_none(), "it is dropped");
+    seen(&redlock).await;
+    sleep(ms(1000)).await; // what it asked for
+    silent.resume().await.unwrap();
+    for _ in 0..2 {
+        connect(&redlock, 3).await; // all before that is answered, and what followed from it
+    }
+    assert!(run(silent, "GET held").await.is_nil());
     assert_eq!(release(&redlock, "held", "another").await, Released::Released);
     finish(&redlock, &cluster).await;
 }

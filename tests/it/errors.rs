@@ -65,7 +65,7 @@ async fn an_extension_that_the_deadline_cuts_short_blames_no_node() {
     let cluster = start(3).await;
     let redlock = client(&cluster);
     connect(&redlock, 3).await;
-    let guard = redlock.lock("job").ttl(ms(2000)).await.unwrap();
+    let guard = redlock.lock("job").ttl(ms(2000)).wait(LIMIT).await.unwrap();
     for node in &cluster.nodes()[..2] {
         node.pause().await.unwrap();
     }

@@ -243,6 +243,25 @@ async fn a_wrong_token_and_that_of_another_key_release_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_may_send_a_visitor_here_and_see_what_is_open() {
+    let cluster = start(1).await;
+    let served = Served::new(&cluster).await;
+    for (path, dest, status) in [
+        ("/healthz", "empty", 200),
+        ("/", "document", 200),
+        ("/v1/locks/a", "document", 200),
+        ("/v1/locks/a", "image", 403),
+        ("/metrics", "script", 403),
+        ("/v1/events", "document", 403),
+    ] {
+        let asked = served.request("GET", path).header("sec-fetch-site", "cross-site");
+        let answer = send(asked.header("sec-fetch-dest", dest)).await;
+        assert_eq!(answer.status, status, "{path} for {dest}: {answer:?}");
+    }
+    finish(&served.redlock, &cluster).await;
+}
+
+#[tokio::test]
 async fn the_right_bearer_opens_and_probes_need_none() {
     let cluster = start(1).await;
     let served = Served::with(&cluster, settings().bearer_token(BEARER)).await;

@@ -180,7 +180,7 @@ async fn a_loss_is_noticed_whatever_the_cause() {
 async fn without_renewal_a_loss_is_the_deadline() {
     let cluster = start(3).await;
     let redlock = client(&cluster);
-    let guard = redlock.lock("job").ttl(ms(1500)).await.unwrap();
+    let guard = redlock.lock("job").ttl(ms(1500)).wait(LIMIT).await.unwrap();
     guard.ensure(ms(1)).unwrap();
     let kind = |least| guard.ensure(least).unwrap_err().kind();
     assert_eq!(kind(LIMIT), redlock_quorum::ErrorKind::Expired);

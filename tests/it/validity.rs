@@ -115,7 +115,7 @@ async fn an_extension_ends_by_the_deadline_that_another_has_moved() {
         Redlock::builder().nodes(urls).ttl(TTL).node_timeout(NODE_TIMEOUT).build().unwrap();
     connect(&redlock, 3).await;
     cluster.nodes()[1].kill().await.unwrap();
-    let guard = redlock.lock("job").ttl(ms(2000)).wait(LIMIT).await.unwrap();
+    let guard = redlock.lock("job").ttl(ms(2500)).wait(LIMIT).await.unwrap();
     proxy.hold();
     two_extensions(&guard, &proxy).await;
     assert_eq!(guard.release().await.unwrap(), Released::Released);
