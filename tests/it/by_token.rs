@@ -7,7 +7,6 @@ use std::time::SystemTime;
 
 use futures_util::FutureExt as _;
 use redlock_quorum::{ErrorKind, LockParts, Redlock, Released, Token};
-
 use tokio::time::sleep;
 
 use crate::support::{

@@ -122,7 +122,8 @@ async fn every_answer_it_tells_of_is_given_and_no_other() {
         let real = path.replace("{key}", "job");
         let request = |served: &Served| served.request(&method.to_uppercase(), &real);
         let mut answers = vec![send(request(&guarded)).await];
-        answers.push(send(request(&open).header("origin", "https://evil.example")).await);
+        let elsewhere = request(&open).header("origin", "https://evil.example");
+        answers.push(send(elsewhere.header("sec-fetch-site", "cross-site")).await);
         if path != "/healthz" && path != "/openapi.json" && path != "/metrics" {
             answers.extend(bad(&open, path, method).await);
         }

@@ -4,7 +4,6 @@ use std::pin::{Pin, pin};
 
 use futures_util::FutureExt as _;
 use redlock_quorum::{ErrorKind, LockGuard, Redlock, Released};
-
 use tokio::time::sleep;
 
 use crate::proxy::Proxy;
