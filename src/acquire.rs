@@ -12,11 +12,13 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
-    driver::{AcquireRequest, Patience, Place, Request, Shared},
+    claim::Released,
+    engine::{AcquireRequest, Patience, Renew, Request, Shared, Won},
     error::{Error, ErrorKind},
-    guard::{LockGuard, Released},
+    guard::LockGuard,
     held::Held,
     key::Key,
+    permit::Permit,
     protocol::Ttl,
 };
 
@@ -182,7 +184,7 @@ impl Acquire {
     fn send(self) -> Result<Asked, Error> {
         let config = &self.shared.config;
         let ttl = self.ttl.map_or(Ok(config.ttl), |ttl| config.ttl_from(ttl))?;
-        let renewal = self.renewal(ttl)?;
+        let renew = self.renewing(ttl)?;
         let patience = match self.wait {
             None => Patience::Forever,
             Some(Duration::ZERO) => Patience::Once,
@@ -190,15 +192,15 @@ impl Acquire {
         };
         let key = self.key?;
         let (reply, answer) = oneshot::channel();
-        let (awaited, queued) = self.shared.places()?;
+        let (awaited, queued) = self.shared.permits()?;
         let shared = Arc::clone(&self.shared);
-        let request = AcquireRequest { shared, key, ttl, patience, reply };
+        let request = AcquireRequest { shared, key, ttl, patience, renew, reply };
         self.shared.send(Request::acquire(request, queued))?;
-        Ok(Asked { answer, renewal, _awaited: awaited })
+        Ok(Asked { answer, _awaited: awaited })
     }
 
     /// How often to renew, and for how long at most.
-    fn renewal(&self, ttl: Ttl) -> Result<Option<(Duration, Option<Duration>)>, Error> {
+    fn renewing(&self, ttl: Ttl) -> Result<Option<Renew>, Error> {
         if !self.renew {
             return match self.max_hold {
                 None => Ok(None),
@@ -211,7 +213,7 @@ impl Acquire {
         let every = self.every.unwrap_or_else(|| ttl.third());
         let (least, most) = (Duration::from_millis(1), ttl.as_duration() / 2);
         if (least..=most).contains(&every) {
-            return Ok(Some((every, self.max_hold)));
+            return Ok(Some(Renew { every, limit: self.max_hold }));
         }
         let message = format!(
             "renew_every is {every:?}: it must be from {least:?} to {most:?}, half the ttl"
@@ -241,28 +243,20 @@ enum State {
 
 /// The driver has the request.
 struct Asked {
-    answer: oneshot::Receiver<Result<LockGuard, Error>>,
-    renewal: Option<(Duration, Option<Duration>)>,
-    _awaited: Place,
+    answer: oneshot::Receiver<Result<Won, Error>>,
+    _awaited: Permit,
 }
 
-impl Asked {
-    fn finish(&self, answer: Result<LockGuard, Error>) -> Result<LockGuard, Error> {
-        let guard = answer?;
-        // The verdict was in time; this task may not have been.
-        if !guard.is_held() {
-            let message = "the lock expired before its caller was scheduled: the process stalled, \
-                           or the ttl is too short";
-            return Err(Error::new(ErrorKind::Expired, message));
-        }
-        if let Some((every, limit)) = self.renewal {
-            guard.renew_for(every, limit);
-            if !guard.is_held() {
-                return Err(Error::closed());
-            }
-        }
-        Ok(guard)
+/// The guard of a lock that was won, if it is still held when its caller runs.
+fn guard(won: Won) -> Result<LockGuard, Error> {
+    let guard = LockGuard::of(won);
+    // The verdict was in time; this task may not have been.
+    if !guard.is_held() {
+        let message = "the lock expired before its caller was scheduled: the process stalled, \
+                       or the ttl is too short";
+        return Err(Error::new(ErrorKind::Expired, message));
     }
+    Ok(guard)
 }
 
 impl Future for Acquiring {
@@ -276,9 +270,8 @@ impl Future for Acquiring {
         }
         let State::Asked(asked) = &mut self.0 else { return Poll::Ready(Err(Error::closed())) };
         let answer = ready!(Pin::new(&mut asked.answer).poll(cx));
-        let outcome = asked.finish(answer.unwrap_or_else(|_| Err(Error::closed())));
         self.0 = State::Done;
-        Poll::Ready(outcome)
+        Poll::Ready(answer.unwrap_or_else(|_| Err(Error::closed())).and_then(guard))
     }
 }
 

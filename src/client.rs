@@ -2,18 +2,17 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
-
 use crate::{
     acquire::Acquire,
-    claim::Claim,
+    claim::{Claim, Released},
     config::{Builder, Config},
-    driver::{self, ExtendRequest, LookRequest, Request, Seen, Shared},
+    driver,
+    engine::{ExtendRequest, LookRequest, Request, Shared},
     error::{Error, ErrorKind},
-    guard::{LockGuard, LockParts, Released},
+    exchange::{Ask, Seen},
+    guard::{LockGuard, LockParts},
     inspect::{Health, Inspection},
     key::Key,
-    node::Ask,
     protocol::{Lease, Moment, Ttl},
     token::Token,
 };
@@ -117,10 +116,8 @@ impl Redlock {
     }
 
     async fn look(&self, ask: Ask, key: Key) -> Result<Seen, Error> {
-        let (reply, answer) = oneshot::channel();
-        let (_awaited, queued) = self.shared.places()?;
-        self.shared.send(Request::Look(LookRequest { ask, key, reply }, queued))?;
-        answer.await.unwrap_or_else(|_| Err(Error::closed()))
+        let look = |reply, queued| Request::Look(LookRequest { ask, key, reply }, queued);
+        self.shared.call_if_room(look).await
     }
 
     /// Takes over a lock that [`LockGuard::into_parts`] took out of its guard,
@@ -180,9 +177,8 @@ impl Redlock {
         let gone_by = config.world.now().after(left);
         let lease = Lease { until: Moment::NEVER, gone_by };
         let claim = Claim::by_token(key, token, config.ttl, lease, config.quorum.nodes());
-        let (reply, answer) = oneshot::channel();
-        self.shared.send(Request::Release { claim: Arc::new(claim), reply: Some(reply) })?;
-        answer.await.unwrap_or_else(|_| Err(Error::closed()))
+        let claim = Arc::new(claim);
+        self.shared.call(|reply| Request::Release { claim, reply: Some(reply) }).await
     }
 
     /// Takes over a lock that someone has only the token of, by an extension: the
@@ -214,11 +210,10 @@ impl Redlock {
         let unknown = Lease { until: Moment::NEVER, ..lease };
         let claim = Claim::by_token(key, token, ttl, unknown, config.quorum.nodes());
         let claim = Arc::new(claim);
-        let (reply, answer) = oneshot::channel();
-        let (_awaited, queued) = self.shared.places()?;
-        let request = ExtendRequest { claim: Arc::clone(&claim), ttl, reply };
-        self.shared.send(Request::Extend(request, queued))?;
-        answer.await.unwrap_or_else(|_| Err(Error::closed()))?;
+        let extended = Arc::clone(&claim);
+        let extend =
+            |reply, queued| Request::Extend(ExtendRequest { claim: extended, ttl, reply }, queued);
+        self.shared.call_if_room(extend).await?;
         // What was granted, and not what was made up before.
         claim.grant(lease.until);
         if claim.remaining(config.world.now()).is_zero() {
@@ -249,19 +244,15 @@ impl Redlock {
     /// Dropping the future does not reopen the client.
     pub async fn shutdown(&self, limit: Duration) -> Result<(), Error> {
         let deadline = self.shared.config.world.now().after(limit);
-        let (reply, answer) = oneshot::channel();
-        self.shared.send(Request::Shutdown { deadline, reply })?;
-        match answer.await {
-            Ok(0) => Ok(()),
-            Ok(left) => {
-                let message = format!(
-                    "{left} requests were still under way after {limit:?}: what they leave ends \
-                     with its ttl"
-                );
-                Err(Error::new(ErrorKind::Timeout, message))
-            }
-            Err(_) => Err(Error::closed()),
+        let left = self.shared.call(|reply| Request::Shutdown { deadline, reply }).await?;
+        if left == 0 {
+            return Ok(());
         }
+        let message = format!(
+            "{left} requests were still under way after {limit:?}: what they leave ends with its \
+             ttl"
+        );
+        Err(Error::new(ErrorKind::Timeout, message))
     }
 }
 

@@ -6,19 +6,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::claim::Released;
 use crate::{
-    claim::Claim,
-    driver::{ExtendRequest, Request, Shared, Tending},
+    claim::{Claim, Renewal},
+    engine::{ExtendRequest, Kept, Request, Shared, Won},
     error::Error,
     held::Held,
-    mutant::{self, Mutant},
     protocol::Moment,
     token::Token,
     votes::Votes,
-    watch::Renewal,
 };
 
 /// A lock that is held, until [`Self::remaining`] runs out or it is released.
@@ -34,24 +32,7 @@ use crate::{
 /// longer ttl.
 #[must_use = "the lock is released when its guard is dropped"]
 #[clippy::has_significant_drop]
-pub struct LockGuard {
-    shared: Arc<Shared>,
-    /// What the drop releases; that of nobody once it is let go of.
-    claim: Arc<Claim>,
-}
-
-/// What a release found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Released {
-    /// The lock was ours until now, as far as the nodes could tell. A majority
-    /// of them is known not to hold it any more, or it was handed on to the
-    /// next task of this client that waited for it.
-    Released,
-    /// The lock had ended before, by its deadline or because its key was gone:
-    /// another may have held it since. Check what was done under it.
-    AlreadyExpired,
-}
+pub struct LockGuard(Won);
 
 /// A lock taken out of its guard, to be taken over elsewhere with
 /// [`Redlock::adopt`](crate::Redlock::adopt).
@@ -72,25 +53,24 @@ pub struct LockParts {
 
 impl LockGuard {
     pub(crate) fn new(shared: Arc<Shared>, claim: Arc<Claim>) -> Self {
-        Self { shared, claim }
+        Self(Won::new(shared, claim))
     }
 
-    /// Takes the lock out: what becomes of it is the taker's business.
-    fn take(&mut self) -> Arc<Claim> {
-        std::mem::replace(&mut self.claim, Arc::clone(&self.shared.none))
+    pub(crate) fn of(won: Won) -> Self {
+        Self(won)
     }
 
     /// The key, without the client's prefix.
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        self.claim.key.name()
+        self.0.claim.key.name()
     }
 
     /// How long the lock is still held; zero once it is lost, for good. On a
     /// clock that counts the time the machine was suspended.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.claim.remaining(self.shared.config.world.now())
+        self.0.claim.remaining(self.0.shared.config.world.now())
     }
 
     /// Whether the lock is held now. Once `false`, always `false`.
@@ -104,7 +84,7 @@ impl LockGuard {
     /// be set.
     #[must_use]
     pub fn valid_until(&self) -> SystemTime {
-        let now = self.shared.config.world.wall();
+        let now = self.0.shared.config.world.wall();
         now.checked_add(self.remaining()).unwrap_or(now)
     }
 
@@ -113,7 +93,7 @@ impl LockGuard {
     /// held are counted as they come.
     #[must_use]
     pub fn votes(&self) -> Votes {
-        Votes::of(&self.claim, &self.shared.config)
+        Votes::of(&self.0.claim, &self.0.shared.config)
     }
 
     /// Holds the lock for `ttl` from now, if a quorum agrees before the present
@@ -136,12 +116,10 @@ impl LockGuard {
     /// Dropping the future does not recall the extension: the deadline may
     /// still move out. It never makes the lock end sooner.
     pub async fn extend(&self, ttl: Duration) -> Result<(), Error> {
-        let ttl = self.shared.config.ttl_from(ttl)?;
-        let (reply, answer) = oneshot::channel();
-        let (_awaited, queued) = self.shared.places()?;
-        let claim = Arc::clone(&self.claim);
-        self.shared.send(Request::Extend(ExtendRequest { claim, ttl, reply }, queued))?;
-        answer.await.unwrap_or_else(|_| Err(Error::closed()))
+        let ttl = self.0.shared.config.ttl_from(ttl)?;
+        let claim = Arc::clone(&self.0.claim);
+        let extend = |reply, queued| Request::Extend(ExtendRequest { claim, ttl, reply }, queued);
+        self.0.shared.call_if_room(extend).await
     }
 
     /// Releases the lock and says what came of it: as soon as that is certain,
@@ -164,10 +142,13 @@ impl LockGuard {
     /// Dropping the future releases in the background, as dropping the guard
     /// does.
     pub async fn release(mut self) -> Result<Released, Error> {
-        let (reply, answer) = oneshot::channel();
-        let claim = self.take();
-        self.shared.send(Request::Release { claim, reply: Some(reply) })?;
-        answer.await.unwrap_or_else(|_| Err(Error::closed()))
+        let claim = self.0.take();
+        let held = Arc::clone(&claim);
+        let release = |reply| Request::Release { claim, reply: Some(reply) };
+        let released = self.0.shared.call(release).await;
+        // With the driver gone, nobody else ends it. Otherwise it has ended.
+        held.end();
+        released
     }
 
     /// Fails unless the lock is held for at least `least` more: the question to
@@ -179,7 +160,7 @@ impl LockGuard {
     /// [`Expired`](crate::ErrorKind::Expired)
     /// if it is, but not for that long.
     pub fn ensure(&self, least: Duration) -> Result<(), Error> {
-        self.claim.ensure(least, self.shared.config.world.now())
+        self.0.claim.ensure(least, self.0.shared.config.world.now())
     }
 
     /// Renews the lock from now on, in the background, until it is released or
@@ -188,8 +169,8 @@ impl LockGuard {
     /// For other times see [`Acquire::renew_every`](crate::Acquire::renew_every); a
     /// lock that is renewed already is left as it is.
     pub fn renew(&self) {
-        let every = self.claim.ttl.third();
-        self.tend(Some(Renewal::every(every, Moment::NEVER)));
+        let every = self.0.claim.ttl.third();
+        self.keep(Some(Renewal::every(every, Moment::NEVER)));
     }
 
     /// What the last renewal failed of, with each node's answer, while the
@@ -197,7 +178,7 @@ impl LockGuard {
     /// bring the work to a point where it can stop. `None` if it succeeded.
     #[must_use]
     pub fn warning(&self) -> Option<Arc<Error>> {
-        self.claim.warning()
+        self.0.claim.warning()
     }
 
     /// Waits until the lock is not held any more: lost, or past its deadline.
@@ -215,48 +196,33 @@ impl LockGuard {
     /// it then works without the lock.
     #[must_use]
     pub fn lost_token(&self) -> CancellationToken {
-        self.tend(None);
-        self.claim.ended()
+        self.keep(None);
+        self.0.claim.ended()
     }
 
-    /// Renews it so often, for so long at most.
-    pub(crate) fn renew_for(&self, every: Duration, limit: Option<Duration>) {
-        let now = self.shared.config.world.now();
-        let stop_at = limit.map_or(Moment::NEVER, |limit| now.after(limit));
-        self.tend(Some(Renewal::every(every, stop_at)));
-    }
-
-    fn tend(&self, renewal: Option<Renewal>) {
-        if self.claim.keeping(|keeping| keeping.keep(renewal)) {
+    fn keep(&self, renewal: Option<Renewal>) {
+        if self.0.claim.keeping(|keeping| keeping.keep(renewal)) {
             // With nobody there to say when it ends, dropping this ends it.
-            let _ = self.shared.send(Request::Tend(Tending::new(Arc::clone(&self.claim))));
+            let _ = self.0.shared.send(Request::Keep(Kept::new(Arc::clone(&self.0.claim))));
         }
-    }
-
-    /// Lets go of the lock without a release.
-    fn leave(&mut self) {
-        let claim = self.take();
-        claim.end();
-        // With the driver gone, nobody waits.
-        let _ = self.shared.send(Request::Leave(claim));
     }
 
     #[cfg(redlock_sim)]
     pub(crate) fn claim(&self) -> Arc<Claim> {
-        Arc::clone(&self.claim)
+        Arc::clone(&self.0.claim)
     }
 
     /// A view of the lock for those who may look at it and not let go of it:
     /// a task that works under it, a request's handler.
     #[must_use]
     pub fn held(&self) -> Held {
-        Held { claim: Arc::clone(&self.claim), config: Arc::clone(&self.shared.config) }
+        Held { claim: Arc::clone(&self.0.claim), config: Arc::clone(&self.0.shared.config) }
     }
 
     /// Lets go of the lock without releasing it: nobody can have it before its
     /// ttl has passed. For work whose effects must not be followed too soon.
     pub fn forget(mut self) {
-        self.leave();
+        self.0.leave();
     }
 
     /// Takes the lock out of its guard without releasing it, so that another
@@ -264,30 +230,17 @@ impl LockGuard {
     #[must_use = "whoever has the parts must release the lock"]
     pub fn into_parts(mut self) -> LockParts {
         let valid_until = self.valid_until();
-        let (key, token) = (self.key().to_vec(), self.claim.token.clone());
+        let (key, token) = (self.key().to_vec(), self.0.claim.token.clone());
         // Whoever adopts it renews it.
-        self.leave();
+        self.0.leave();
         LockParts { key, token, valid_until }
-    }
-}
-
-impl Drop for LockGuard {
-    fn drop(&mut self) {
-        if Arc::ptr_eq(&self.claim, &self.shared.none) || mutant::is(Mutant::DropWithoutRelease) {
-            return;
-        }
-        let claim = Arc::clone(&self.claim);
-        // With the driver gone, the key ends with its ttl.
-        if self.shared.send(Request::Release { claim, reply: None }).is_err() {
-            self.claim.end();
-        }
     }
 }
 
 impl fmt::Debug for LockGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LockGuard")
-            .field("key", &self.claim.key)
+            .field("key", &self.0.claim.key)
             .field("remaining", &self.remaining())
             .finish_non_exhaustive()
     }

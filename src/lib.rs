@@ -83,7 +83,9 @@ mod client;
 mod clock;
 mod config;
 mod driver;
+mod engine;
 mod error;
+mod exchange;
 mod guard;
 mod held;
 #[cfg(feature = "http")]
@@ -94,6 +96,7 @@ mod key;
 mod mutant;
 mod node;
 mod node_error;
+mod permit;
 mod protocol;
 #[cfg(redlock_sim)]
 #[doc(hidden)]
@@ -108,7 +111,6 @@ mod token;
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub mod tower;
 mod votes;
-mod watch;
 mod world;
 
 pub use acquire::{Acquire, Acquiring};

@@ -6,11 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::Claim;
+use super::{Claim, watch::Watch};
 use crate::{
     mutant::{self, Mutant},
     protocol::{NodeId, NodeSet},
-    watch::Watch,
 };
 
 /// What can be so of a key at a node.
@@ -137,9 +136,15 @@ impl Claim {
     pub(crate) fn note_healing(&self, node: NodeId) {
         self.unmark(node, Mark::Granted);
         self.mark(node, Mark::Healed);
-        if !mutant::is(Mutant::HealingForgotten) {
-            self.note_suspect(node);
+        self.note_healing_suspect(node);
+    }
+
+    /// What is healed must be released like what was granted.
+    fn note_healing_suspect(&self, node: NodeId) {
+        if mutant::is(Mutant::HealingForgotten) {
+            return;
         }
+        self.note_suspect(node);
     }
 
     /// It did not take it.

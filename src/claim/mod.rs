@@ -4,14 +4,16 @@
 //! the deadline through one atomic: once either has found the claim expired, it
 //! stays so, whatever an extension that was still under way brings home.
 
-pub(crate) mod marks;
+mod marks;
+mod released;
+mod watch;
 
 use std::{
     fmt,
     sync::{
         Arc,
         atomic::{
-            AtomicU8, AtomicU64,
+            AtomicU64,
             Ordering::{Relaxed, SeqCst},
             fence,
         },
@@ -22,16 +24,18 @@ use std::{
 use once_cell::race::OnceBox;
 use tokio_util::sync::CancellationToken;
 
-use self::marks::{Mark, Marks};
-
+pub use self::released::Released;
+pub(crate) use self::watch::{Keeping, Renewal};
+use self::{
+    marks::{Mark, Marks},
+    watch::Watch,
+};
 use crate::{
-    driver::Due,
     error::{Error, ErrorKind},
     key::Key,
     mutant::{self, Mutant},
-    protocol::{Lease, Moment, NodeId, NodeSet, Ttl},
+    protocol::{Due, Lease, Moment, NodeId, NodeSet, Ttl},
     token::Token,
-    watch::{Keeping, Watch},
 };
 
 /// A key, the token put there, and until when it is ours.
@@ -44,19 +48,8 @@ pub(crate) struct Claim {
     pub(crate) ttl: Ttl,
     marks: [Marks; marks::IN_PLACE],
     is_adopted: bool,
-    state: AtomicU8,
     /// Made when it is first wanted: most locks are short.
     watch: OnceBox<Watch>,
-}
-
-/// How a claim stands with those of its own client who want the key.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-pub(crate) enum State {
-    /// Its round is under way, or one in which it is handed on: it is not held.
-    Tried = 1,
-    /// Somebody may wait for it.
-    Awaited = 2,
 }
 
 impl Claim {
@@ -70,7 +63,6 @@ impl Claim {
             ttl,
             marks: Default::default(),
             is_adopted: false,
-            state: AtomicU8::new(0),
             watch: OnceBox::new(),
         };
         if nodes > marks::IN_PLACE {
@@ -94,7 +86,7 @@ impl Claim {
         heir.watch().age.store(self.age(), Relaxed);
         heir.watch().handed.store(self.handed().saturating_add(1), Relaxed);
         heir.may_live_until(self.gone_by());
-        let suspects = if mutant::is(Mutant::HeirForgetsNodes) { granted } else { self.suspects() };
+        let suspects = self.suspects_of_the_heir(granted);
         for node in NodeId::all(nodes) {
             if !suspects.contains(node) {
                 heir.note_innocent(node);
@@ -107,6 +99,15 @@ impl Claim {
             heir.note_grant(node, self.latency(node).unwrap_or_default());
         }
         Arc::clone(self.watch().hand_on(|| Arc::new(heir)))
+    }
+
+    /// The nodes that may hold the key of a claim to which this one is handed on,
+    /// where `granted` have agreed: all that may hold this one's.
+    fn suspects_of_the_heir(&self, granted: NodeSet) -> NodeSet {
+        if mutant::is(Mutant::HeirForgetsNodes) {
+            return granted;
+        }
+        self.suspects()
     }
 
     /// A claim that was made elsewhere, with other connections than ours: its
@@ -151,16 +152,6 @@ impl Claim {
     /// How many times in a row the lock was handed on, up to here.
     pub(crate) fn handed(&self) -> u32 {
         self.watch.get().map_or(0, |watch| watch.handed.load(Relaxed))
-    }
-
-    pub(crate) fn is(&self, state: State) -> bool {
-        self.state.load(Relaxed) & state as u8 != 0
-    }
-
-    /// For the driver alone, so that it need not be one step.
-    pub(crate) fn note(&self, state: State, is: bool) {
-        let others = self.state.load(Relaxed) & !(state as u8);
-        self.state.store(if is { others | state as u8 } else { others }, Relaxed);
     }
 
     pub(crate) fn is_adopted(&self) -> bool {
@@ -217,11 +208,15 @@ impl Claim {
     fn tell(&self) {
         // Either this sees the token, or who makes it sees the end.
         fence(SeqCst);
-        if let Some(watch) = self.watch.get()
-            && !mutant::is(Mutant::LostIsNotTold)
-        {
-            watch.tell();
+        self.watch_to_tell().into_iter().for_each(Watch::tell);
+    }
+
+    /// Where those that watch hear of its end, if there are any.
+    fn watch_to_tell(&self) -> Option<&Watch> {
+        if mutant::is(Mutant::LostIsNotTold) {
+            return None;
         }
+        self.watch.get()
     }
 
     /// Whether it was ended, or found expired.
@@ -270,8 +265,7 @@ impl Claim {
     pub(crate) fn prolong(&self, lease: Lease, now: Moment) -> bool {
         loop {
             let until = self.until();
-            let past = now >= until && !mutant::is(Mutant::ExtendPastTheDeadline);
-            if past || until == Moment::PAST {
+            if is_past(until, now) || until == Moment::PAST {
                 return false;
             }
             let to = if until == Moment::NEVER { lease.until } else { lease.until.max(until) };
@@ -298,6 +292,14 @@ impl Claim {
         }
         self.gone_by.fetch_max(moment.as_nanos(), Relaxed);
     }
+}
+
+/// Whether an extension that is counted now comes after the deadline `until`.
+fn is_past(until: Moment, now: Moment) -> bool {
+    if mutant::is(Mutant::ExtendPastTheDeadline) {
+        return false;
+    }
+    now >= until
 }
 
 impl fmt::Debug for Claim {

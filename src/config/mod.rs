@@ -10,7 +10,7 @@ pub use builder::Builder;
 use crate::{
     error::{Error, ErrorKind},
     node::Endpoint,
-    protocol::{Backoff, Drift, Lease, Moment, Quorum, Ttl},
+    protocol::{Backoff, Drift, Lease, Moment, NodeId, Quorum, Ttl},
     world::World,
 };
 
@@ -57,6 +57,23 @@ impl Config {
         let (least, most) = NODE_TIMEOUT;
         let tenth = (ttl.as_duration() / 10).clamp(least, most);
         self.node_timeout.unwrap_or(tenth)
+    }
+
+    /// How long a release of a lock of `ttl` may take for its caller. At least as
+    /// long as for the default ttl: a short lock may have been extended since.
+    pub(crate) fn release_timeout(&self, ttl: Ttl) -> Duration {
+        self.node_timeout(ttl.max(self.ttl))
+    }
+
+    /// Each node by the name that errors call it.
+    pub(crate) fn node_names(&self) -> impl Iterator<Item = (NodeId, &Arc<str>)> {
+        let names = self.endpoints.iter().map(|endpoint| endpoint.label());
+        NodeId::all(self.endpoints.len()).zip(names)
+    }
+
+    /// The name of one node.
+    pub(crate) fn node_name(&self, node: NodeId) -> Option<&Arc<str>> {
+        self.endpoints.get(node.index()).map(|endpoint| endpoint.label())
     }
 
     /// What a round that starts now would give.

@@ -2,53 +2,78 @@
 
 use std::{task::Context, time::Duration};
 
-use super::run::Driver;
 use crate::{
-    node::{Listener, Node},
     protocol::Moment,
+    world::{Pending, World},
 };
 
 /// The longest sleep while something is to be done at its time: so late, at
 /// worst, a holder hears after a suspend that its lock has ended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-impl Driver {
-    /// Says whether the alarm rings; if not, sees to it that it will, when the
-    /// next thing is due.
-    pub(super) fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.alarm_rings(cx) {
+/// The driver's only timer.
+pub(super) struct Alarm {
+    /// Made when it is first needed: a runtime without timers ends the driver,
+    /// not the caller.
+    sleep: Option<Pending<()>>,
+    at: Moment,
+    /// The time of the last alarm, up to which things are due. The runtime looks
+    /// at its sockets before it rings one, so an answer that was there by then has
+    /// been read.
+    due: Moment,
+    rung: bool,
+}
+
+impl Alarm {
+    pub(super) fn new() -> Self {
+        Self { sleep: None, at: Moment::PAST, due: Moment::PAST, rung: false }
+    }
+
+    /// Up to when things are due.
+    pub(super) fn due(&self) -> Moment {
+        self.due
+    }
+
+    /// Whether it has rung since this was last called: something may be due
+    /// anywhere.
+    pub(super) fn take_rung(&mut self) -> bool {
+        std::mem::take(&mut self.rung)
+    }
+
+    /// Says whether it rings; if not, sees to it that it will, when the `next`
+    /// thing is due.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        world: &dyn World,
+        next: impl FnOnce() -> Moment,
+    ) -> bool {
+        if self.rings(cx) {
             return true;
         }
-        let mut next = self.nodes.iter().map(Node::poll_timeout).fold(Moment::NEVER, Moment::min);
-        if self.listening {
-            next = self.listeners.iter().map(Listener::poll_timeout).fold(next, Moment::min);
-        }
-        for at in [self.timers.peek(), self.tended.peek()].into_iter().flatten() {
-            next = next.min(at);
-        }
+        let next = next();
         if next == Moment::NEVER {
             return false;
         }
         // An alarm that rings too early only costs a turn; most of them are
         // for timeouts that never happen, so they are not worth moving.
-        if self.alarm.is_some() && self.alarm_at <= next {
+        if self.sleep.is_some() && self.at <= next {
             return false;
         }
-        let now = self.config.world.now();
-        if self.alarm.is_none() || now < self.alarm_at {
+        let now = world.now();
+        if self.sleep.is_none() || now < self.at {
             // The runtime's timers stand still while the machine is suspended.
-            self.alarm_at = next.max(now).min(now.after(LONGEST_SLEEP));
-            self.alarm = Some(self.config.world.sleep(self.alarm_at.since(now)));
+            self.at = next.max(now).min(now.after(LONGEST_SLEEP));
+            self.sleep = Some(world.sleep(self.at.since(now)));
         }
-        self.alarm_rings(cx)
+        self.rings(cx)
     }
 
-    fn alarm_rings(&mut self, cx: &mut Context<'_>) -> bool {
-        let rings = self.alarm.as_mut().is_some_and(|alarm| alarm.as_mut().poll(cx).is_ready());
+    fn rings(&mut self, cx: &mut Context<'_>) -> bool {
+        let rings = self.sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
         if rings {
-            self.alarm = None;
-            self.due = self.alarm_at;
-            self.rung = true;
+            self.sleep = None;
+            (self.due, self.rung) = (self.at, true);
         }
         rings
     }

@@ -1,31 +1,17 @@
-//! The driver: one task that owns every connection and runs every round.
+//! The driver: one task that owns every connection and runs the engine.
 //!
 //! Callers hand in a request and await a verdict; nothing that must happen to a
 //! lock depends on their futures being polled again. So a dropped future leaks
 //! nothing, a guard's drop is one push into a queue, a release is always behind
 //! its acquire, and a request costs one wake however many nodes there are.
 //!
-//! `run` is the loop, `dispatch` files operations and routes answers to them,
-//! `acquire`, `extend` and `release` are the operations, and `tend` keeps what
-//! is held, `look` changes nothing. What a vote count means is decided by `protocol`, never here.
+//! `run` is the loop, `net` the connections, `alarm` the timer, `wakes` says which
+//! connections to look at. What is decided about locks is decided by the `engine`,
+//! never here.
 
-mod acquire;
 mod alarm;
-mod dispatch;
-mod extend;
-mod hand_over;
-mod hear;
-mod line;
-mod look;
-mod op;
-mod release;
-mod request;
+mod net;
 mod run;
-mod schedule;
-mod session;
-mod split;
-mod tend;
-mod wait;
 mod wakes;
 
 use std::sync::Arc;
@@ -34,18 +20,13 @@ use tokio::sync::mpsc;
 
 use crate::{
     config::Config,
+    engine::{Request, Shared},
     error::{Error, ErrorKind},
 };
 #[cfg(redlock_sim)]
 pub(crate) use run::Driver;
 #[cfg(not(redlock_sim))]
 use run::Driver;
-
-pub(crate) use request::{
-    AcquireRequest, ExtendRequest, LookRequest, Patience, Place, Request, Seen, SeenAt, Shared,
-};
-pub(crate) use schedule::Due;
-pub(crate) use tend::Tending;
 
 /// Starts a driver for `config`: as a task of the runtime this is called in,
 /// or, with `own_thread` or outside any runtime, on a thread of its own. It

@@ -16,13 +16,14 @@ use super::{
     connect::{self, Connected},
     endpoint::Endpoint,
     known::Known,
-    order::{Event, Order, Outcome},
+    order::Order,
     owed::{Owed, Sent},
     queue::{Queue, Waiting},
     state::Link,
-    wire::{Ask, Form},
+    wire::Form,
 };
 use crate::{
+    exchange::{Ask, Event, Outcome},
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Backoff, Moment, NodeId},
@@ -66,19 +67,22 @@ impl Node {
         }
     }
 
-    /// Takes a command, to be sent behind all that it took before.
+    /// Takes a command, to be sent behind all that it took before. A release
+    /// whose acquire has not been sent is not sent either: both end here, and
+    /// `events` says so.
     ///
     /// # Errors
     ///
     /// Says why nothing will be sent: the node is down, owes an answer, or has
-    /// too much on its way. A patient order is always taken.
+    /// too much on its way. A release is always taken.
     pub(crate) fn offer(
         &mut self,
         order: &Order,
         command: &[u8],
         now: Moment,
+        events: &mut Vec<Event>,
     ) -> Result<(), NodeError> {
-        let in_time = order.patient || self.owed.late_by(order.timeout).is_none();
+        let in_time = order.is_release || self.owed.late_by(order.timeout).is_none();
         if let Link::Up { conn, known, .. } = &mut self.link
             && self.waiting.is_empty()
             && self.owed.len() < MAX_IN_FLIGHT
@@ -89,8 +93,11 @@ impl Node {
             self.owed.push(*order, now, now);
             return Ok(());
         }
-        if !order.patient {
+        if !order.is_release {
             self.willing(order)?;
+        } else if let Some(acquire) = self.waiting.take_acquire(order.ticket.claim) {
+            self.withdraw(acquire, order, now, events);
+            return Ok(());
         }
         self.waiting.push(*order, command, now);
         if matches!(self.link, Link::Idle { .. }) {
@@ -107,18 +114,6 @@ impl Node {
             _ if ask.script().is_some() => Form::Whole,
             _ => Form::Short,
         }
-    }
-
-    /// Drops the acquire of `claim` if it has not been sent, and says whether
-    /// it did: then there is nothing here to release.
-    pub(crate) fn withdraw(&mut self, claim: usize, events: &mut Vec<Event>) -> bool {
-        if self.waiting.is_empty() {
-            return false;
-        }
-        let Some(acquire) = self.waiting.take_acquire(claim) else { return false };
-        let cause = NodeError::new(NodeErrorKind::Unreachable);
-        self.drop_unsent([acquire], &cause, events);
-        true
     }
 
     /// Drives the connection: connects, writes, reads. What ended is appended
@@ -222,7 +217,7 @@ impl Node {
             return Err(NodeError::waited(NodeErrorKind::Owing, waited));
         }
         let full = self.owed.len().saturating_add(self.waiting.len()) >= MAX_IN_FLIGHT;
-        if full && !order.has_room && !mutant::is(Mutant::UnboundedInFlight) {
+        if full && !order.reserved && !mutant::is(Mutant::UnboundedInFlight) {
             return Err(NodeError::new(NodeErrorKind::Overloaded));
         }
         Ok(())
@@ -322,7 +317,7 @@ impl Node {
         let pause = self.backoff.next_delay(draw());
         let pause = if cause.is_transient() { pause } else { MISCONFIGURED };
         let retry_at = now.after(pause);
-        let doomed: Vec<_> = self.waiting.take_impatient().collect();
+        let doomed: Vec<_> = self.waiting.take_others().collect();
         self.drop_unsent(doomed, &cause, events);
         self.link = Link::Down { cause, retry_at };
     }
@@ -336,6 +331,17 @@ impl Node {
                 if connected { NodeErrorKind::Overloaded } else { NodeErrorKind::Unreachable };
             self.drop_unsent(overdue, &NodeError::new(kind), events);
         }
+    }
+
+    /// Ends an acquire that was never sent, and the release that was to undo it.
+    fn withdraw(&self, acquire: Waiting, release: &Order, now: Moment, events: &mut Vec<Event>) {
+        self.drop_unsent([acquire], &NodeError::new(NodeErrorKind::Unreachable), events);
+        events.push(Event {
+            node: self.id,
+            ticket: release.ticket,
+            outcome: Outcome::Withdrawn,
+            offered_at: now,
+        });
     }
 
     fn drop_unsent(

@@ -14,6 +14,7 @@ mod lease;
 mod quorum;
 mod release;
 mod round;
+mod schedule;
 
 #[cfg(test)]
 mod tests;
@@ -24,3 +25,4 @@ pub(crate) use lease::{Drift, Lease, Moment, Ttl};
 pub(crate) use quorum::{MAX_NODES, NodeId, NodeSet, Quorum};
 pub(crate) use release::{Release, ReleaseVerdict};
 pub(crate) use round::{Loss, Round, Verdict, Vote};
+pub(crate) use schedule::{Due, Schedule};

@@ -111,6 +111,11 @@ impl Round {
         self.decide(now);
     }
 
+    /// Until when it waits for answers.
+    pub(crate) const fn give_up_at(&self) -> Moment {
+        self.give_up_at
+    }
+
     /// When to call [`Self::handle_timeout`]; `None` once nothing is awaited.
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Moment> {

@@ -9,13 +9,13 @@ use std::{
     num::NonZeroU64,
 };
 
-use crate::protocol::Moment;
+use super::Moment;
 
 /// Above this much unused room, the queue gives it back when it is empty.
 const KEEP: usize = 1024;
 
 /// Things to do, each at its moment.
-pub(super) struct Schedule<T> {
+pub(crate) struct Schedule<T> {
     /// In order. What was taken out leaves its place, but for the first.
     queue: VecDeque<(Due, Option<T>)>,
     /// How many places are empty.
@@ -37,12 +37,18 @@ pub(crate) struct Due {
     place: Option<NonZeroU64>,
 }
 
+impl Due {
+    pub(crate) const fn at(&self) -> Moment {
+        self.at
+    }
+}
+
 impl<T> Schedule<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { queue: VecDeque::new(), empty: 0, first: 1, tree: BTreeMap::new(), next: 0 }
     }
 
-    pub(super) fn push(&mut self, at: Moment, what: T) -> Due {
+    pub(crate) fn push(&mut self, at: Moment, what: T) -> Due {
         let mut due = Due { at, number: self.next, place: None };
         self.next = self.next.wrapping_add(1);
         if self.queue.back().is_none_or(|(last, _)| last.at <= at) {
@@ -55,7 +61,7 @@ impl<T> Schedule<T> {
     }
 
     /// Takes an entry out, if it is there still.
-    pub(super) fn cancel(&mut self, due: Due) -> Option<T> {
+    pub(crate) fn cancel(&mut self, due: Due) -> Option<T> {
         let queued = due.place.and_then(|place| {
             let index = usize::try_from(place.get().checked_sub(self.first)?).ok()?;
             self.queue.get_mut(index)?.1.take()
@@ -69,7 +75,7 @@ impl<T> Schedule<T> {
     }
 
     /// Takes the first thing that is due.
-    pub(super) fn pop_due(&mut self, now: Moment) -> Option<T> {
+    pub(crate) fn pop_due(&mut self, now: Moment) -> Option<T> {
         if self.peek()? > now {
             return None;
         }
@@ -85,7 +91,7 @@ impl<T> Schedule<T> {
     }
 
     /// When the first thing is due.
-    pub(super) fn peek(&self) -> Option<Moment> {
+    pub(crate) fn peek(&self) -> Option<Moment> {
         let queued = self.queue.front().map(|(due, _)| due.at);
         let in_tree = self.tree.first_key_value().map(|(due, _)| due.at);
         queued.into_iter().chain(in_tree).min()

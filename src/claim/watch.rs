@@ -1,7 +1,7 @@
 //! What a holder learns of its lock without asking, and how the driver keeps
 //! the lock for it.
 //!
-//! It holds state and decides nothing: when to renew is `driver::tend`'s, when
+//! It holds state and decides nothing: when to renew is `engine::keep`'s, when
 //! a lock has ended is the claim's.
 
 use std::{
@@ -11,14 +11,13 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+use super::{
+    Claim,
+    marks::{self, More},
+};
 use crate::{
-    claim::{
-        Claim,
-        marks::{self, More},
-    },
-    driver::Due,
     error::Error,
-    protocol::Moment,
+    protocol::{Due, Moment},
 };
 
 /// What most locks do without. Small, since there may be very many that are

@@ -1,0 +1,14 @@
+//! What a release found. It is public, and no more than a word.
+
+/// What a release found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Released {
+    /// The lock was ours until now, as far as the nodes could tell. A majority
+    /// of them is known not to hold it any more, or it was handed on to the
+    /// next task of this client that waited for it.
+    Released,
+    /// The lock had ended before, by its deadline or because its key was gone:
+    /// another may have held it since. Check what was done under it.
+    AlreadyExpired,
+}

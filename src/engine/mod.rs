@@ -1,0 +1,393 @@
+//! The engine: it decides everything about locks, and touches nothing.
+//!
+//! Requests, answers, news and the time go in; what to ask the nodes comes out
+//! ([`Output`]), and the time of the next timeout. It has no socket, no `Context`
+//! and no clock, so that a test can step it by hand, in any order of events.
+//!
+//! The grammar is that of `protocol`: `handle_*` takes what the world did, and
+//! `poll_*` says what the driver must do next. An operation (`op`) counts answers
+//! until it ends in a value; [`Engine::after`], in `follow`, is the only place
+//! where one operation starts another. What a vote count means is decided by
+//! `protocol`, whose turn it is by `turn`, what is renewed by `keep`.
+
+mod chance;
+mod follow;
+mod keep;
+mod op;
+mod pacing;
+mod request;
+mod turn;
+mod waiter;
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use rand::rngs::StdRng;
+
+use self::{
+    chance::Chance,
+    keep::Keep,
+    op::{Head, Kind, Looking, Op, Ops, Setting},
+    turn::Turns,
+};
+pub(crate) use self::{
+    keep::Kept,
+    request::{
+        AcquireRequest, ExtendRequest, LookRequest, Patience, Renew, Reply, Request, Shared, Won,
+    },
+    turn::Wish,
+};
+use crate::{
+    claim::Claim,
+    config::Config,
+    error::Error,
+    exchange::{Answer, Ask, Event, Heard, News, Outcome, Ticket},
+    key::Key,
+    mutant::{self, Mutant},
+    node_error::NodeError,
+    protocol::{Moment, NodeId, NodeSet, Ttl},
+    token::Token,
+};
+
+/// The time, read once for all that is handled with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time {
+    /// The clock's own reading, from which leases start.
+    pub(crate) clock: Moment,
+    /// The time by which everything else is judged: the reading, or the time of
+    /// the last alarm where that is later. The runtime's clock may run ahead of
+    /// ours, or be a test's: what was due by it stays due.
+    pub(crate) now: Moment,
+}
+
+/// What the driver must do, in this order and before anything else.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Ask these nodes what [`Engine::question`] says, all of them before anything
+    /// else is asked of any: the order of questions is the order of the locks.
+    Ask { op: usize, targets: NodeSet },
+    /// Begin or end listening to a channel, on all nodes.
+    Listen(Wish),
+}
+
+/// What an operation asks of nodes.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) ticket: Ticket,
+    pub(crate) key: &'a [u8],
+    pub(crate) token: &'a [u8],
+    pub(crate) ttl: Ttl,
+    /// What a release publishes for those who wait.
+    pub(crate) news: Option<News>,
+    /// Nodes that get a script's text, since they did not know it.
+    pub(crate) scriptless: NodeSet,
+    /// A question that was not sent by then is dropped.
+    pub(crate) keep_until: Moment,
+    /// How long a node may take to answer.
+    pub(crate) timeout: Duration,
+    /// Whether it keeps a lock that is held: a flood of acquires must not crowd it
+    /// out.
+    pub(crate) reserved: bool,
+}
+
+/// Everything that is decided for one client.
+pub(crate) struct Engine {
+    config: Arc<Config>,
+    chance: Chance,
+    ops: Ops,
+    turns: Turns,
+    keep: Keep,
+    outputs: VecDeque<Output>,
+    /// Operations that may have ended by the answers counted last.
+    ripe: Vec<usize>,
+    /// Operations whose caller has not been told yet.
+    undecided: usize,
+    /// Releases that may still change something.
+    releasing: usize,
+    /// Set by a shutdown: no more acquires.
+    closed: bool,
+    closings: Vec<Closing>,
+    /// Nodes that do not let us publish.
+    no_publish: NodeSet,
+}
+
+/// A caller that waits for the last release.
+struct Closing {
+    deadline: Moment,
+    reply: Reply<usize>,
+}
+
+impl Engine {
+    pub(crate) fn new(config: Arc<Config>, rng: StdRng) -> Self {
+        Self {
+            chance: Chance::new(rng),
+            ops: Ops::new(),
+            turns: Turns::new(Arc::clone(&config)),
+            keep: Keep::new(),
+            outputs: VecDeque::new(),
+            ripe: Vec::new(),
+            undecided: 0,
+            releasing: 0,
+            closed: false,
+            closings: Vec::new(),
+            no_publish: NodeSet::EMPTY,
+            config,
+        }
+    }
+
+    /// A caller wants something.
+    pub(crate) fn handle_request(&mut self, request: Request, time: Time) {
+        match request {
+            Request::Acquire(waiter, _queued) => self.begin_acquire(waiter, time),
+            Request::Extend(request, _queued) => self.begin_extend(request, time),
+            Request::Look(request, _queued) => self.begin_look(request, time.now),
+            Request::Keep(kept) => self.begin_keeping(kept, time),
+            Request::Release { claim, reply } => self.let_go(claim, reply, time),
+            Request::Leave(claim) => self.leave(&claim, time),
+            Request::Shutdown { deadline, reply } => {
+                self.closed = true;
+                for waiter in self.turns.drain() {
+                    waiter.refuse(Error::closed());
+                }
+                self.closings.push(Closing { deadline, reply });
+            }
+        }
+    }
+
+    /// Counts how a question to a node ended. What follows is for
+    /// [`Self::settle_answered`], when all that came at once have been counted: a
+    /// rollback must know of every node that was never asked.
+    pub(crate) fn handle_answer(&mut self, event: Event, now: Moment) {
+        let Event { node, ticket: Ticket { op: id, .. }, outcome, offered_at } = event;
+        let Some(op) = self.ops.get_mut(id) else { return };
+        op.head.awaited.remove(node);
+        if op.needs_text(node, &outcome) {
+            op.head.scriptless.insert(node);
+            return self.ask(id, NodeSet::EMPTY.with(node));
+        }
+        self.count(id, node, outcome, offered_at, now);
+        if self.ops.get(id).is_some_and(Op::is_ripe) {
+            self.ripe.push(id);
+        }
+    }
+
+    /// Acts on the answers that have been counted.
+    pub(crate) fn settle_answered(&mut self, time: Time) {
+        let mut ripe = std::mem::take(&mut self.ripe);
+        for id in ripe.drain(..) {
+            self.settle(id, time);
+        }
+        // What that caused is in `ripe` already: keep it, and the room.
+        ripe.append(&mut self.ripe);
+        self.ripe = ripe;
+    }
+
+    /// Counts that `node` was not asked, to be followed by
+    /// [`Self::settle_declined`] when that has been said of all.
+    pub(crate) fn handle_declined(&mut self, op: usize, node: NodeId, why: NodeError, now: Moment) {
+        if let Some(op) = self.ops.get_mut(op) {
+            op.head.awaited.remove(node);
+        }
+        self.count(op, node, Outcome::NotSent(why), now, now);
+    }
+
+    /// Acts on what was counted by [`Self::handle_declined`].
+    pub(crate) fn settle_declined(&mut self, op: usize, time: Time) {
+        self.settle(op, time);
+    }
+
+    /// What came on a connection that listens.
+    pub(crate) fn handle_heard(&mut self, node: NodeId, heard: Heard, time: Time) {
+        let turn = self.turns.handle_heard(node, heard, time.now);
+        self.take_turn(turn, time);
+    }
+
+    /// Does what was due by `due`.
+    pub(crate) fn handle_due(&mut self, due: Moment, time: Time) {
+        while let Some(kept) = self.keep.pop_due(due) {
+            let to_renew = self.keep.look_after(kept, time.now);
+            self.renew(to_renew, time);
+        }
+        while let Some(id) = self.ops.pop_due(due) {
+            let Some((op, mut setting)) = self.op_and_setting(id, time.now) else { continue };
+            op.handle_timeout(due, &mut setting);
+            self.ask_again(id);
+            self.settle(id, time);
+        }
+        while let Some(timer) = self.turns.pop_due(due) {
+            let turn = self.turns.handle_timer(timer, time.now);
+            self.take_turn(turn, time);
+        }
+    }
+
+    /// Renews what waits for it, as far as there is room.
+    pub(crate) fn renew_waiting(&mut self, time: Time) {
+        while let Some(kept) = self.keep.next_waiting(time.now) {
+            self.renew(Some(kept), time);
+        }
+    }
+
+    /// Answers the callers of a shutdown, if all is done or their patience is at
+    /// its end.
+    pub(crate) fn answer_closings(&mut self, now: Moment) {
+        let left = self.left_to_do();
+        for closing in std::mem::take(&mut self.closings) {
+            if left == 0 || closing.deadline <= now {
+                // Nobody may listen any more: then nobody needs to know.
+                let _ = closing.reply.send(Ok(left));
+            } else {
+                self.closings.push(closing);
+            }
+        }
+    }
+
+    /// What a shutdown waits for.
+    fn left_to_do(&self) -> usize {
+        if mutant::is(Mutant::ShutdownAtOnce) {
+            return 0;
+        }
+        self.callers()
+    }
+
+    /// The next thing that the driver must do.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front().or_else(|| self.turns.poll_wish().map(Output::Listen))
+    }
+
+    /// When to call [`Self::handle_due`], and [`Self::answer_closings`], although
+    /// nothing happened.
+    pub(crate) fn poll_timeout(&self) -> Moment {
+        let filed = [self.ops.poll_timeout(), self.keep.poll_timeout(), self.turns.poll_timeout()];
+        let closings = self.closings.iter().map(|closing| closing.deadline);
+        filed.into_iter().flatten().chain(closings).min().unwrap_or(Moment::NEVER)
+    }
+
+    /// What operation `op` asks of nodes.
+    pub(crate) fn question(&self, op: usize) -> Option<Question<'_>> {
+        let operation = self.ops.get(op)?;
+        let (head, claim, ask) = (&operation.head, &operation.head.claim, operation.ask());
+        let is_release = ask == Ask::Release;
+        Some(Question {
+            ticket: Ticket { op, claim: claim.id(), ask },
+            key: claim.key.as_bytes(),
+            token: claim.token.as_bytes(),
+            ttl: head.ttl,
+            news: operation.news(),
+            scriptless: head.scriptless,
+            keep_until: if is_release { claim.gone_by() } else { head.give_up_at },
+            timeout: self.config.node_timeout(head.ttl),
+            reserved: operation.keeps(),
+        })
+    }
+
+    /// How many callers wait for something, releases included that go on without
+    /// one.
+    pub(crate) fn callers(&self) -> usize {
+        self.undecided.saturating_add(self.releasing)
+    }
+
+    /// Whether anything may have to be released yet.
+    pub(crate) fn has_releases(&self) -> bool {
+        self.ops.has_releases()
+    }
+
+    /// Whether anything is to be listened to.
+    pub(crate) fn listens(&self) -> bool {
+        self.turns.listens()
+    }
+
+    /// How many operations are not over.
+    #[cfg(any(redlock_sim, test))]
+    pub(crate) fn operations(&self) -> usize {
+        self.ops.len()
+    }
+
+    fn op_and_setting(&mut self, id: usize, now: Moment) -> Option<(&mut Op, Setting<'_>)> {
+        let (config, closed, rng) = (&*self.config, self.closed, self.chance.rng());
+        Some((self.ops.get_mut(id)?, Setting { config, closed, rng, now }))
+    }
+
+    /// Files `op`, asks `targets`, and sees to it that it ends in time.
+    fn start(&mut self, head: Head, kind: Kind, targets: NodeSet, time: Time) {
+        let op = Op { head, kind };
+        self.undecided = self.undecided.saturating_add(op.has_caller().into());
+        let id = self.ops.insert(op);
+        self.ask(id, targets);
+        self.settle(id, time);
+    }
+
+    fn ask(&mut self, id: usize, targets: NodeSet) {
+        let Some(op) = self.ops.get_mut(id).filter(|_| !targets.is_empty()) else { return };
+        op.head.awaited = op.head.awaited.union(targets);
+        self.outputs.push_back(Output::Ask { op: id, targets });
+    }
+
+    /// Counts what a node said or did not say. Acting on it is [`Self::settle`]'s.
+    fn count(
+        &mut self,
+        id: usize,
+        node: NodeId,
+        outcome: Outcome,
+        offered_at: Moment,
+        now: Moment,
+    ) {
+        if matches!(outcome, Outcome::Answered(Answer::NotPublished)) {
+            self.note_not_published(node);
+        }
+        let Some((op, mut setting)) = self.op_and_setting(id, now) else { return };
+        op.handle_outcome(node, outcome, offered_at, &mut setting);
+        self.ask_again(id);
+    }
+
+    /// Asks the nodes again that the operation itself wants asked again.
+    fn ask_again(&mut self, id: usize) {
+        if let Some(op) = self.ops.get_mut(id) {
+            let again = std::mem::take(&mut op.head.again);
+            self.ask(id, again);
+        }
+    }
+
+    fn note_not_published(&mut self, node: NodeId) {
+        if !self.no_publish.contains(node) {
+            self.no_publish.insert(node);
+            tracing::warn!(
+                node = self.config.node_name(node).map(|name| &**name),
+                "node does not let us PUBLISH: who waits for a lock asks now and then instead. \
+                 Allow +publish &redlock:*"
+            );
+        }
+    }
+
+    /// Acts on what an operation came to, and removes it when it is over.
+    fn settle(&mut self, id: usize, time: Time) {
+        loop {
+            let Some((op, mut setting)) = self.op_and_setting(id, time.now) else { return };
+            let Some(ended) = op.end(&mut setting) else { break };
+            self.after(id, ended, time);
+        }
+        self.heal_missing(id, time);
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let is_over = op.is_over();
+        if let Kind::Releasing(releasing) = &mut op.kind
+            && releasing.closes(is_over)
+        {
+            self.releasing = self.releasing.saturating_sub(1);
+        }
+        if is_over { self.ops.remove(id) } else { self.ops.refile(id) }
+    }
+
+    fn begin_look(&mut self, request: LookRequest, now: Moment) {
+        let LookRequest { ask, key, reply } = request;
+        let (ttl, nodes) = (self.config.ttl, self.config.quorum.nodes());
+        let claim = carrier(key, ttl, &self.config, now);
+        let head = Head::new(claim, ttl, now, now.after(self.config.node_timeout(ttl)));
+        let looking = Looking::new(ask, nodes, reply);
+        let time = Time { clock: now, now };
+        self.start(head, Kind::Looking(looking), NodeSet::first(nodes), time);
+    }
+}
+
+/// Not a real claim: it only carries the key.
+fn carrier(key: Key, ttl: Ttl, config: &Config, now: Moment) -> Arc<Claim> {
+    let nodes = config.quorum.nodes();
+    Arc::new(Claim::new(key, Token::NONE, ttl, config.lease(now, ttl), nodes))
+}

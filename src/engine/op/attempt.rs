@@ -1,0 +1,149 @@
+//! One attempt to acquire: a round, and what it came to. Whether there is
+//! another is for the waiter to say.
+
+use std::time::Duration;
+
+use super::{Ended, Head, KeptVotes, Setting, notes::Tally, vote::vote};
+use crate::{
+    config::Config,
+    engine::waiter::{Found, LastAttempt, Waiter},
+    exchange::Outcome,
+    mutant::{self, Mutant},
+    protocol::{Lease, Loss, Moment, NodeId, Round, Verdict, Vote},
+};
+
+/// One attempt to acquire.
+pub(in crate::engine) struct Attempt {
+    pub(super) round: Round,
+    pub(super) lease: Lease,
+    /// Whose attempt it is; taken out at the verdict.
+    pub(super) waiter: Option<Box<Waiter>>,
+    /// The votes that it keeps after a split.
+    pub(super) kept: KeptVotes,
+}
+
+impl Attempt {
+    pub(in crate::engine) fn new(
+        waiter: Box<Waiter>,
+        lease: Lease,
+        give_up_at: Moment,
+        config: &Config,
+    ) -> Self {
+        let round = Round::new(config.quorum, lease.until, give_up_at);
+        Self { round, lease, waiter: Some(waiter), kept: KeptVotes::default() }
+    }
+
+    pub(super) fn handle_outcome(
+        &mut self,
+        head: &mut Head,
+        node: NodeId,
+        outcome: Outcome,
+        latency: Duration,
+        now: Moment,
+    ) {
+        if matches!(outcome, Outcome::Lost(_)) {
+            head.claim.note_adrift(node);
+        }
+        let (vote, error) = vote(outcome);
+        match vote {
+            Vote::Granted => head.claim.note_grant(node, latency),
+            Vote::Refused | Vote::Failed => head.claim.note_innocent(node),
+            Vote::Unknown => {}
+        }
+        if let Some(error) = error {
+            head.notes.fail(node, error);
+        }
+        self.round.handle_vote(node, vote, now);
+    }
+
+    pub(super) fn handle_timeout(
+        &mut self,
+        head: &mut Head,
+        due: Moment,
+        setting: &mut Setting<'_>,
+    ) {
+        if self.kept.is_due(due) {
+            self.ask_again(head, setting);
+        } else {
+            self.round.handle_timeout(setting.now);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        self.waiter.as_ref()?;
+        let for_nodes = (!self.round.outstanding().is_empty()).then(|| self.round.give_up_at());
+        for_nodes.into_iter().chain(self.kept.poll_timeout()).min()
+    }
+
+    pub(super) fn is_undecided(&self) -> bool {
+        self.waiter.is_some()
+    }
+
+    pub(super) fn is_ripe(&self) -> bool {
+        self.round.verdict().is_some() && self.waiter.is_some()
+    }
+
+    /// The verdict, once; unless the votes are kept and more are asked for.
+    pub(super) fn end(&mut self, head: &mut Head, setting: &mut Setting<'_>) -> Option<Ended> {
+        let verdict = self.round.verdict()?;
+        self.waiter.as_ref()?;
+        if verdict == Verdict::Lost(Loss::Contended) && self.keeps_votes(head, setting) {
+            return None;
+        }
+        let waiter = self.waiter.take()?;
+        let loss = match verdict {
+            Verdict::Held => {
+                let (lease, votes) = (self.held_for(head, setting), self.round.granted().len());
+                return Some(Ended::Held { waiter, lease, votes });
+            }
+            Verdict::Lost(loss) => loss,
+        };
+        let rolls_back = self.rolls_back();
+        if loss == Loss::Contended && waiter.wants_lifetimes() {
+            let round = self.round.clone();
+            return Some(Ended::Refused { waiter, round, rolls_back });
+        }
+        let found = head.found(loss, &self.round, None, setting);
+        Some(Ended::Lost { waiter, found, rolls_back })
+    }
+
+    /// The lease of a round that was won: from before the first byte was sent.
+    fn held_for(&self, head: &Head, setting: &Setting<'_>) -> Lease {
+        if mutant::is(Mutant::ValidityFromTheEnd) {
+            return setting.config.lease(setting.now, head.ttl);
+        }
+        self.lease
+    }
+
+    /// Whether what it may have set is taken back: always.
+    fn rolls_back(&self) -> bool {
+        if mutant::is(Mutant::KeptVotesStay) {
+            return !self.kept.were_kept();
+        }
+        true
+    }
+}
+
+impl Head {
+    /// What is known of an attempt that was lost.
+    pub(super) fn found(
+        &self,
+        loss: Loss,
+        round: &Round,
+        free_in: Option<Duration>,
+        setting: &Setting<'_>,
+    ) -> Found {
+        let (config, now) = (setting.config, setting.now);
+        let silent = self.late(round.suspects(), now);
+        let tally = Tally { granted: round.granted(), refused: round.refused(), silent };
+        let reports = self.reports(tally, config, now);
+        Found {
+            attempt: LastAttempt { began_at: self.started_at, loss, reports },
+            granted: self.claim.granted().len(),
+            cut_short: self.cut_short,
+            // A foreign key is no holder who will be done: it is a failure.
+            is_hopeless: self.notes.permanent() > config.quorum.spare(),
+            free_in,
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! One operation under way: which nodes were asked, what they said, and what
+//! it came to.
+//!
+//! Each kind counts answers and ends in a value, [`Ended`]. None of them calls
+//! another, starts one, or asks a node: nodes that it wants asked again it puts
+//! into [`Head::again`], and the engine does the rest.
+
+mod attempt;
+mod extension;
+mod healing;
+mod lifetimes;
+mod looking;
+mod notes;
+mod releasing;
+mod split;
+mod table;
+mod vote;
+
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+
+pub(super) use self::{
+    attempt::Attempt,
+    extension::{Asker, Extension, HandOver},
+    healing::Healing,
+    lifetimes::Lifetimes,
+    looking::Looking,
+    releasing::{Ending, Releasing, suspects_to_release},
+    table::Ops,
+};
+use self::{notes::Notes, split::KeptVotes};
+use super::{
+    request::Reply,
+    waiter::{Found, Waiter},
+};
+use crate::{
+    claim::{Claim, Released},
+    config::Config,
+    error::Error,
+    exchange::{Answer, Ask, News, Outcome, Seen},
+    protocol::{Lease, Moment, NodeId, NodeSet, Round, Ttl},
+};
+
+/// What an operation's methods may look at, besides the operation itself.
+pub(super) struct Setting<'a> {
+    pub(super) config: &'a Config,
+    /// Whether the client was shut down.
+    pub(super) closed: bool,
+    pub(super) rng: &'a mut StdRng,
+    pub(super) now: Moment,
+}
+
+/// An operation on one claim. It stays until every node that was asked has
+/// answered or can't any more, also when its caller has long been told.
+pub(super) struct Op {
+    pub(super) head: Head,
+    pub(super) kind: Kind,
+}
+
+/// What all kinds of operations have.
+pub(super) struct Head {
+    pub(super) claim: Arc<Claim>,
+    /// The ttl that an acquire or extension asks for.
+    pub(super) ttl: Ttl,
+    pub(super) started_at: Moment,
+    pub(super) give_up_at: Moment,
+    /// The caller's wait, or the lock, ends before the nodes' time does: that a
+    /// node has not answered by then says nothing.
+    pub(super) cut_short: bool,
+    /// Nodes that were asked and have not answered.
+    pub(super) awaited: NodeSet,
+    /// Nodes that did not know the script, and get its text instead.
+    pub(super) scriptless: NodeSet,
+    /// Nodes that are to be asked once more, at once.
+    pub(super) again: NodeSet,
+    notes: Notes,
+}
+
+pub(super) enum Kind {
+    Attempt(Attempt),
+    Lifetimes(Lifetimes),
+    Extension(Extension),
+    Healing(Healing),
+    Releasing(Releasing),
+    Looking(Looking),
+}
+
+/// What an operation came to. [`Engine::after`](super::Engine) decides what
+/// follows from it.
+pub(super) enum Ended {
+    /// An attempt has won the lock.
+    Held { waiter: Box<Waiter>, lease: Lease, votes: usize },
+    /// An attempt was refused by holders, and how long their keys live is worth
+    /// knowing.
+    Refused { waiter: Box<Waiter>, round: Round, rolls_back: bool },
+    /// An attempt was lost, and all is known of it.
+    Lost { waiter: Box<Waiter>, found: Found, rolls_back: bool },
+    /// An extension for a caller is decided.
+    Extended { reply: Reply<()>, outcome: Result<(), Error> },
+    /// A renewal is decided.
+    Renewed { kept: super::keep::Kept, outcome: Result<(), Error>, key_is_gone: bool },
+    /// The lock of a renewal has ended meanwhile.
+    Abandoned(super::keep::Kept),
+    /// The extension for the next holder is decided: these nodes agreed.
+    HandedOver { hand_over: Box<HandOver>, lease: Lease, granted: NodeSet },
+    /// A release is decided, for the caller.
+    Released { reply: Reply<Released>, outcome: Result<Released, Error> },
+    /// All has been seen that can be.
+    Seen { reply: Reply<Seen>, seen: Seen },
+}
+
+impl Head {
+    pub(super) fn new(claim: Arc<Claim>, ttl: Ttl, started_at: Moment, give_up_at: Moment) -> Self {
+        Self {
+            claim,
+            ttl,
+            started_at,
+            give_up_at,
+            cut_short: false,
+            awaited: NodeSet::EMPTY,
+            scriptless: NodeSet::EMPTY,
+            again: NodeSet::EMPTY,
+            notes: Notes::default(),
+        }
+    }
+}
+
+impl Op {
+    /// What it asks of a node.
+    pub(super) fn ask(&self) -> Ask {
+        match &self.kind {
+            Kind::Attempt(_) => Ask::Set,
+            Kind::Lifetimes(_) => Ask::Remaining,
+            Kind::Extension(_) => Ask::Extend,
+            Kind::Healing(_) => Ask::Heal,
+            Kind::Releasing(_) => Ask::Release,
+            Kind::Looking(looking) => looking.ask,
+        }
+    }
+
+    /// What it publishes for those who wait.
+    pub(super) fn news(&self) -> Option<News> {
+        match &self.kind {
+            Kind::Releasing(releasing) => releasing.news,
+            _ => None,
+        }
+    }
+
+    /// Whether it keeps a lock that is held, without anyone having asked.
+    pub(super) fn keeps(&self) -> bool {
+        match &self.kind {
+            Kind::Extension(extension) => extension.is_renewal(),
+            Kind::Healing(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a caller has yet to be told of it.
+    pub(super) fn has_caller(&self) -> bool {
+        match &self.kind {
+            Kind::Attempt(attempt) => attempt.is_undecided(),
+            Kind::Lifetimes(lifetimes) => lifetimes.is_undecided(),
+            Kind::Extension(extension) => extension.is_undecided() && !extension.is_renewal(),
+            Kind::Looking(looking) => looking.is_undecided(),
+            Kind::Healing(_) | Kind::Releasing(_) => false,
+        }
+    }
+
+    /// Whether `outcome` says that `node` needs the script's text, and is worth
+    /// being sent it.
+    pub(super) fn needs_text(&self, node: NodeId, outcome: &Outcome) -> bool {
+        if !matches!(outcome, Outcome::Answered(Answer::NoScript)) {
+            return false;
+        }
+        // Behind the lock's release, it would set the key again for nobody.
+        let is_late = matches!(self.kind, Kind::Healing(_)) && self.head.claim.has_ended();
+        !is_late && !self.head.scriptless.contains(node)
+    }
+
+    /// Counts how a question to `node` ended. What follows is for [`Self::end`].
+    pub(super) fn handle_outcome(
+        &mut self,
+        node: NodeId,
+        outcome: Outcome,
+        offered_at: Moment,
+        setting: &mut Setting<'_>,
+    ) {
+        let Self { head, kind } = self;
+        let (now, latency) = (setting.now, setting.now.since(offered_at));
+        match kind {
+            Kind::Attempt(attempt) => attempt.handle_outcome(head, node, outcome, latency, now),
+            Kind::Lifetimes(lifetimes) => lifetimes.handle_outcome(head, node, outcome),
+            Kind::Extension(extension) => {
+                extension.handle_outcome(head, node, outcome, latency, now);
+            }
+            Kind::Healing(healing) => healing.handle_outcome(head, node, outcome, latency),
+            Kind::Releasing(releasing) => releasing.handle_outcome(head, node, outcome, setting),
+            Kind::Looking(looking) => looking.handle_outcome(node, outcome, latency),
+        }
+    }
+
+    /// Does what was due by `due`.
+    pub(super) fn handle_timeout(&mut self, due: Moment, setting: &mut Setting<'_>) {
+        let Self { head, kind } = self;
+        match kind {
+            Kind::Attempt(attempt) => attempt.handle_timeout(head, due, setting),
+            Kind::Extension(extension) => extension.handle_timeout(head, setting.now),
+            Kind::Releasing(releasing) => releasing.handle_timeout(head, due, setting.now),
+            // Their end looks at the time itself.
+            Kind::Lifetimes(_) | Kind::Looking(_) | Kind::Healing(_) => {}
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        match &self.kind {
+            Kind::Attempt(attempt) => attempt.poll_timeout(),
+            Kind::Lifetimes(lifetimes) => lifetimes.is_undecided().then_some(self.head.give_up_at),
+            Kind::Extension(extension) => extension.poll_timeout(),
+            Kind::Healing(_) => None,
+            Kind::Releasing(releasing) => releasing.poll_timeout(),
+            Kind::Looking(looking) => looking.is_undecided().then_some(self.head.give_up_at),
+        }
+    }
+
+    /// Whether [`Self::end`] may have something to say, or nothing is awaited.
+    pub(super) fn is_ripe(&self) -> bool {
+        self.head.awaited.is_empty()
+            || match &self.kind {
+                Kind::Attempt(attempt) => attempt.is_ripe(),
+                Kind::Releasing(releasing) => releasing.is_ripe(),
+                _ => true,
+            }
+    }
+
+    /// What it came to, once.
+    pub(super) fn end(&mut self, setting: &mut Setting<'_>) -> Option<Ended> {
+        let Self { head, kind } = self;
+        match kind {
+            Kind::Attempt(attempt) => attempt.end(head, setting),
+            Kind::Lifetimes(lifetimes) => lifetimes.end(head, setting),
+            Kind::Extension(extension) => extension.end(head, setting),
+            Kind::Healing(_) => None,
+            Kind::Releasing(releasing) => releasing.end(head, setting),
+            Kind::Looking(looking) => looking.end(head, setting.now),
+        }
+    }
+
+    /// Whether nothing more can come of it.
+    pub(super) fn is_over(&self) -> bool {
+        let is_done = match &self.kind {
+            Kind::Releasing(releasing) => releasing.is_done(),
+            Kind::Extension(extension) => !extension.is_undecided(),
+            _ => !self.has_caller(),
+        };
+        is_done && self.head.awaited.is_empty()
+    }
+}

@@ -1,0 +1,103 @@
+//! What nodes said beyond yes and no, and the report that an error makes of it.
+//! It keeps what it is given and concludes nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use super::Head;
+use crate::{
+    config::Config,
+    error::{NodeAnswer, NodeReport},
+    mutant::{self, Mutant},
+    node_error::{NodeError, NodeErrorKind},
+    protocol::{Moment, NodeId, NodeSet},
+};
+
+/// The nodes' words. Empty, and free, where all is well.
+#[derive(Clone, Debug, Default)]
+pub(in crate::engine) struct Notes(Vec<(NodeId, Note)>);
+
+#[derive(Clone, Debug)]
+enum Note {
+    Error(NodeError),
+    Lifetime(Duration),
+}
+
+impl Notes {
+    pub(super) fn fail(&mut self, node: NodeId, error: NodeError) {
+        self.0.retain(|(id, _)| *id != node);
+        self.0.push((node, Note::Error(error)));
+    }
+
+    pub(super) fn live(&mut self, node: NodeId, lifetime: Duration) {
+        self.0.push((node, Note::Lifetime(lifetime)));
+    }
+
+    /// How many nodes failed in a way that no waiting cures.
+    pub(super) fn permanent(&self) -> usize {
+        let permanent = |note: &Note| matches!(note, Note::Error(e) if !e.is_transient());
+        self.0.iter().filter(|(_, note)| permanent(note)).count()
+    }
+
+    fn error(&self, node: NodeId) -> Option<&NodeError> {
+        self.0.iter().find_map(|(id, note)| match note {
+            Note::Error(error) if *id == node => Some(error),
+            _ => None,
+        })
+    }
+
+    fn lifetime(&self, node: NodeId) -> Option<Duration> {
+        self.0.iter().find_map(|(id, note)| match note {
+            Note::Lifetime(left) if *id == node => Some(*left),
+            _ => None,
+        })
+    }
+
+    /// The life that a key in the way was said to have. A node that tells it has
+    /// refused, though the refusal itself may have come after the verdict.
+    fn refusal(&self, node: NodeId) -> Option<Duration> {
+        if mutant::is(Mutant::LateRefusalIsSilence) {
+            return None;
+        }
+        self.lifetime(node)
+    }
+}
+
+/// How the nodes of an operation stand.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) granted: NodeSet,
+    pub(super) refused: NodeSet,
+    /// Nodes that are late, if the time is up.
+    pub(super) silent: NodeSet,
+}
+
+impl Head {
+    /// What every node said, for an error.
+    pub(super) fn reports(&self, tally: Tally, config: &Config, now: Moment) -> Vec<NodeReport> {
+        let Tally { granted, refused, silent } = tally;
+        let report = |(id, name): (NodeId, &Arc<str>)| {
+            let remaining = self.notes.refusal(id);
+            let refused = refused.contains(id) || remaining.is_some_and(|left| !left.is_zero());
+            let answer = if let Some(error) = self.notes.error(id) {
+                NodeAnswer::Failed(error.clone())
+            } else if granted.contains(id) {
+                NodeAnswer::Granted
+            } else if refused {
+                NodeAnswer::Refused { remaining }
+            } else if silent.contains(id) && remaining.is_none() {
+                let waited = now.since(self.started_at);
+                NodeAnswer::Failed(NodeError::waited(NodeErrorKind::Timeout, waited))
+            } else {
+                NodeAnswer::NotAwaited
+            };
+            NodeReport::new(Arc::clone(name), answer)
+        };
+        config.node_names().map(report).collect()
+    }
+
+    /// The nodes among `suspects` that are late: none while there is time, or
+    /// where the time was cut short.
+    pub(super) fn late(&self, suspects: NodeSet, now: Moment) -> NodeSet {
+        if now >= self.give_up_at && !self.cut_short { suspects } else { NodeSet::EMPTY }
+    }
+}

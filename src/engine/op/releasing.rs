@@ -1,0 +1,215 @@
+//! Release and rollback: compare-and-delete wherever the key may be, until each
+//! node has answered or the key has ended by itself.
+
+use rand::Rng as _;
+
+use super::{Ended, Head, Setting, notes::Tally, vote::vote};
+use crate::{
+    claim::{Claim, Released},
+    config::Config,
+    engine::{pacing::RELEASE_PAUSE, request::Reply},
+    error::{Error, ErrorKind},
+    exchange::{News, Outcome},
+    mutant::{self, Mutant},
+    node_error::NodeError,
+    protocol::{Backoff, Moment, NodeId, NodeSet, Release, ReleaseVerdict, Vote},
+};
+
+/// How a lock is let go of; by default, one that was never held.
+#[derive(Default)]
+pub(in crate::engine) struct Ending {
+    /// Where the outcome goes, if anyone waits for it.
+    pub(in crate::engine) reply: Option<Reply<Released>>,
+    /// By when to answer, if not within the node timeout.
+    pub(in crate::engine) answer_by: Option<Moment>,
+    /// What to publish for those who wait; nothing for what never was a lock.
+    pub(in crate::engine) news: Option<News>,
+}
+
+/// A release: it goes on, without the caller, until every node that may hold
+/// the key has answered or the key is gone by itself.
+pub(in crate::engine) struct Releasing {
+    count: Release,
+    reply: Option<Reply<Released>>,
+    pub(super) news: Option<News>,
+    /// The nodes that will be asked again, and when.
+    retries: Vec<(Moment, NodeId)>,
+    /// Nodes that answered "no such key" and are asked one more time anyway.
+    looked: NodeSet,
+    pause: Backoff,
+    /// The next deadline: first the caller's, then the key's own end.
+    deadline: Option<Moment>,
+    /// Whether it may still change something.
+    is_open: bool,
+}
+
+impl Releasing {
+    pub(in crate::engine) fn new(
+        claim: &Claim,
+        asked: NodeSet,
+        ending: Ending,
+        give_up_at: Moment,
+        config: &Config,
+    ) -> Self {
+        // Where another client took the lock, any of the nodes may have had it.
+        let had = if claim.is_adopted() { NodeSet::EMPTY } else { claim.granted() };
+        Self {
+            count: Release::new(config.quorum, asked, had),
+            reply: ending.reply,
+            news: ending.news,
+            retries: Vec::new(),
+            looked: NodeSet::EMPTY,
+            pause: RELEASE_PAUSE,
+            deadline: Some(give_up_at),
+            is_open: true,
+        }
+    }
+
+    pub(super) fn handle_outcome(
+        &mut self,
+        head: &mut Head,
+        node: NodeId,
+        outcome: Outcome,
+        setting: &mut Setting<'_>,
+    ) {
+        if matches!(outcome, Outcome::Withdrawn) {
+            return self.count.handle_withdrawn(node);
+        }
+        let was_lost = matches!(outcome, Outcome::Lost(_));
+        let (vote, error) = vote(outcome);
+        self.count.handle_vote(node, vote);
+        let again = must_ask_again(vote, error.as_ref(), head.claim.is_adrift(node));
+        if let Some(error) = error {
+            head.notes.fail(node, error);
+        }
+        if again && setting.now < head.claim.gone_by() {
+            if was_lost {
+                // The node keeps it until there is a connection again.
+                head.again.insert(node);
+            } else {
+                let pause = self.pause.next_delay(setting.rng.next_u64());
+                self.retries.push((setting.now.after(pause), node));
+            }
+        }
+        self.look_behind(head, setting);
+    }
+
+    /// Another client's acquire may still be on its way to nodes that lack the
+    /// key, so those are asked once more when a node timeout has passed, the
+    /// longest there is, after which no client of the same settings sends an
+    /// acquire. Not if no node knew the token: then there was no such lock, or it
+    /// has ended.
+    fn look_behind(&mut self, head: &Head, setting: &Setting<'_>) {
+        let (claim, config, now) = (&head.claim, setting.config, setting.now);
+        if !claim.is_adopted() || self.count.deleted().is_empty() || now >= claim.gone_by() {
+            return;
+        }
+        let at = now.after(config.node_timeout(config.max_ttl()));
+        let planned =
+            self.retries.iter().fold(NodeSet::EMPTY, |nodes, (_, node)| nodes.with(*node));
+        let asked = self.looked.union(planned).union(head.awaited).union(head.again);
+        for node in self.count.absent().minus(asked).iter() {
+            // Where the acquire is adrift, each answer plans the next look.
+            if !claim.is_adrift(node) {
+                self.looked.insert(node);
+                self.retries.push((at, node));
+            }
+        }
+    }
+
+    /// Asks again where it is time. First the caller's patience ends; later, when
+    /// the key has ended by itself, ours does.
+    pub(super) fn handle_timeout(&mut self, head: &mut Head, due: Moment, now: Moment) {
+        self.retries.retain(|(at, node)| {
+            let waits = *at > due;
+            if !waits {
+                head.again.insert(*node);
+            }
+            waits
+        });
+        if self.deadline.is_none_or(|at| at > due) {
+            return;
+        }
+        self.count.handle_timeout();
+        let gone_by = head.claim.gone_by();
+        self.deadline = Some(gone_by).filter(|gone_by| now < *gone_by);
+        if self.deadline.is_none() {
+            // What hangs in a connection is still owed; the rest has ended.
+            self.retries.clear();
+            head.again = NodeSet::EMPTY;
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        self.retries.iter().map(|(at, _)| *at).chain(self.deadline).min()
+    }
+
+    pub(super) fn is_ripe(&self) -> bool {
+        self.reply.is_some() && self.count.verdict().is_some()
+            || self.is_open && self.count.owed().is_empty()
+            || !self.retries.is_empty()
+    }
+
+    /// Whether no caller and no node is left to be told.
+    pub(super) fn is_done(&self) -> bool {
+        self.reply.is_none() && self.retries.is_empty()
+    }
+
+    /// Whether it has just become certain that it changes nothing any more, or
+    /// it is given up.
+    pub(in crate::engine) fn closes(&mut self, is_over: bool) -> bool {
+        let closes = self.is_open && (is_over || self.count.owed().is_empty());
+        self.is_open &= !closes;
+        closes
+    }
+
+    /// Answers the caller, once.
+    pub(super) fn end(&mut self, head: &Head, setting: &Setting<'_>) -> Option<Ended> {
+        let verdict = self.count.verdict()?;
+        let reply = self.reply.take()?;
+        let outcome = match verdict {
+            ReleaseVerdict::Released => Ok(Released::Released),
+            ReleaseVerdict::AlreadyExpired => Ok(Released::AlreadyExpired),
+            ReleaseVerdict::Unconfirmed => Err(self.explain(head, setting)),
+        };
+        Some(Ended::Released { reply, outcome })
+    }
+
+    fn explain(&self, head: &Head, setting: &Setting<'_>) -> Error {
+        let message = format!(
+            "the release of lock {} is not confirmed by enough nodes: it goes on in the \
+             background, and what is left ends with its ttl",
+            head.claim.key
+        );
+        // A node that never had the key was not asked.
+        let tally = Tally {
+            granted: self.count.deleted(),
+            refused: self.count.absent(),
+            silent: self.count.owed(),
+        };
+        let reports = head.reports(tally, setting.config, setting.now);
+        Error::new(ErrorKind::NoQuorum, message).with_nodes(reports)
+    }
+}
+
+/// The nodes that are asked to delete the key of `claim`: all that may hold it.
+pub(in crate::engine) fn suspects_to_release(claim: &Claim) -> NodeSet {
+    if mutant::is(Mutant::RollbackOfGrantsOnly) {
+        return claim.granted();
+    }
+    claim.suspects()
+}
+
+/// Whether a node is to be asked again after such an answer.
+fn must_ask_again(vote: Vote, error: Option<&NodeError>, is_adrift: bool) -> bool {
+    if mutant::is(Mutant::ReleaseOnce) {
+        return false;
+    }
+    match vote {
+        Vote::Granted => false,
+        // The acquire may still arrive there, after this release: that the key is
+        // not there yet says nothing.
+        Vote::Refused => is_adrift,
+        Vote::Failed | Vote::Unknown => error.is_none_or(NodeError::is_transient),
+    }
+}

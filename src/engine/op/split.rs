@@ -1,0 +1,148 @@
+//! After a split vote: which attempt keeps the votes it has and asks for the
+//! rest.
+//!
+//! The rule is `protocol::home`'s. It applies to waiters: an attempt that is
+//! made once stays one round. Votes are kept for a few tries only, since what
+//! looks like a split vote may be another's lock.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Attempt, Head, Setting};
+use crate::{
+    claim::Claim,
+    config::Config,
+    engine::{
+        pacing::{KEEP_PAUSES, ROUND_TRIP},
+        request::Patience,
+    },
+    mutant::{self, Mutant},
+    protocol::{Lease, Moment, NodeSet, Ttl, Verdict, home},
+};
+
+/// Where a lost round stands that may go on.
+#[derive(Debug, Default)]
+pub(super) struct KeptVotes {
+    tries: usize,
+    /// When the nodes that refused are asked once more.
+    again_at: Option<Moment>,
+    /// Until when the home node's answer is waited for, and whether that time
+    /// has yet to come.
+    home_by: Option<Moment>,
+    waits_for_home: bool,
+    /// How long the verdict took.
+    took: Option<Duration>,
+}
+
+impl KeptVotes {
+    pub(super) fn were_kept(&self) -> bool {
+        self.tries > 0
+    }
+
+    /// When to call [`Self::is_due`].
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        let home_by = self.home_by.filter(|_| self.waits_for_home);
+        self.again_at.into_iter().chain(home_by).min()
+    }
+
+    /// Whether it is time to ask once more; notes what is past.
+    pub(super) fn is_due(&mut self, due: Moment) -> bool {
+        if self.home_by.is_some_and(|by| by <= due) {
+            self.waits_for_home = false;
+        }
+        self.again_at.take_if(|at| *at <= due).is_some()
+    }
+}
+
+/// What becomes of a lost round.
+enum Next {
+    Wait(Moment),
+    AskAgain(Moment),
+    Over,
+}
+
+impl Attempt {
+    /// Whether the lost round goes on, or may; plans what it does next.
+    pub(super) fn keeps_votes(&mut self, head: &Head, setting: &Setting<'_>) -> bool {
+        if setting.closed {
+            return false;
+        }
+        let took = setting.now.since(head.started_at);
+        self.kept.took.get_or_insert(took);
+        if self.kept.again_at.is_some() {
+            return true;
+        }
+        match self.after_split(head, setting.config, setting.now) {
+            Next::Wait(by) => {
+                self.kept.waits_for_home |= self.kept.home_by.replace(by).is_none();
+                true
+            }
+            Next::AskAgain(at) => {
+                self.kept.tries = self.kept.tries.saturating_add(1);
+                self.kept.again_at = Some(at);
+                true
+            }
+            Next::Over => false,
+        }
+    }
+
+    /// Asks the nodes that refused once more, for the same lease.
+    pub(super) fn ask_again(&mut self, head: &mut Head, setting: &Setting<'_>) {
+        let (config, now, ttl) = (setting.config, setting.now, head.ttl);
+        let Some(waiter) = self.waiter.as_ref().filter(|waiter| waiter.is_wanted()) else { return };
+        if setting.closed || self.round.verdict() == Some(Verdict::Held) {
+            return;
+        }
+        let refused = self.round.refused();
+        let whole = now.after(config.node_timeout(ttl));
+        let give_up_at = waiter.give_up_at(whole, now);
+        self.lease = same_lease(self.lease, config, now, ttl);
+        self.round = self.round.again(self.lease.until, give_up_at);
+        (head.give_up_at, head.cut_short) = (give_up_at, give_up_at < whole);
+        head.claim.may_live_until(config.lease(now, ttl).gone_by);
+        suspect(&head.claim, refused);
+        head.again = head.again.union(refused);
+    }
+
+    fn after_split(&self, head: &Head, config: &Config, now: Moment) -> Next {
+        let Some(waiter) = self.waiter.as_ref().filter(|waiter| waiter.is_wanted()) else {
+            return Next::Over;
+        };
+        let limit = match waiter.request.patience {
+            Patience::Once => return Next::Over,
+            Patience::Until(limit) => limit.min(self.lease.until),
+            Patience::Forever => self.lease.until,
+        };
+        let awaited = self.round.outstanding().and(head.awaited);
+        let among = self.round.granted().union(self.round.refused()).union(awaited);
+        let names = config.node_names().map(|(node, name): (_, &Arc<str>)| (node, &**name));
+        let (least, most) = ROUND_TRIP;
+        let round_trip = self.kept.took.unwrap_or(least).clamp(least, most);
+        let Some(home) = home(head.claim.key.as_bytes(), names, among) else { return Next::Over };
+        if awaited.contains(home) {
+            let by = self.kept.home_by.unwrap_or_else(|| now.after(round_trip));
+            let by = by.min(head.give_up_at);
+            return if now < by { Next::Wait(by) } else { Next::Over };
+        }
+        let pause = KEEP_PAUSES.get(self.kept.tries);
+        match pause.map(|quarters| now.after(round_trip / 4 * *quarters)) {
+            Some(at) if self.round.granted().contains(home) && at < limit => Next::AskAgain(at),
+            _ => Next::Over,
+        }
+    }
+}
+
+/// The lease of a round that goes on is the one that it began with.
+fn same_lease(lease: Lease, config: &Config, now: Moment, ttl: Ttl) -> Lease {
+    if mutant::is(Mutant::InsistingRestartsTheLease) {
+        return config.lease(now, ttl);
+    }
+    lease
+}
+
+/// Notes that nodes that had refused may set the key now.
+fn suspect(claim: &Claim, nodes: NodeSet) {
+    if mutant::is(Mutant::InsistingForgotten) {
+        return;
+    }
+    nodes.iter().for_each(|node| claim.note_suspect(node));
+}

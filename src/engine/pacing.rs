@@ -1,0 +1,75 @@
+//! Every rule about when to try again, in one place. It holds numbers and
+//! decides nothing.
+//!
+//! | what waits | for how long | why so long |
+//! |---|---|---|
+//! | a waiter, after a refusal that it is not notified of | `retry_delay`, doubling, full jitter | breaks up contenders |
+//! | a waiter that is subscribed on a quorum | between half of the largest `retry_delay` and all of it | a message may be lost |
+//! | a waiter that knows the key's remaining life | until then and [`EXPIRY_GRANULARITY`] more | servers expire by the millisecond |
+//! | a waiter that was notified | [`SLOT`] for each release that the likely next holder has waited longer, at most [`MOST_SLOTS`] | near-fair order without a queue |
+//! | a waiter after `hand_overs` hand-overs in a row | [`OTHERS_FIRST`] to [`MOST_FOR_OTHERS`] | other clients get a chance |
+//! | a waiter with less than [`LAST_ATTEMPT`] left | no more attempts | no answer would come in time |
+//! | an attempt that keeps its votes after a split | [`KEEP_PAUSES`] quarters of a round trip, within [`ROUND_TRIP`] | the others give their votes back |
+//! | a release that a node did not confirm | [`RELEASE_PAUSE`], doubling, full jitter | until the key has ended |
+//! | a renewal that failed | [`RENEW_SHARE`] of what is left, at least [`SHORTEST_RENEW_PAUSE`] | uses any chance, and is no tight loop |
+//! | a channel that nobody waits for | [`LINGER`] | a waiter often comes back |
+//!
+//! How often a broken connection is made anew is the node's own business.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use crate::protocol::Backoff;
+
+/// With less than this left of a wait, another attempt could not succeed.
+pub(super) const LAST_ATTEMPT: Duration = Duration::from_millis(2);
+
+/// A server expires keys by the millisecond: this long after the remaining life
+/// that it told, the key is gone.
+pub(super) const EXPIRY_GRANULARITY: Duration = Duration::from_millis(1);
+
+/// How much later each next waiter in the assumed order tries: what timers of a
+/// millisecond surely tell apart. Half of it costs more commands and saves no
+/// time.
+pub(super) const SLOT: Duration = Duration::from_millis(2);
+pub(super) const MOST_SLOTS: u32 = 4;
+
+/// How long a channel is listened to after its last waiter has gone: whoever
+/// waited for a lock will, as a rule, wait again.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+
+/// After the most hand-overs in a row, other clients get at least this long to
+/// be first: one tick of the timer until they are notified, and one to try.
+pub(super) const OTHERS_FIRST: Duration = Duration::from_millis(2);
+
+/// And they get at most this long, twice a round trip around the world.
+pub(super) const MOST_FOR_OTHERS: Duration = Duration::from_millis(500);
+
+/// The bounds between which the time of the first answers is taken for a round
+/// trip: at least what a timer can tell, and not so long that kept votes block a
+/// lock for nobody.
+pub(super) const ROUND_TRIP: (Duration, Duration) =
+    (Duration::from_millis(4), Duration::from_millis(40));
+
+/// The pauses before an attempt that keeps its votes asks the nodes that refused
+/// once more, in quarters of a round trip: what the others take to learn that
+/// they have lost, and to give their votes back.
+pub(super) const KEEP_PAUSES: [u32; 4] = [1, 2, 3, 5];
+
+/// The pauses before a node that could not release is asked again.
+pub(super) const RELEASE_PAUSE: Backoff =
+    Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+
+/// After a failed renewal the pause is this share of what is left: often enough
+/// to use any chance.
+pub(super) const RENEW_SHARE: u32 = 4;
+pub(super) const SHORTEST_RENEW_PAUSE: Duration = Duration::from_millis(2);
+
+/// Into how many steps the quarter is cut by which a renewal may come sooner.
+pub(super) const RENEW_SPREAD: u32 = 1 << 10;
+
+/// How many renewals are under way at once: at first, at least, and at most.
+/// More of them would only wait in the servers' queues and be late for it; how
+/// many a network holds shows by whether they are answered in time.
+pub(super) const RENEW_WINDOW: usize = if cfg!(redlock_sim) { 2 } else { 256 };
+pub(super) const RENEW_WINDOWS: RangeInclusive<usize> =
+    if cfg!(redlock_sim) { 1..=4 } else { 64..=8192 };

@@ -1,0 +1,204 @@
+//! The channels that releases are published on, and what is heard there.
+//!
+//! Nodes publish each release on the lock's channel. A message is a hint: it
+//! may be lost, late, or anyone's. It makes a waiter try sooner, and never
+//! keeps one from trying at the polling floor. No connection is here: what is
+//! to be subscribed to is put into `wishes`.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use crate::{
+    engine::pacing::{LINGER, MOST_SLOTS, SLOT},
+    exchange::News,
+    key::Key,
+    protocol::{Moment, NodeId, NodeSet},
+};
+
+/// The most channels listened to at once. A waiter beyond them polls.
+const MAX_CHANNELS: usize = 65_536;
+
+/// No honest release is older: a message that says so is not believed.
+const OLDEST: u32 = 1 << 10;
+
+/// This many releases of one lock may be published at the same time.
+const REMEMBERED: usize = 4;
+
+/// A channel to begin or to end listening to, on all nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Subscribe(Key),
+    Unsubscribe(Key),
+}
+
+/// What is listened to.
+#[derive(Default)]
+pub(super) struct Channels {
+    by_key: BTreeMap<Key, Channel>,
+    wishes: VecDeque<Wish>,
+}
+
+#[derive(Default)]
+struct Channel {
+    /// The nodes at which this client is subscribed.
+    subscribed: NodeSet,
+    /// How many releases a quorum has told of.
+    heard: u64,
+    /// How many releases the recent holders had waited for.
+    expected: u32,
+    /// The last releases, and which nodes have told of them.
+    recent: [(u64, NodeSet); REMEMBERED],
+    next: usize,
+    wanted_at: Moment,
+}
+
+impl Channel {
+    /// Counts a message, and says whether it makes a quorum.
+    fn count(&mut self, node: NodeId, news: News, votes: usize) -> bool {
+        let known = self.recent.iter().position(|(number, _)| *number == news.number);
+        let place = known.unwrap_or_else(|| {
+            self.next = (self.next + 1) % REMEMBERED;
+            self.next
+        });
+        let Some((number, nodes)) = self.recent.get_mut(place) else { return false };
+        if known.is_none() {
+            (*number, *nodes) = (news.number, NodeSet::EMPTY);
+        }
+        let before = nodes.len();
+        nodes.insert(node);
+        let enough = before < votes && nodes.len() >= votes;
+        if enough {
+            self.heard = self.heard.wrapping_add(1);
+            let age = news.age.min(OLDEST);
+            let less = self.expected.saturating_sub(age).div_ceil(4);
+            self.expected = self.expected.saturating_sub(less).max(age);
+        }
+        enough
+    }
+
+    /// How long a waiter of this `age` lets others try first that have waited
+    /// longer: in a crowd, the next holder has waited about as long as the last.
+    fn turn(&self, age: u32) -> Duration {
+        SLOT * self.expected.saturating_sub(age).min(MOST_SLOTS)
+    }
+}
+
+impl Channels {
+    /// Begins to listen for releases of `key`, or goes on to. Says whether it is
+    /// the first channel: then they are to be looked through after [`LINGER`].
+    pub(super) fn listen(&mut self, key: &Key, now: Moment) -> bool {
+        if let Some(channel) = self.by_key.get_mut(key) {
+            channel.wanted_at = now;
+            return false;
+        }
+        if self.by_key.len() >= MAX_CHANNELS {
+            return false;
+        }
+        let is_first = self.by_key.is_empty();
+        self.by_key.insert(key.clone(), Channel { wanted_at: now, ..Channel::default() });
+        self.wishes.push_back(Wish::Subscribe(key.clone()));
+        is_first
+    }
+
+    /// Ends what nobody has waited for lately, where `is_wanted` says for which
+    /// keys somebody waits now. Says whether channels are left.
+    pub(super) fn unsubscribe_idle(
+        &mut self,
+        is_wanted: impl Fn(&Key) -> bool,
+        now: Moment,
+    ) -> bool {
+        let wishes = &mut self.wishes;
+        self.by_key.retain(|key, channel| {
+            if is_wanted(key) {
+                channel.wanted_at = now;
+            }
+            let stays = now < channel.wanted_at.after(LINGER);
+            if !stays {
+                wishes.push_back(Wish::Unsubscribe(key.clone()));
+            }
+            stays
+        });
+        !self.by_key.is_empty()
+    }
+
+    pub(super) fn poll_wish(&mut self) -> Option<Wish> {
+        self.wishes.pop_front()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// Counts a message, and says whether it makes a quorum.
+    pub(super) fn count(&mut self, node: NodeId, key: &Key, news: News, votes: usize) -> bool {
+        self.by_key.get_mut(key).is_some_and(|channel| channel.count(node, news, votes))
+    }
+
+    pub(super) fn note_subscribed(&mut self, node: NodeId, key: &Key) {
+        if let Some(channel) = self.by_key.get_mut(key) {
+            channel.subscribed.insert(node);
+        }
+    }
+
+    /// Nothing is heard from `node` any more, until it is subscribed to again.
+    pub(super) fn note_deaf(&mut self, node: NodeId) {
+        self.by_key.values_mut().for_each(|channel| channel.subscribed.remove(node));
+    }
+
+    /// Whether a release of `key` from now on will be heard of from `votes` nodes.
+    pub(super) fn hears(&self, key: &Key, votes: usize) -> bool {
+        self.by_key.get(key).is_some_and(|channel| channel.subscribed.len() >= votes)
+    }
+
+    /// How many releases of `key` have been heard of.
+    pub(super) fn releases_heard(&self, key: &Key) -> u64 {
+        self.by_key.get(key).map_or(0, |channel| channel.heard)
+    }
+
+    /// How long a waiter that has waited for `age` releases lets others try first.
+    pub(super) fn pause_for(&self, key: &Key, age: u32) -> Duration {
+        self.by_key.get(key).map_or(Duration::ZERO, |channel| channel.turn(age))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hear(channel: &mut Channel, nodes: &[usize], number: u64, age: u32) -> usize {
+        let all: Vec<_> = NodeId::all(5).collect();
+        let news = News { number, age };
+        nodes.iter().filter(|node| channel.count(all[**node], news, 3)).count()
+    }
+
+    #[test]
+    fn a_release_counts_once_however_many_tell_of_it() {
+        let mut channel = Channel::default();
+        assert_eq!(hear(&mut channel, &[0, 0, 1, 1], 7, 0), 0, "two nodes are no quorum");
+        assert_eq!(hear(&mut channel, &[0], 8, 0), 0, "that is another release");
+        assert_eq!(hear(&mut channel, &[4, 3, 2], 7, 0), 1);
+        assert_eq!(hear(&mut channel, &[1, 2], 8, 0), 1);
+        assert_eq!(channel.heard, 2);
+        for number in 100..200 {
+            assert_eq!(hear(&mut channel, &[0, 1], number, 0), 0);
+        }
+    }
+
+    #[test]
+    fn who_has_waited_longest_is_first_and_nobody_waits_for_a_liar() {
+        let mut channel = Channel::default();
+        hear(&mut channel, &[0, 1, 2], 1, 11);
+        assert_eq!(channel.turn(11), Duration::ZERO);
+        assert_eq!(channel.turn(9), SLOT * 2);
+        assert_eq!(channel.turn(0), SLOT * MOST_SLOTS);
+        hear(&mut channel, &[0, 1, 2], 2, 3);
+        assert_eq!(channel.expected, 9, "one who jumped the queue changes little");
+        hear(&mut channel, &[0, 1, 2], 3, u32::MAX);
+        for number in 4..34 {
+            hear(&mut channel, &[0, 1, 2], number, 0);
+        }
+        assert_eq!(channel.turn(0), Duration::ZERO);
+    }
+}

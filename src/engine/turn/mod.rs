@@ -1,0 +1,465 @@
+//! Waiting for a lock: whose turn it is, and when to try.
+//!
+//! Of all tasks of this client that want a key, the first in line competes for
+//! it. It tries when a quorum of nodes has published a release, when the key's
+//! remaining life has passed, or at the polling floor; what is published is only
+//! a hint. While this client itself holds the lock, nobody tries at all: the
+//! lock's end is known here.
+//!
+//! Nothing here asks a node: a waiter whose turn it is is given back, to be tried
+//! for.
+
+mod channels;
+mod line;
+
+use std::{sync::Arc, time::Duration};
+
+pub(crate) use self::channels::Wish;
+pub(super) use self::line::Slot;
+use self::{
+    channels::Channels,
+    line::{At, Line, Lines},
+};
+use super::{
+    pacing::{LINGER, MOST_FOR_OTHERS, OTHERS_FIRST},
+    request::Patience,
+    waiter::Waiter,
+};
+use crate::{
+    claim::Claim,
+    config::Config,
+    error::{Error, ErrorKind},
+    exchange::{Heard, News},
+    key::Key,
+    mutant::{self, Mutant},
+    protocol::{Moment, NodeId, Schedule},
+};
+
+/// A waiter whose turn it is: to be tried for, at once.
+pub(super) type Turn = Option<Box<Waiter>>;
+
+/// Whose turn it is, for all keys of one client.
+pub(super) struct Turns {
+    config: Arc<Config>,
+    lines: Lines,
+    channels: Channels,
+    timers: Schedule<Timer>,
+    /// The number of the last waiter in any line.
+    last: u64,
+}
+
+/// What can be due.
+pub(super) enum Timer {
+    /// It is time for the first in line to try.
+    Turn(Box<Key>),
+    /// The patience of a waiter in line is at its end.
+    Patience { key: Box<Key>, number: u64 },
+    /// Channels may have become idle.
+    Idle,
+}
+
+impl Turns {
+    pub(super) fn new(config: Arc<Config>) -> Self {
+        Self {
+            config,
+            lines: Lines::default(),
+            channels: Channels::default(),
+            timers: Schedule::new(),
+            last: 0,
+        }
+    }
+
+    /// A waiter comes: to try at once where nothing is in the way, else to its
+    /// line. Another's turn may come of that.
+    pub(super) fn come(&mut self, mut waiter: Box<Waiter>, now: Moment) -> Turn {
+        waiter.begun_at = now;
+        waiter.joined = self.channels.releases_heard(&waiter.request.key);
+        let key = &waiter.request.key;
+        waiter.slot = self.lines.slot(key);
+        if waiter.is_once() {
+            return Some(waiter);
+        }
+        let line = self.lines.get_at(waiter.slot, key);
+        if line.is_none_or(|line| line.is_free(now)) {
+            return Some(waiter);
+        }
+        self.stand_in_line(waiter, now)
+    }
+
+    /// At the end, if there is room.
+    fn stand_in_line(&mut self, mut waiter: Box<Waiter>, now: Moment) -> Turn {
+        let most = self.config.max_waiters;
+        let key = waiter.request.key.clone();
+        let waiting = self.lines.waiting(&key);
+        if waiting.wants_sweep(most) {
+            waiting.sweep().into_iter().for_each(|due| drop(self.timers.cancel(due)));
+        }
+        if waiting.len() >= most {
+            self.tidy(&key);
+            let message = format!(
+                "{most} tasks of this client are waiting for lock {key} already: try again later, \
+                 or raise max_waiters"
+            );
+            waiter.refuse(Error::new(ErrorKind::Busy, message));
+            return None;
+        }
+        self.file_patience(&key, &mut waiter);
+        let waiting = self.lines.waiting(&key);
+        waiting.join(waiter);
+        // Nobody else might look, or only when one that is gone would have.
+        let alone = waiting.first_mut().is_none_or(|first| !first.is_wanted());
+        if waiting.wake.is_none() || alone { self.look_at(&key, now) } else { None }
+    }
+
+    /// Notes that an attempt for `waiter` begins. Says how many releases it has
+    /// waited for.
+    pub(super) fn begin_trying(&mut self, waiter: &mut Waiter) -> u32 {
+        let key = &waiter.request.key;
+        waiter.was_subscribed =
+            !waiter.is_once() && self.channels.hears(key, self.config.quorum.votes());
+        waiter.attempts = waiter.attempts.saturating_add(1);
+        waiter.age(self.channels.releases_heard(key))
+    }
+
+    /// Notes that a round for `claim` runs, of the waiter with this `slot`.
+    pub(super) fn note_trying(&mut self, slot: Slot, claim: &Arc<Claim>) {
+        self.lines.begin_trying(slot, claim);
+    }
+
+    /// In front: its attempt was lost, and it tries again `at`.
+    pub(super) fn wait_for_turn(
+        &mut self,
+        mut waiter: Box<Waiter>,
+        at: Moment,
+        now: Moment,
+    ) -> Turn {
+        let key = waiter.request.key.clone();
+        (waiter.notified, waiter.poll_by) = (false, at);
+        self.listen(&key, now);
+        let waiting = self.lines.waiting(&key);
+        let news = std::mem::take(&mut waiting.news);
+        waiting.before.clone_from(&waiter.before);
+        self.lines.vacate(&key);
+        self.put_back(waiter);
+        self.wake(&key, at);
+        if news { self.hear_release(&key, now) } else { None }
+    }
+
+    /// In front, as it was.
+    fn put_back(&mut self, mut waiter: Box<Waiter>) {
+        let key = waiter.request.key.clone();
+        self.file_patience(&key, &mut waiter);
+        self.lines.waiting(&key).put_back(waiter);
+    }
+
+    fn file_patience(&mut self, key: &Key, waiter: &mut Waiter) {
+        self.last = self.last.wrapping_add(1);
+        waiter.number = self.last;
+        if let Some(limit) = ends_at(waiter.request.patience) {
+            let timer = Timer::Patience { key: Box::new(key.clone()), number: waiter.number };
+            waiter.due = Some(self.timers.push(limit, timer));
+        }
+    }
+
+    /// Sees to it that the line is looked at then, and not at the time that was
+    /// set before.
+    fn wake(&mut self, key: &Key, at: Moment) {
+        let due = self.timers.push(at, Timer::Turn(Box::new(key.clone())));
+        if let Some(before) = self.lines.waiting(key).wake.replace(due) {
+            self.timers.cancel(before);
+        }
+    }
+
+    /// The first in line tries, unless this client has the lock or tries to
+    /// acquire it already.
+    fn look_at(&mut self, key: &Key, now: Moment) -> Turn {
+        let line = self.lines.get(key)?;
+        if line.is_trying() {
+            return None;
+        }
+        if let Some(claim) = line.held().filter(|claim| !claim.remaining(now).is_zero()) {
+            let until = claim.until();
+            if line.waiting().is_some() {
+                self.wake(key, until);
+            }
+            return None;
+        }
+        if !self.lines.vacate(key) {
+            return None;
+        }
+        let turn = self.next_in_line(key, now);
+        if turn.is_none() {
+            self.tidy(key);
+        }
+        turn
+    }
+
+    /// Removes what is empty of a line.
+    pub(super) fn tidy(&mut self, key: &Key) {
+        if let Some(wake) = self.lines.tidy(key) {
+            self.timers.cancel(wake);
+        }
+    }
+
+    /// Takes the first out of the line, past those that are gone.
+    fn next_in_line(&mut self, key: &Key, now: Moment) -> Turn {
+        let waiting = self.lines.get(key)?.waiting()?;
+        if let Some(wake) = waiting.wake.take() {
+            self.timers.cancel(wake);
+        }
+        while let Some(mut waiter) = self.lines.get(key)?.waiting()?.pop() {
+            if let Some(due) = waiter.due.take() {
+                self.timers.cancel(due);
+            }
+            if waiter.is_over(now) {
+                self.refuse_waiting(waiter, now);
+            } else if waiter.is_wanted() {
+                return Some(waiter);
+            }
+        }
+        None
+    }
+
+    /// The waiter in front is done without the lock: the next one's turn. By the
+    /// schedule, since that may fail at once, and so may the one after it.
+    pub(super) fn step_back(&mut self, key: &Key, failing_since: Option<Moment>, now: Moment) {
+        if !self.lines.vacate(key) {
+            return;
+        }
+        self.pass_on(key, failing_since, now);
+        self.tidy(key);
+    }
+
+    /// The first of the rest tries now, with what the one before it has found.
+    fn pass_on(&mut self, key: &Key, failing_since: Option<Moment>, now: Moment) {
+        if mutant::is(Mutant::LineStandsStill) {
+            return;
+        }
+        if let Some(first) = self.lines.waiting(key).first_mut() {
+            first.inherit(failing_since);
+            self.wake(key, now);
+        }
+    }
+
+    /// Notes that this client holds the lock of `claim` now. A single attempt,
+    /// which stands in no line, leaves a round that runs beside it to find out.
+    pub(super) fn note_held(
+        &mut self,
+        slot: Slot,
+        claim: &Arc<Claim>,
+        once: bool,
+        now: Moment,
+    ) -> Turn {
+        if !self.lines.hold(slot, claim, once) {
+            return None;
+        }
+        self.tidy(&claim.key);
+        self.look_at(&claim.key, now)
+    }
+
+    /// The guard of `claim` has let go of it without a release: others may
+    /// acquire it when its key is gone.
+    pub(super) fn leave(&mut self, claim: &Arc<Claim>, now: Moment) -> Turn {
+        if !self.lines.get(&claim.key)?.holds(claim) {
+            return None;
+        }
+        self.lines.vacate(&claim.key);
+        self.look_at(&claim.key, now)
+    }
+
+    /// Takes the lock of `claim` out of its line, if nobody waits for it. Says
+    /// whether that was so.
+    pub(super) fn vacate_quietly(&mut self, claim: &Arc<Claim>) -> bool {
+        self.lines.vacate_quietly(claim)
+    }
+
+    /// The next holder of the lock that the guard of `claim` lets go of, if it
+    /// may be handed on: the line is being tried for from now on. A lock that came
+    /// from elsewhere is not: somebody there may still have its token.
+    pub(super) fn successor(&mut self, claim: &Arc<Claim>, now: Moment) -> Turn {
+        // A hand-over takes a round, and gets this long.
+        let takes = self.config.node_timeout(claim.ttl) / 2;
+        let may = !claim.is_adopted() && claim.handed() < self.config.hand_overs;
+        if !may || claim.remaining(now) <= takes || self.lines.get(&claim.key)?.is_trying() {
+            return None;
+        }
+        let waiter = self.next_in_line(&claim.key, now)?;
+        // The key is never made to live shorter: then it would outlive the next
+        // holder.
+        if claim.remaining(now) > waiter.request.ttl.as_duration() {
+            self.put_back(waiter);
+            return None;
+        }
+        self.lines.begin_trying(waiter.slot, claim);
+        Some(waiter)
+    }
+
+    /// The guard of `claim` is released: the next in line may try for the lock.
+    pub(super) fn note_released(&mut self, claim: &Arc<Claim>, now: Moment) -> Turn {
+        let key = &claim.key;
+        let line = self.lines.get(key)?;
+        if line.is_trying() {
+            self.lines.waiting(key).news = true;
+            return None;
+        }
+        let waits = match line.holds(claim) {
+            true => self.lines.vacate(key),
+            false => line.waiting().is_some(),
+        };
+        if !waits {
+            return None;
+        }
+        if claim.handed() < self.config.hand_overs {
+            return self.look_at(key, now);
+        }
+        let not_before = now.after(self.others_first(claim));
+        self.lines.waiting(key).not_before = not_before;
+        self.listen(key, now);
+        self.wake(key, not_before);
+        None
+    }
+
+    /// How long other clients may be first: what a notification takes, and an
+    /// attempt to arrive, as far as we can tell from here.
+    fn others_first(&self, claim: &Claim) -> Duration {
+        let round_trip = claim.round_trip(self.config.quorum.votes()).unwrap_or_default();
+        OTHERS_FIRST.max(round_trip.saturating_mul(2).min(MOST_FOR_OTHERS))
+    }
+
+    /// Takes out all waiters.
+    pub(super) fn drain(&mut self) -> Vec<Waiter> {
+        self.lines.drain()
+    }
+
+    /// Tells a waiter that has waited long enough what was in the way.
+    pub(super) fn refuse_waiting(&mut self, waiter: Box<Waiter>, now: Moment) {
+        let mut line = self.lines.get(&waiter.request.key);
+        let ours = line.as_ref().and_then(|line| line.free_in(now));
+        let of_others = line.as_mut().and_then(|line| line.waiting()?.before.clone());
+        // What another attempt found while this one was waiting.
+        let of_others = of_others.filter(|found| waiter.begun_at <= found.began_at);
+        let error = match waiter.before.clone().or(of_others) {
+            Some(found) if ours.is_none() => {
+                let error = waiter.explain(&self.config, 0, found.loss, None, now);
+                error.with_nodes(found.reports)
+            }
+            _ => waiter.explain_line(ours, now),
+        };
+        waiter.refuse(error);
+    }
+
+    fn listen(&mut self, key: &Key, now: Moment) {
+        if self.channels.listen(key, now) {
+            self.timers.push(now.after(LINGER), Timer::Idle);
+        }
+    }
+
+    /// What came on the connection of `node` that listens.
+    pub(super) fn handle_heard(&mut self, node: NodeId, heard: Heard, now: Moment) -> Turn {
+        match heard {
+            Heard::Released(key, news) => self.count_release(node, &key, news, now),
+            Heard::Subscribed(key) => {
+                self.channels.note_subscribed(node, &key);
+                None
+            }
+            Heard::Deaf => {
+                self.channels.note_deaf(node);
+                None
+            }
+        }
+    }
+
+    fn count_release(&mut self, node: NodeId, key: &Key, news: News, now: Moment) -> Turn {
+        let is_quorum = self.channels.count(node, key, news, self.config.quorum.votes());
+        if is_quorum { self.hear_release(key, now) } else { None }
+    }
+
+    /// A quorum of nodes has published a release of `key`: the first in line
+    /// tries, after those of other clients that have waited longer.
+    fn hear_release(&mut self, key: &Key, now: Moment) -> Turn {
+        let heard = self.channels.releases_heard(key);
+        let line = self.lines.get(key)?;
+        if line.is_trying() {
+            self.lines.waiting(key).news = true;
+            return None;
+        }
+        let Line::Busy(waiting) = line else { return None };
+        if matches!(waiting.at, At::Held(_)) {
+            return None;
+        }
+        let not_before = waiting.not_before;
+        let first = waiting.first_mut()?;
+        let (age, poll_by) = (first.age(heard), first.poll_by);
+        first.notified = true;
+        let pause = self.channels.pause_for(key, age);
+        let at = now.after(pause).min(poll_by).max(not_before);
+        if at <= now {
+            return self.look_at(key, now);
+        }
+        self.wake(key, at);
+        None
+    }
+
+    /// The next channel to begin or to end listening to.
+    pub(super) fn poll_wish(&mut self) -> Option<Wish> {
+        self.channels.poll_wish()
+    }
+
+    /// Whether anything is to be listened to.
+    pub(super) fn listens(&self) -> bool {
+        !self.channels.is_empty()
+    }
+
+    /// When to call [`Self::pop_due`].
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        self.timers.peek()
+    }
+
+    /// Takes the first thing that is due, to be given to [`Self::handle_timer`].
+    pub(super) fn pop_due(&mut self, due: Moment) -> Option<Timer> {
+        self.timers.pop_due(due)
+    }
+
+    pub(super) fn handle_timer(&mut self, timer: Timer, now: Moment) -> Turn {
+        match timer {
+            Timer::Turn(key) => self.look_at(&key, now),
+            Timer::Patience { key, number } => {
+                self.lose_patience(&key, number, now);
+                None
+            }
+            Timer::Idle => {
+                self.unsubscribe_idle(now);
+                None
+            }
+        }
+    }
+
+    /// A waiter's patience is at its end.
+    fn lose_patience(&mut self, key: &Key, number: u64, now: Moment) {
+        let Some(waiting) = self.lines.get(key).and_then(Line::waiting) else { return };
+        if let Some(mut waiter) = waiting.remove(number) {
+            waiter.due = None;
+            self.refuse_waiting(waiter, now);
+            self.tidy(key);
+        }
+    }
+
+    /// Stops listening to what nobody has waited for lately.
+    fn unsubscribe_idle(&mut self, now: Moment) {
+        let lines = &self.lines;
+        if self.channels.unsubscribe_idle(|key| lines.waits_for_others(key), now) {
+            self.timers.push(now.after(LINGER), Timer::Idle);
+        }
+    }
+}
+
+/// When a waiter's patience ends, if it does.
+fn ends_at(patience: Patience) -> Option<Moment> {
+    if mutant::is(Mutant::PatienceForgotten) {
+        return None;
+    }
+    match patience {
+        Patience::Until(limit) => Some(limit),
+        Patience::Once | Patience::Forever => None,
+    }
+}
