@@ -23,11 +23,10 @@ use crate::{
 /// An acquire about to happen: set options, then await it.
 ///
 /// ```
-/// # use redlock_quorum::{Redlock, testing::Cluster};
+/// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
 /// # use std::time::Duration;
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let cluster = Cluster::builder().nodes(3).backend(redlock_quorum::testing::Backend::Memory).start().await?;
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
 /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
 /// let guard = redlock
 ///     .lock("orders:42")
@@ -79,6 +78,17 @@ impl Acquire {
 
     /// How long to hold it: whole milliseconds, from 10 ms to the client's
     /// maximum. The holder must be done, or have extended, within this time.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("report").ttl(Duration::from_secs(60)).await?;
+    /// assert!(guard.remaining() > Duration::from_secs(50));
+    /// # Ok(()) }
+    /// ```
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -86,6 +96,20 @@ impl Acquire {
 
     /// How long to try: the call ends within `wait`, or within one node
     /// timeout where that is longer. Zero is a single attempt.
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("report").wait(Duration::from_secs(3)).await?;
+    ///
+    /// let refused = redlock.lock("report").wait(Duration::ZERO).await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Contended);
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
         self
@@ -95,6 +119,18 @@ impl Acquire {
     /// of its ttl or up to a quarter of that sooner: then work may take longer
     /// than the ttl, and the ttl is only how long others wait if the holder
     /// dies.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("report").ttl(Duration::from_secs(5)).renew().await?;
+    /// // ... work that takes minutes ...
+    /// guard.ensure(Duration::from_secs(1))?; // it was not lost meanwhile
+    /// # Ok(()) }
+    /// ```
     pub fn renew(mut self) -> Self {
         self.renew = true;
         self
@@ -102,6 +138,21 @@ impl Acquire {
 
     /// Renews at another interval: from 1 ms to half the ttl, so that one
     /// renewal may fail.
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let ttl = Duration::from_secs(30);
+    /// let guard = redlock.lock("report").ttl(ttl).renew_every(ttl / 6).await?;
+    ///
+    /// let refused = redlock.lock("other").ttl(ttl).renew_every(ttl).await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidConfig); // more than half the ttl
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     pub fn renew_every(mut self, every: Duration) -> Self {
         self.every = Some(every);
         self.renew()
@@ -109,6 +160,19 @@ impl Acquire {
 
     /// Renews no longer than until `limit` after the lock was had; then it runs
     /// out within a ttl. Against work that hangs.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let hour = Duration::from_secs(3600);
+    /// let guard = redlock.lock("report").renew().max_hold(hour).await?;
+    /// // ... if this hangs, others get the lock an hour and a ttl from now ...
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     pub fn max_hold(mut self, limit: Duration) -> Self {
         self.max_hold = Some(limit);
         self
@@ -117,23 +181,6 @@ impl Acquire {
     /// Acquires, runs `work` under the lock, releases, and gives what it gave.
     /// If the lock is lost, `work` is stopped: its future is dropped where it
     /// is. What it has spawned goes on; [`Held::lost_token`] is for that.
-    ///
-    /// ```
-    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let cluster = Cluster::builder().nodes(3).backend(Backend::Memory).start().await?;
-    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
-    /// let rows = redlock
-    ///     .lock("report")
-    ///     .renew()
-    ///     .run(|held| async move {
-    ///         assert!(held.is_held());
-    ///         42
-    ///     })
-    ///     .await?;
-    /// # assert_eq!(rows, 42); Ok(()) }
-    /// ```
     ///
     /// # Errors
     ///
@@ -145,6 +192,24 @@ impl Acquire {
     ///
     /// Dropping the future stops `work` and releases in the background. So does
     /// a panic in `work`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let rows = redlock
+    ///     .lock("report")
+    ///     .renew()
+    ///     .run(|held| async move {
+    ///         assert!(held.is_held());
+    ///         42
+    ///     })
+    ///     .await?;
+    /// # assert_eq!(rows, 42); Ok(()) }
+    /// ```
     pub async fn run<F, Fut>(self, work: F) -> Result<Fut::Output, Error>
     where
         F: FnOnce(Held) -> Fut,

@@ -29,6 +29,16 @@ pub struct Redlock {
 
 impl Redlock {
     /// Starts with no nodes and the default settings.
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// # use std::time::Duration;
+    /// let redlock = Redlock::builder()
+    ///     .nodes(["redis://a:6379", "redis://b:6379", "redis://c:6379"])
+    ///     .ttl(Duration::from_secs(30))
+    ///     .build()?;
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -36,6 +46,15 @@ impl Redlock {
     /// Starts with the servers that these clients point to, one node each.
     /// Address and credentials are taken from them; the connections are this
     /// library's own.
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// let a = redis::Client::open("redis://a:6379")?;
+    /// let b = redis::Client::open("redis://b:6379")?;
+    /// let c = redis::Client::open("redis://c:6379")?;
+    /// let redlock = Redlock::from_clients([a, b, c]).key_prefix("locks:").build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_clients(clients: impl IntoIterator<Item = redis::Client>) -> Builder {
         Builder::new().clients(clients)
     }
@@ -51,6 +70,19 @@ impl Redlock {
 
     /// Acquires the lock named `key`, any 1 to 1024 bytes: set options on what
     /// this returns, then await it.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("orders:42").await?; // waits while another holds it
+    /// assert!(guard.is_held());
+    ///
+    /// let other = redlock.lock(42_u64.to_be_bytes()).await?; // any bytes are a key
+    /// assert_eq!(other.key(), [0, 0, 0, 0, 0, 0, 0, 42]);
+    /// # Ok(()) }
+    /// ```
     pub fn lock(&self, key: impl AsRef<[u8]>) -> Acquire {
         Acquire::new(Arc::clone(&self.shared), key.as_ref())
     }
@@ -66,6 +98,24 @@ impl Redlock {
     /// # Cancel safety
     ///
     /// Dropping the future leaves no key behind, as for [`Acquire`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.try_lock("nightly-report").await?;
+    ///
+    /// match redlock.try_lock("nightly-report").await {
+    ///     Ok(_guard) => println!("it is ours to do"),
+    ///     Err(error) if error.kind() == ErrorKind::Contended => println!("another does it"),
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     pub fn try_lock(&self, key: impl AsRef<[u8]>) -> Acquire {
         self.lock(key).wait(Duration::ZERO)
     }
@@ -73,18 +123,6 @@ impl Redlock {
     /// Looks at the lock named `key` on all nodes, and takes nothing. What it
     /// found may have changed before it returns: for people and for monitoring.
     /// Takes as long as the slowest node, and at most one node timeout.
-    ///
-    /// ```
-    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let cluster = Cluster::builder().nodes(3).backend(Backend::Memory).start().await?;
-    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
-    /// let guard = redlock.lock("orders:42").await?;
-    /// let found = redlock.inspect("orders:42").await?;
-    /// assert!(found.is_held());
-    /// # drop(guard); Ok(()) }
-    /// ```
     ///
     /// # Errors
     ///
@@ -95,6 +133,19 @@ impl Redlock {
     /// # Cancel safety
     ///
     /// Safe: nothing is changed anywhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("orders:42").await?;
+    /// let found = redlock.inspect("orders:42").await?;
+    /// assert!(found.is_held());
+    /// # drop(guard); Ok(()) }
+    /// ```
     pub async fn inspect(&self, key: impl AsRef<[u8]>) -> Result<Inspection, Error> {
         let config = &self.shared.config;
         let key = Key::new(&config.prefix, key.as_ref())?;
@@ -112,6 +163,21 @@ impl Redlock {
     /// # Cancel safety
     ///
     /// Safe: nothing is changed anywhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let health = redlock.health().await?;
+    /// for node in health.nodes() {
+    ///     println!("{}: {:?}, {:?}", node.address(), node.latency(), node.error());
+    /// }
+    /// assert!(health.has_quorum());
+    /// # Ok(()) }
+    /// ```
     pub async fn health(&self) -> Result<Health, Error> {
         Ok(Health::of(self.look(Ask::Greet, Key::NONE).await?, &self.shared.config))
     }
@@ -132,6 +198,21 @@ impl Redlock {
     ///
     /// [`ErrorKind::Expired`] if the deadline has passed;
     /// [`ErrorKind::InvalidConfig`] if the key can't be one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let parts = redlock.lock("upload:7").await?.into_parts();
+    /// // ... and where the parts have been sent to:
+    /// let guard = redlock.adopt(parts)?;
+    /// guard.extend(Duration::from_secs(30)).await?; // the servers say that it is ours
+    /// # Ok(()) }
+    /// ```
     pub fn adopt(&self, parts: LockParts) -> Result<LockGuard, Error> {
         let LockParts { key, token, valid_until } = parts;
         let config = &self.shared.config;
@@ -169,6 +250,20 @@ impl Redlock {
     /// # Cancel safety
     ///
     /// Dropping the future does not recall the release.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, Released, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let parts = redlock.lock("upload:7").await?.into_parts();
+    /// let same = parts.clone();
+    /// assert_eq!(redlock.release(parts).await?, Released::Released);
+    /// assert_eq!(redlock.release(same).await?, Released::AlreadyExpired);
+    /// # Ok(()) }
+    /// ```
     pub async fn release(&self, parts: LockParts) -> Result<Released, Error> {
         let LockParts { key, token, valid_until } = parts;
         let config = &self.shared.config;
@@ -199,6 +294,21 @@ impl Redlock {
     /// # Cancel safety
     ///
     /// Dropping the future does not recall the extension, and releases nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let parts = redlock.lock("upload:7").await?.into_parts();
+    /// // ... and where only the token is known:
+    /// let guard = redlock.resume("upload:7", parts.token, Duration::from_secs(30)).await?;
+    /// assert!(guard.is_held());
+    /// # Ok(()) }
+    /// ```
     pub async fn resume(
         &self,
         key: impl AsRef<[u8]>,
@@ -247,6 +357,22 @@ impl Redlock {
     /// # Cancel safety
     ///
     /// Dropping the future does not reopen the client.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// drop(redlock.lock("job").await?); // released in the background
+    ///
+    /// redlock.shutdown(Duration::from_secs(1)).await?; // by now it is released
+    /// let refused = redlock.try_lock("job").await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Closed);
+    /// # Ok(()) }
+    /// ```
     pub async fn shutdown(&self, limit: Duration) -> Result<(), Error> {
         let deadline = self.shared.config.world.now().after(limit);
         let (reply, answer) = oneshot::channel();

@@ -118,6 +118,22 @@ impl Error {
     }
 
     /// What went wrong, by what to do about it.
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// let Err(error) = redlock.try_lock("job").await else { return Ok(()) };
+    /// match error.kind() {
+    ///     ErrorKind::Contended | ErrorKind::Timeout => println!("another has it"),
+    ///     ErrorKind::NoQuorum | ErrorKind::Busy => println!("try again later: {error}"),
+    ///     _ => return Err(error.into()),
+    /// }
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -125,6 +141,20 @@ impl Error {
 
     /// What each node said, in the order of the configuration. Empty where no
     /// node was asked.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # for node in &cluster.nodes()[..2] { node.kill().await?; }
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let error = redlock.try_lock("job").await.unwrap_err(); // two of three nodes are down
+    /// for report in error.nodes() {
+    ///     eprintln!("{report}"); // a:6379: no connection: ..
+    /// }
+    /// assert_eq!(error.nodes().len(), 3);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn nodes(&self) -> &[NodeReport] {
         &self.0.nodes
@@ -132,6 +162,21 @@ impl Error {
 
     /// How long the present holder's key still lives, as far as the nodes that
     /// refused told: before that, trying again only helps if it is released.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").ttl(Duration::from_secs(10)).await?;
+    ///
+    /// let refused = redlock.try_lock("job").await.unwrap_err();
+    /// let after = refused.retry_after().ok_or("no node told")?;
+    /// assert!(after <= Duration::from_secs(10));
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
@@ -181,12 +226,39 @@ impl NodeReport {
     }
 
     /// What it said.
+    ///
+    /// ```
+    /// # use redlock_quorum::{NodeAnswer, Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # for node in &cluster.nodes()[..2] { node.kill().await?; }
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let error = redlock.try_lock("job").await.unwrap_err(); // two of three nodes are down
+    /// for report in error.nodes() {
+    ///     if let NodeAnswer::Failed(why) = report.answer() {
+    ///         eprintln!("{}: {why}", report.address());
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn answer(&self) -> &NodeAnswer {
         &self.answer
     }
 
     /// The error, if that is what it said.
+    ///
+    /// ```
+    /// # use redlock_quorum::{NodeReport, Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # for node in &cluster.nodes()[..2] { node.kill().await?; }
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let error = redlock.try_lock("job").await.unwrap_err(); // two of three nodes are down
+    /// let failed = error.nodes().iter().filter_map(NodeReport::error);
+    /// assert_eq!(failed.count(), 2);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn error(&self) -> Option<&NodeError> {
         match &self.answer {

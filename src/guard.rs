@@ -81,6 +81,16 @@ impl LockGuard {
     }
 
     /// The key, without the client's prefix.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("orders:42").await?;
+    /// assert_eq!(guard.key(), b"orders:42");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn key(&self) -> &[u8] {
         self.claim.key.name()
@@ -88,12 +98,37 @@ impl LockGuard {
 
     /// How long the lock is still held; zero once it is lost, for good. On a
     /// clock that counts the time the machine was suspended.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").ttl(Duration::from_secs(10)).await?;
+    /// let step = Duration::from_secs(2);
+    /// if guard.remaining() > step {
+    ///     // ... there is time for a step of two seconds ...
+    /// }
+    /// assert!(guard.remaining() < Duration::from_secs(10)); // drift is taken off
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.claim.remaining(self.shared.config.world.now())
     }
 
     /// Whether the lock is held now. Once `false`, always `false`.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// assert!(guard.is_held());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_held(&self) -> bool {
         !self.remaining().is_zero()
@@ -102,6 +137,18 @@ impl LockGuard {
     /// When the lock ends, on the wall clock: for logs and for people. To
     /// decide whether to go on, ask [`Self::remaining`]: the wall clock can
     /// be set.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::SystemTime;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// println!("locked until {:?}", guard.valid_until());
+    /// assert!(guard.valid_until() > SystemTime::now());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn valid_until(&self) -> SystemTime {
         let now = self.shared.config.world.wall();
@@ -111,6 +158,18 @@ impl LockGuard {
     /// Which nodes have granted the lock so far, each one's latency, and the
     /// margin above the quorum. Nodes that answer after the lock was already
     /// held are counted as they come.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// let votes = guard.votes();
+    /// println!("{} votes, {} needed", votes.granted(), votes.needed());
+    /// assert!(votes.granted() >= votes.needed());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn votes(&self) -> Votes {
         Votes::of(&self.claim, &self.shared.config)
@@ -135,6 +194,20 @@ impl LockGuard {
     ///
     /// Dropping the future does not recall the extension: the deadline may
     /// still move out. It never makes the lock end sooner.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").ttl(Duration::from_secs(10)).await?;
+    /// guard.extend(Duration::from_secs(60)).await?;
+    /// assert!(guard.remaining() > Duration::from_secs(50));
+    /// # Ok(()) }
+    /// ```
     pub async fn extend(&self, ttl: Duration) -> Result<(), Error> {
         let ttl = self.shared.config.ttl_from(ttl)?;
         let (reply, answer) = oneshot::channel();
@@ -163,6 +236,20 @@ impl LockGuard {
     ///
     /// Dropping the future releases in the background, as dropping the guard
     /// does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, Released, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// // ... work ...
+    /// let released = guard.release().await?;
+    /// assert_eq!(released, Released::Released); // it was ours all the time
+    /// # Ok(()) }
+    /// ```
     pub async fn release(mut self) -> Result<Released, Error> {
         let (reply, answer) = oneshot::channel();
         let claim = self.take();
@@ -178,6 +265,22 @@ impl LockGuard {
     /// [`Lost`](crate::ErrorKind::Lost) if it is not held any more,
     /// [`Expired`](crate::ErrorKind::Expired)
     /// if it is, but not for that long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").ttl(Duration::from_secs(10)).await?;
+    /// guard.ensure(Duration::from_secs(2))?;
+    /// // ... a step that takes up to two seconds ...
+    /// let refused = guard.ensure(Duration::from_secs(60)).unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Expired); // held, but for less than a minute
+    /// # Ok(()) }
+    /// ```
     pub fn ensure(&self, least: Duration) -> Result<(), Error> {
         self.claim.ensure(least, self.shared.config.world.now())
     }
@@ -187,6 +290,17 @@ impl LockGuard {
     /// fails, it is tried again ever sooner, and [`Self::warning`] tells of it.
     /// For other times see [`Acquire::renew_every`](crate::Acquire::renew_every); a
     /// lock that is renewed already is left as it is.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// // ... it turns out that there is much to do ...
+    /// guard.renew();
+    /// # Ok(()) }
+    /// ```
     pub fn renew(&self) {
         let every = self.claim.ttl.third();
         self.tend(Some(Renewal::every(every, Moment::NEVER)));
@@ -195,6 +309,18 @@ impl LockGuard {
     /// What the last renewal failed of, with each node's answer, while the
     /// lock is still held for [`Self::remaining`]: the time to finish, or to
     /// bring the work to a point where it can stop. `None` if it succeeded.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").renew().await?;
+    /// if let Some(why) = guard.warning() {
+    ///     eprintln!("not renewed, and held for {:?} more: {why}", guard.remaining());
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn warning(&self) -> Option<Arc<Error>> {
         self.claim.warning()
@@ -206,6 +332,22 @@ impl LockGuard {
     /// # Cancel safety
     ///
     /// Safe: nothing is lost when the future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// # async fn work() {}
+    /// let guard = redlock.lock("job").renew().await?;
+    /// tokio::select! {
+    ///     () = guard.lost() => println!("stopped: another may hold the lock"),
+    ///     () = work() => println!("done"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn lost(&self) {
         self.lost_token().cancelled().await;
     }
@@ -213,6 +355,21 @@ impl LockGuard {
     /// The same as a token that work can be stopped by. It is cancelled also
     /// when the lock is released, forgotten or handed over: whoever still has
     /// it then works without the lock.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").renew().await?;
+    /// let lost = guard.lost_token();
+    /// let worker = tokio::spawn(async move {
+    ///     lost.cancelled().await; // beside its work, by `select!`
+    /// });
+    /// guard.release().await?;
+    /// worker.await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn lost_token(&self) -> CancellationToken {
         self.tend(None);
@@ -248,6 +405,20 @@ impl LockGuard {
 
     /// A view of the lock for those who may look at it and not let go of it:
     /// a task that works under it, a request's handler.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// let held = guard.held();
+    /// let worker = tokio::spawn(async move { held.ensure(Duration::from_secs(1)) });
+    /// worker.await??;
+    /// guard.release().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn held(&self) -> Held {
         Held { claim: Arc::clone(&self.claim), config: Arc::clone(&self.shared.config) }
@@ -255,12 +426,38 @@ impl LockGuard {
 
     /// Lets go of the lock without releasing it: nobody can have it before its
     /// ttl has passed. For work whose effects must not be followed too soon.
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("invoice:7").await?;
+    /// // ... sent, and not to be sent again within the ttl ...
+    /// guard.forget();
+    /// let refused = redlock.try_lock("invoice:7").await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Contended);
+    /// # Ok(()) }
+    /// ```
     pub fn forget(mut self) {
         self.leave();
     }
 
     /// Takes the lock out of its guard without releasing it, so that another
     /// process can [`adopt`](crate::Redlock::adopt) it.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let parts = redlock.lock("upload:7").await?.into_parts();
+    /// assert_eq!(parts.key, b"upload:7");
+    /// // ... and where the parts have been sent to:
+    /// let guard = redlock.adopt(parts)?;
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     #[must_use = "whoever has the parts must release the lock"]
     pub fn into_parts(mut self) -> LockParts {
         let valid_until = self.valid_until();

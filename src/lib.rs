@@ -137,6 +137,8 @@ pub mod docs {
     pub mod testing {}
     #[doc = include_str!("../docs/http.md")]
     pub mod http {}
+    // Its examples need both features.
+    #[cfg(any(not(doctest), all(feature = "http", feature = "tower")))]
     #[doc = include_str!("../docs/middleware.md")]
     pub mod middleware {}
 }
@@ -144,7 +146,3 @@ pub mod docs {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
-
-#[cfg(all(doctest, feature = "http", feature = "tower"))]
-#[doc = include_str!("../docs/middleware.md")]
-struct MiddlewareExamples;

@@ -155,12 +155,40 @@ impl NodeError {
     }
 
     /// What went wrong, by what to change.
+    ///
+    /// ```
+    /// # use redlock_quorum::{NodeErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # cluster.nodes()[0].kill().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let health = redlock.health().await?; // the first node is down
+    /// let error = health.nodes()[0].error().ok_or("it is up")?;
+    /// assert_eq!(error.kind(), NodeErrorKind::Unreachable);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn kind(&self) -> NodeErrorKind {
         self.kind
     }
 
     /// The code of the server's error reply, such as `READONLY`.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # cluster.nodes()[0].kill().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let health = redlock.health().await?; // the first node is down
+    /// for error in health.nodes().iter().filter_map(|node| node.error()) {
+    ///     match error.code() {
+    ///         Some(code) => println!("the server said {code}"),
+    ///         None => println!("the server said nothing: {error}"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.more.as_ref()?.code.as_deref()
@@ -168,6 +196,21 @@ impl NodeError {
 
     /// Whether time alone may cure it; if not, someone has to change the
     /// server or the client's configuration.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # cluster.nodes()[0].kill().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let health = redlock.health().await?; // the first node is down
+    /// for error in health.nodes().iter().filter_map(|node| node.error()) {
+    ///     if !error.is_transient() {
+    ///         eprintln!("someone must act: {error}");
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_transient(&self) -> bool {
         use NodeErrorKind as K;

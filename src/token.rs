@@ -55,6 +55,15 @@ impl Token {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidConfig`] for no bytes, or more than 256.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::Token;
+    /// let token = Token::from_bytes("n1Tg6HsPq9WcUf4o_EzKxA")?;
+    /// assert!(Token::from_bytes("").is_err());
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
     pub fn from_bytes(bytes: impl AsRef<[u8]>) -> Result<Self, Error> {
         let bytes = bytes.as_ref();
         if (1..=Self::MAX_BYTES).contains(&bytes.len()) {
@@ -65,6 +74,14 @@ impl Token {
     }
 
     /// The bytes themselves: a secret.
+    ///
+    /// ```
+    /// # use redlock_quorum::Token;
+    /// let token = Token::from_bytes([7, 0, 255])?;
+    /// assert_eq!(token.as_bytes(), [7, 0, 255]);
+    /// assert_eq!(format!("{token:?}"), "Token(<redacted>)");
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {

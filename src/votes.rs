@@ -21,6 +21,16 @@ impl Votes {
     }
 
     /// How many nodes granted.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// assert!(guard.votes().granted() >= guard.votes().needed());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn granted(&self) -> usize {
         self.nodes.iter().filter(|(_, latency)| latency.is_some()).count()
@@ -28,18 +38,53 @@ impl Votes {
 
     /// How many of those did not have the key at first, or had lost it, and
     /// were given it while a quorum of the others proved that it was ours.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// guard.extend(Duration::from_secs(30)).await?;
+    /// if guard.votes().healed() > 0 {
+    ///     eprintln!("a node had lost the key: was it restarted?");
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn healed(&self) -> usize {
         self.healed
     }
 
     /// How many are needed.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?; // on three nodes
+    /// assert_eq!(guard.votes().needed(), 2);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn needed(&self) -> usize {
         self.needed
     }
 
     /// How many nodes may yet lose the key before a quorum is gone.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # cluster.nodes()[0].kill().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?; // the first of three nodes is down
+    /// assert_eq!(guard.votes().margin(), 0); // it is lost if one more forgets it
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn margin(&self) -> usize {
         self.granted().saturating_sub(self.needed)
@@ -48,6 +93,21 @@ impl Votes {
     /// Each node as `host:port`, with how long it took to grant, or `None` if
     /// it has not; in the order of the configuration. Times are kept to half a
     /// percent, rounded down, and up to 8 s.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// for (address, latency) in guard.votes().nodes() {
+    ///     match latency {
+    ///         Some(latency) => println!("{address} granted in {latency:?}"),
+    ///         None => println!("{address} has not granted"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn nodes(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
         self.nodes.iter().map(|(address, latency)| (&**address, *latency))
     }

@@ -56,6 +56,12 @@ pub struct Tls {
 
 impl Tls {
     /// Trusts what the system trusts, and shows no certificate.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, Tls};
+    /// let nodes = ["rediss://a:6379", "rediss://b:6379", "rediss://c:6379"];
+    /// let builder = Redlock::builder().nodes(nodes).tls(Tls::new()); // as without `tls`
+    /// ```
     pub fn new() -> Self {
         Self { roots: RootCertStore::empty(), identity: None }
     }
@@ -67,6 +73,20 @@ impl Tls {
     ///
     /// [`ErrorKind::InvalidConfig`] if there is no certificate in it, or one that
     /// can't be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Tls};
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let tls = Tls::new()
+    ///     .root_pem(std::fs::read("old-ca.crt")?)?
+    ///     .root_pem(std::fs::read("new-ca.crt")?)?;
+    /// # Ok(()) }
+    ///
+    /// let refused = Tls::new().root_pem("not a certificate").unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidConfig);
+    /// ```
     pub fn root_pem(mut self, pem: impl AsRef<[u8]>) -> Result<Self, Error> {
         for root in certificates("the root", pem.as_ref())? {
             let refused = |_| invalid("the root: it can't be read as a certificate");
@@ -83,6 +103,16 @@ impl Tls {
     ///
     /// [`ErrorKind::InvalidConfig`] if there is no certificate, no key, or if
     /// they do not belong together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::Tls;
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let certificate = std::fs::read("client.crt")?;
+    /// let tls = Tls::new().client_pem(certificate, std::fs::read("client.key")?)?;
+    /// # Ok(()) }
+    /// ```
     pub fn client_pem(
         mut self,
         certificates_pem: impl AsRef<[u8]>,

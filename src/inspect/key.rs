@@ -1,8 +1,6 @@
-//! What can be looked at without taking anything: a key on all nodes, and the
-//! nodes themselves. What is seen is true of a moment that is past: decide
-//! nothing by it that a lock should decide.
+//! A key, as all nodes have it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     config::Config,
@@ -31,6 +29,18 @@ type Found = Result<Option<(Token, Duration)>, NodeError>;
 
 impl Inspection {
     /// Whether someone held it: one and the same value was on a quorum.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// let found = redlock.inspect("job").await?;
+    /// assert!(found.is_held());
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.votes >= self.needed
@@ -38,6 +48,19 @@ impl Inspection {
 
     /// On how many nodes the value was that most of them had; zero where none
     /// had the key.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// let found = redlock.inspect("job").await?;
+    /// assert!(found.votes() >= found.needed());
+    /// assert_eq!(redlock.inspect("free").await?.votes(), 0);
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn votes(&self) -> usize {
         self.votes
@@ -51,6 +74,19 @@ impl Inspection {
 
     /// For how long a quorum keeps that value, unless it is released or extended;
     /// zero where it is not held. The holder counts on less: drift is not taken off.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").ttl(Duration::from_secs(10)).await?;
+    /// let found = redlock.inspect("job").await?;
+    /// assert!(found.remaining() <= Duration::from_secs(10));
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.remaining
@@ -58,6 +94,24 @@ impl Inspection {
 
     /// Each node, in the order of the configuration: how long the key there
     /// still lives, whoever's it is; `None` where there is none.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// let found = redlock.inspect("job").await?;
+    /// for (address, found) in found.nodes() {
+    ///     match found {
+    ///         Ok(Some(left)) => println!("{address} has the key for {left:?} more"),
+    ///         Ok(None) => println!("{address} does not have the key"),
+    ///         Err(error) => println!("{address} could not be asked: {error}"),
+    ///     }
+    /// }
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     pub fn nodes(&self) -> impl Iterator<Item = (&str, Result<Option<Duration>, &NodeError>)> {
         self.nodes.iter().map(|(address, found)| (&**address, found.as_ref().copied()))
     }
@@ -125,128 +179,4 @@ fn most_common(found: &[Found], needed: usize) -> (usize, Duration) {
     let most = taken().map(|(token, _)| lifetimes(token)).max_by_key(Vec::len).unwrap_or_default();
     let last = needed.checked_sub(1).and_then(|place| most.get(place));
     (most.len(), last.copied().unwrap_or_default())
-}
-
-/// How the nodes stand, as [`Redlock::health`](crate::Redlock::health) found them.
-#[derive(Clone, Debug)]
-pub struct Health {
-    pub(crate) needed: usize,
-    pub(crate) nodes: Vec<NodeHealth>,
-}
-
-impl Health {
-    /// Whether enough nodes can vote.
-    #[must_use]
-    pub fn has_quorum(&self) -> bool {
-        self.able() >= self.needed
-    }
-
-    /// How many nodes can vote: see [`NodeHealth::is_able`].
-    #[must_use]
-    pub fn able(&self) -> usize {
-        self.nodes.iter().filter(|node| node.is_able()).count()
-    }
-
-    /// How many votes a lock needs.
-    #[must_use]
-    pub fn needed(&self) -> usize {
-        self.needed
-    }
-
-    /// Each node, in the order of the configuration.
-    #[must_use]
-    pub fn nodes(&self) -> &[NodeHealth] {
-        &self.nodes
-    }
-
-    pub(crate) fn of(seen: Seen, config: &Config) -> Self {
-        let answer = |seen: SeenAt| match seen? {
-            (Answer::Serves(greeted), latency) => Ok(Greeted { latency, ..*greeted }),
-            _ => Err(NodeError::new(NodeErrorKind::Protocol)),
-        };
-        let addresses = config.endpoints.iter().map(|endpoint| Arc::clone(endpoint.label()));
-        let nodes = addresses.zip(seen.into_iter().map(answer));
-        let nodes = nodes.map(|(address, answer)| NodeHealth { address, answer }).collect();
-        Self { needed: config.quorum.votes(), nodes }
-    }
-}
-
-/// How one node stands.
-#[derive(Clone, Debug)]
-pub struct NodeHealth {
-    pub(crate) address: Arc<str>,
-    pub(crate) answer: Result<Greeted, NodeError>,
-}
-
-/// What a node said when it was greeted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Greeted {
-    pub(crate) latency: Duration,
-    pub(crate) role: Option<Role>,
-    pub(crate) server: Option<Box<str>>,
-}
-
-/// What a server is to others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Role {
-    /// It takes writes.
-    Master,
-    /// It follows a master, and takes none.
-    Replica,
-}
-
-impl Role {
-    /// As servers call it: `master` or `replica`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Master => "master",
-            Self::Replica => "replica",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl NodeHealth {
-    /// The node, as `host:port` or a socket's path.
-    #[must_use]
-    pub fn address(&self) -> &str {
-        &self.address
-    }
-
-    /// Whether it can vote: it answered, and is no replica.
-    #[must_use]
-    pub fn is_able(&self) -> bool {
-        self.answer.as_ref().is_ok_and(|said| said.role != Some(Role::Replica))
-    }
-
-    /// How long its answer took, if it answered.
-    #[must_use]
-    pub fn latency(&self) -> Option<Duration> {
-        self.answer.as_ref().ok().map(|said| said.latency)
-    }
-
-    /// What it is, where it says so: servers before version 6 do not.
-    #[must_use]
-    pub fn role(&self) -> Option<Role> {
-        self.answer.as_ref().ok()?.role
-    }
-
-    /// Name and version of its server, such as `redis 7.4.1`, where it says so.
-    #[must_use]
-    pub fn server(&self) -> Option<&str> {
-        self.answer.as_ref().ok()?.server.as_deref()
-    }
-
-    /// Why it did not answer.
-    #[must_use]
-    pub fn error(&self) -> Option<&NodeError> {
-        self.answer.as_ref().err()
-    }
 }

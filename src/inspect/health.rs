@@ -1,0 +1,237 @@
+//! The nodes, as they answer a greeting.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    config::Config,
+    driver::{Seen, SeenAt},
+    node::Answer,
+    node_error::{NodeError, NodeErrorKind},
+};
+
+/// How the nodes stand, as [`Redlock::health`](crate::Redlock::health) found them.
+#[derive(Clone, Debug)]
+pub struct Health {
+    pub(crate) needed: usize,
+    pub(crate) nodes: Vec<NodeHealth>,
+}
+
+impl Health {
+    /// Whether enough nodes can vote.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # cluster.nodes()[0].kill().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let health = redlock.health().await?; // the first of three nodes is down
+    /// assert!(health.has_quorum());
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn has_quorum(&self) -> bool {
+        self.able() >= self.needed
+    }
+
+    /// How many nodes can vote: see [`NodeHealth::is_able`].
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # cluster.nodes()[0].kill().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let health = redlock.health().await?; // the first of three nodes is down
+    /// assert_eq!((health.able(), health.needed()), (2, 2)); // no more may fail
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn able(&self) -> usize {
+        self.nodes.iter().filter(|node| node.is_able()).count()
+    }
+
+    /// How many votes a lock needs.
+    #[must_use]
+    pub fn needed(&self) -> usize {
+        self.needed
+    }
+
+    /// Each node, in the order of the configuration.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let health = redlock.health().await?;
+    /// let slowest = health.nodes().iter().max_by_key(|node| node.latency());
+    /// println!("the slowest is {:?}", slowest.map(|node| node.address()));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn nodes(&self) -> &[NodeHealth] {
+        &self.nodes
+    }
+
+    pub(crate) fn of(seen: Seen, config: &Config) -> Self {
+        let answer = |seen: SeenAt| match seen? {
+            (Answer::Serves(greeted), latency) => Ok(Greeted { latency, ..*greeted }),
+            _ => Err(NodeError::new(NodeErrorKind::Protocol)),
+        };
+        let addresses = config.endpoints.iter().map(|endpoint| Arc::clone(endpoint.label()));
+        let nodes = addresses.zip(seen.into_iter().map(answer));
+        let nodes = nodes.map(|(address, answer)| NodeHealth { address, answer }).collect();
+        Self { needed: config.quorum.votes(), nodes }
+    }
+}
+
+/// How one node stands.
+#[derive(Clone, Debug)]
+pub struct NodeHealth {
+    pub(crate) address: Arc<str>,
+    pub(crate) answer: Result<Greeted, NodeError>,
+}
+
+/// What a node said when it was greeted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Greeted {
+    pub(crate) latency: Duration,
+    pub(crate) role: Option<Role>,
+    pub(crate) server: Option<Box<str>>,
+}
+
+/// What a server is to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// It takes writes.
+    Master,
+    /// It follows a master, and takes none.
+    Replica,
+}
+
+impl Role {
+    /// As servers call it: `master` or `replica`.
+    ///
+    /// ```
+    /// # use redlock_quorum::inspect::Role;
+    /// assert_eq!(Role::Replica.as_str(), "replica");
+    /// ```
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::Replica => "replica",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl NodeHealth {
+    /// The node, as `host:port` or a socket's path.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether it can vote: it answered, and is no replica.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # cluster.nodes()[0].kill().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let health = redlock.health().await?; // the first node is down
+    /// let unable = health.nodes().iter().filter(|node| !node.is_able());
+    /// assert_eq!(unable.count(), 1);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn is_able(&self) -> bool {
+        self.answer.as_ref().is_ok_and(|said| said.role != Some(Role::Replica))
+    }
+
+    /// How long its answer took, if it answered.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// for node in redlock.health().await?.nodes() {
+    ///     if node.latency().is_some_and(|latency| latency > Duration::from_millis(50)) {
+    ///         eprintln!("{} is slow", node.address());
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.answer.as_ref().ok().map(|said| said.latency)
+    }
+
+    /// What it is, where it says so: servers before version 6 do not.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, inspect::Role, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// for node in redlock.health().await?.nodes() {
+    ///     if node.role() == Some(Role::Replica) {
+    ///         eprintln!("{} is a replica: list its master", node.address());
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn role(&self) -> Option<Role> {
+        self.answer.as_ref().ok()?.role
+    }
+
+    /// Name and version of its server, such as `redis 7.4.1`, where it says so.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// for node in redlock.health().await?.nodes() {
+    ///     println!("{}: {}", node.address(), node.server().unwrap_or("unknown"));
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        self.answer.as_ref().ok()?.server.as_deref()
+    }
+
+    /// Why it did not answer.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # cluster.nodes()[0].kill().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let health = redlock.health().await?; // the first node is down
+    /// for node in health.nodes() {
+    ///     if let Some(error) = node.error() {
+    ///         eprintln!("{}: {error}", node.address());
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn error(&self) -> Option<&NodeError> {
+        self.answer.as_ref().err()
+    }
+}
