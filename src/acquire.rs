@@ -89,6 +89,7 @@ impl Acquire {
     /// assert!(guard.remaining() > Duration::from_secs(50));
     /// # Ok(()) }
     /// ```
+    #[doc(alias("lease", "leaseTime", "expire", "WithExpiry"))]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -110,6 +111,7 @@ impl Acquire {
     /// # drop(guard);
     /// # Ok(()) }
     /// ```
+    #[doc(alias("waitTime", "blocking_timeout", "timeout", "retryCount", "WithTries"))]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
         self
@@ -131,6 +133,7 @@ impl Acquire {
     /// guard.ensure(Duration::from_secs(1))?; // it was not lost meanwhile
     /// # Ok(()) }
     /// ```
+    #[doc(alias("watchdog", "heartbeat", "keep_alive"))]
     pub fn renew(mut self) -> Self {
         self.renew = true;
         self
@@ -153,6 +156,7 @@ impl Acquire {
     /// # drop(guard);
     /// # Ok(()) }
     /// ```
+    #[doc(alias("automaticExtensionThreshold", "lockWatchdogTimeout"))]
     pub fn renew_every(mut self, every: Duration) -> Self {
         self.every = Some(every);
         self.renew()
@@ -210,6 +214,7 @@ impl Acquire {
     ///     .await?;
     /// # assert_eq!(rows, 42); Ok(()) }
     /// ```
+    #[doc(alias("using", "with_lock"))]
     pub async fn run<F, Fut>(self, work: F) -> Result<Fut::Output, Error>
     where
         F: FnOnce(Held) -> Fut,

@@ -22,6 +22,7 @@ use crate::{
 ///
 /// A handle: cloning it is cheap and shares connections. The client ends when
 /// the last handle and the last guard are gone and everything is released.
+#[doc(alias("redlock", "mutex", "LockManager", "redsync", "RedissonClient"))]
 #[derive(Clone)]
 pub struct Redlock {
     shared: Arc<Shared>,
@@ -83,6 +84,7 @@ impl Redlock {
     /// assert_eq!(other.key(), [0, 0, 0, 0, 0, 0, 0, 42]);
     /// # Ok(()) }
     /// ```
+    #[doc(alias("acquire", "mutex", "getLock", "NewMutex"))]
     pub fn lock(&self, key: impl AsRef<[u8]>) -> Acquire {
         Acquire::new(Arc::clone(&self.shared), key.as_ref())
     }
@@ -116,6 +118,7 @@ impl Redlock {
     /// # drop(guard);
     /// # Ok(()) }
     /// ```
+    #[doc(alias("tryLock", "setnx", "TryLockContext"))]
     pub fn try_lock(&self, key: impl AsRef<[u8]>) -> Acquire {
         self.lock(key).wait(Duration::ZERO)
     }
@@ -146,6 +149,7 @@ impl Redlock {
     /// assert!(found.is_held());
     /// # drop(guard); Ok(()) }
     /// ```
+    #[doc(alias("isLocked", "locked"))]
     pub async fn inspect(&self, key: impl AsRef<[u8]>) -> Result<Inspection, Error> {
         let config = &self.shared.config;
         let key = Key::new(&config.prefix, key.as_ref())?;
@@ -264,6 +268,7 @@ impl Redlock {
     /// assert_eq!(redlock.release(same).await?, Released::AlreadyExpired);
     /// # Ok(()) }
     /// ```
+    #[doc(alias = "unlock")]
     pub async fn release(&self, parts: LockParts) -> Result<Released, Error> {
         let LockParts { key, token, valid_until } = parts;
         let config = &self.shared.config;
@@ -309,6 +314,7 @@ impl Redlock {
     /// assert!(guard.is_held());
     /// # Ok(()) }
     /// ```
+    #[doc(alias = "reacquire")]
     pub async fn resume(
         &self,
         key: impl AsRef<[u8]>,
@@ -373,6 +379,7 @@ impl Redlock {
     /// assert_eq!(refused.kind(), ErrorKind::Closed);
     /// # Ok(()) }
     /// ```
+    #[doc(alias("quit", "close"))]
     pub async fn shutdown(&self, limit: Duration) -> Result<(), Error> {
         let deadline = self.shared.config.world.now().after(limit);
         let (reply, answer) = oneshot::channel();

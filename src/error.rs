@@ -30,10 +30,12 @@ struct Inner {
 pub enum ErrorKind {
     /// Another holds the lock, or several asked for it at once and none won.
     /// Do something else, or try again after [`Error::retry_after`].
+    #[doc(alias("ResourceLockedError", "ErrTaken"))]
     Contended,
     /// Too few nodes gave an answer that counts; [`Error::nodes`] says which
     /// and why. Not a sign that anyone holds the lock. Try again later; alert
     /// someone if it lasts.
+    #[doc(alias = "ExecutionError")]
     NoQuorum,
     /// The nodes granted, but so late that no validity was left. Use a longer
     /// ttl, or find out what is slow. Nothing is held.
@@ -41,6 +43,7 @@ pub enum ErrorKind {
     /// The lock is no longer ours: its deadline has passed, or its key is gone
     /// or has another's value. Stop the work it protects; nothing makes this
     /// guard held again.
+    #[doc(alias("LockNotOwnedError", "ErrExtendFailed"))]
     Lost,
     /// The wait ran out while another held the lock. Wait longer, or give up.
     Timeout,

@@ -32,6 +32,7 @@ use crate::{
 /// says that no server's copy can have expired yet. Work that takes longer than
 /// [`Self::remaining`] is not protected; [`Self::extend`] in time, or use a
 /// longer ttl.
+#[doc(alias("mutex", "lease", "RedLockGuard", "RLock"))]
 #[must_use = "the lock is released when its guard is dropped"]
 #[clippy::has_significant_drop]
 pub struct LockGuard {
@@ -113,6 +114,7 @@ impl LockGuard {
     /// assert!(guard.remaining() < Duration::from_secs(10)); // drift is taken off
     /// # Ok(()) }
     /// ```
+    #[doc(alias("ttl", "validity", "remainTimeToLive"))]
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.claim.remaining(self.shared.config.world.now())
@@ -129,6 +131,7 @@ impl LockGuard {
     /// assert!(guard.is_held());
     /// # Ok(()) }
     /// ```
+    #[doc(alias("isLocked", "isHeldByCurrentThread", "owned"))]
     #[must_use]
     pub fn is_held(&self) -> bool {
         !self.remaining().is_zero()
@@ -149,6 +152,7 @@ impl LockGuard {
     /// assert!(guard.valid_until() > SystemTime::now());
     /// # Ok(()) }
     /// ```
+    #[doc(alias("expiration", "until"))]
     #[must_use]
     pub fn valid_until(&self) -> SystemTime {
         let now = self.shared.config.world.wall();
@@ -208,6 +212,7 @@ impl LockGuard {
     /// assert!(guard.remaining() > Duration::from_secs(50));
     /// # Ok(()) }
     /// ```
+    #[doc(alias("expire", "reacquire", "prolong"))]
     pub async fn extend(&self, ttl: Duration) -> Result<(), Error> {
         let ttl = self.shared.config.ttl_from(ttl)?;
         let (reply, answer) = oneshot::channel();
@@ -250,6 +255,7 @@ impl LockGuard {
     /// assert_eq!(released, Released::Released); // it was ours all the time
     /// # Ok(()) }
     /// ```
+    #[doc(alias = "unlock")]
     pub async fn release(mut self) -> Result<Released, Error> {
         let (reply, answer) = oneshot::channel();
         let claim = self.take();
@@ -301,6 +307,7 @@ impl LockGuard {
     /// guard.renew();
     /// # Ok(()) }
     /// ```
+    #[doc(alias("watchdog", "heartbeat", "keep_alive"))]
     pub fn renew(&self) {
         let every = self.claim.ttl.third();
         self.tend(Some(Renewal::every(every, Moment::NEVER)));
@@ -370,6 +377,7 @@ impl LockGuard {
     /// worker.await?;
     /// # Ok(()) }
     /// ```
+    #[doc(alias("signal", "AbortSignal"))]
     #[must_use]
     pub fn lost_token(&self) -> CancellationToken {
         self.tend(None);

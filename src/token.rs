@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind};
 /// digits, `-` and `_`, 132 random bits: at a million locks a second for ten
 /// years, the chance that two are ever equal is about one in a hundred thousand
 /// million.
+#[doc(alias("value", "nonce", "WithGenValueFunc"))]
 #[derive(Clone)]
 pub struct Token(Bytes);
 

@@ -142,6 +142,7 @@ impl Builder {
     /// let redlock = Redlock::builder().nodes(nodes).ttl(Duration::from_secs(30)).build()?;
     /// # Ok::<(), redlock_quorum::Error>(())
     /// ```
+    #[doc(alias("lease", "leaseTime", "expire", "WithExpiry"))]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -175,6 +176,7 @@ impl Builder {
     /// assert_eq!(refused.kind(), ErrorKind::InvalidConfig); // two clients could hold
     /// # Ok::<(), redlock_quorum::Error>(())
     /// ```
+    #[doc(alias = "majority")]
     pub fn quorum(mut self, votes: usize) -> Self {
         self.quorum = Some(votes);
         self
@@ -191,6 +193,7 @@ impl Builder {
     /// let redlock = Redlock::builder().nodes(nodes).node_timeout(timeout).build()?;
     /// # Ok::<(), redlock_quorum::Error>(())
     /// ```
+    #[doc(alias = "WithTimeoutFactor")]
     pub fn node_timeout(mut self, timeout: Duration) -> Self {
         self.node_timeout = Some(timeout);
         self
@@ -205,6 +208,7 @@ impl Builder {
     /// let redlock = builder.drift_per_mille(20).build()?; // 202 ms of a ttl of 10 s
     /// # Ok::<(), redlock_quorum::Error>(())
     /// ```
+    #[doc(alias("driftFactor", "WithDriftFactor"))]
     pub fn drift_per_mille(mut self, per_mille: u32) -> Self {
         self.drift_per_mille = per_mille;
         self
@@ -222,6 +226,7 @@ impl Builder {
     /// let redlock = builder.retry_delay(first, most).build()?;
     /// # Ok::<(), redlock_quorum::Error>(())
     /// ```
+    #[doc(alias("retryJitter", "backoff"))]
     pub fn retry_delay(mut self, first: Duration, most: Duration) -> Self {
         self.retry_delay = (first, most);
         self

@@ -41,6 +41,7 @@ impl Inspection {
     /// # drop(guard);
     /// # Ok(()) }
     /// ```
+    #[doc(alias("isLocked", "locked"))]
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.votes >= self.needed
@@ -87,6 +88,7 @@ impl Inspection {
     /// # drop(guard);
     /// # Ok(()) }
     /// ```
+    #[doc(alias("pttl", "remainTimeToLive"))]
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.remaining
