@@ -208,6 +208,7 @@ impl fmt::Debug for Error {
     }
 }
 
+/// By hand: a derived source would be the [`Arc`] around it, and no node's error.
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         if let Some(source) = &self.0.source {

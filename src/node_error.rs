@@ -22,64 +22,101 @@ struct More {
 }
 
 /// What went wrong at a node, by what to change there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// `Display` says it, and what to change, of any node; [`NodeError`]'s adds what
+/// was found at this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeErrorKind {
     /// No connection could be made: refused, unreachable, unknown host.
+    #[error("no connection")]
     Unreachable,
     /// The node did not answer within the node timeout. It may have done what
     /// was asked, so it is released as if it had.
+    #[error("no answer")]
     Timeout,
     /// Nothing was sent: the node still owes the answer to an earlier request.
+    #[error("not asked, it owes an answer")]
     Owing,
     /// The connection broke before the answer came.
+    #[error("the connection broke")]
     ConnectionLost,
     /// Nothing was sent: too much is on its way to this node already.
+    #[error("not asked, too many requests are on their way to it")]
     Overloaded,
     /// The server's TLS certificate is not trusted: an unknown authority has
     /// signed it, or it is no longer valid.
+    #[error(
+        "its TLS certificate is not trusted: trust its authority by `Tls::root_pem`, or renew \
+         it"
+    )]
     Untrusted,
     /// The server's TLS certificate is for another host than the URL names.
+    #[error("its TLS certificate is for another host: name it in the URL as the certificate does")]
     WrongHost,
     /// TLS was refused, by the server as a rule: it wants a client's
     /// certificate, or another one.
+    #[error(
+        "refused TLS: see in its log whether it wants a client's certificate, which \
+         `Tls::client_pem` gives"
+    )]
     TlsRefused,
     /// What answered does not speak TLS.
+    #[error("speaks no TLS at this port: check the port, or write redis://")]
     NoTls,
     /// The server wants a password (`NOAUTH`).
+    #[error("wants a password: put it in the node's URL")]
     AuthRequired,
     /// User or password were refused (`WRONGPASS`).
+    #[error("refused the user or password in the node's URL")]
     AuthFailed,
     /// The server takes no more clients (`max number of clients reached`).
+    #[error("takes no more clients: raise maxclients")]
     TooManyClients,
     /// The server is in protected mode: without a password it takes clients of
     /// its own host only (`DENIED`).
+    #[error("is in protected mode: set a password, and put it in the node's URL")]
     Protected,
     /// The server has no database of the number in the URL.
+    #[error("has no such database: change the number at the end of the node's URL")]
     NoDatabase,
     /// The server's ACL forbids a command or the key (`NOPERM`).
+    #[error(
+        "its ACL forbids this user the key or a command: allow +set +get +del +pexpire +pttl \
+         +eval +evalsha on the lock keys"
+    )]
     NotPermitted,
     /// The server is a replica (`READONLY`).
+    #[error("is a replica: list masters only")]
     ReadOnly,
     /// The server is out of memory and evicts nothing (`OOM`).
+    #[error("is out of memory: raise maxmemory or free some")]
     OutOfMemory,
     /// The server is loading its data (`LOADING`).
+    #[error("is still loading its data")]
     Loading,
     /// A script of someone else's blocks the server (`BUSY`).
+    #[error("is blocked by a script: SCRIPT KILL ends it")]
     ScriptBusy,
     /// The server refuses writes: it can't persist (`MISCONF`), lacks replicas
     /// (`NOREPLICAS`), or has lost its master (`MASTERDOWN`).
+    #[error("refuses writes: see its log")]
     WritesRefused,
     /// The server belongs to a cluster that wants the key elsewhere.
+    #[error("is part of a cluster: list independent masters")]
     Clustered,
     /// Something that is no lock is at the key: it has no expiry, or another
     /// type (`WRONGTYPE`).
+    #[error("something that is not a lock is at this key: choose another key or prefix")]
     ForeignKey,
     /// The server does not know a command that is needed.
+    #[error("does not know a command that is needed: Redis 2.6.12 or later is")]
     Unsupported,
     /// The server answered something else.
+    #[error("answered an error")]
     Server,
     /// What came back is not a Redis server's answer.
+    #[error("does not speak the Redis protocol: check host and port")]
     Protocol,
 }
 
@@ -241,47 +278,7 @@ impl NodeError {
 
 impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use NodeErrorKind as K;
-        f.write_str(match self.kind {
-            K::Unreachable => "no connection",
-            K::Timeout => "no answer",
-            K::Owing => "not asked, it owes an answer",
-            K::ConnectionLost => "the connection broke",
-            K::Overloaded => "not asked, too many requests are on their way to it",
-            K::Untrusted => {
-                "its TLS certificate is not trusted: trust its authority by `Tls::root_pem`, or \
-                 renew it"
-            }
-            K::WrongHost => {
-                "its TLS certificate is for another host: name it in the URL as the certificate does"
-            }
-            K::TlsRefused => {
-                "refused TLS: see in its log whether it wants a client's certificate, which \
-                 `Tls::client_pem` gives"
-            }
-            K::NoTls => "speaks no TLS at this port: check the port, or write redis://",
-            K::AuthRequired => "wants a password: put it in the node's URL",
-            K::AuthFailed => "refused the user or password in the node's URL",
-            K::TooManyClients => "takes no more clients: raise maxclients",
-            K::Protected => "is in protected mode: set a password, and put it in the node's URL",
-            K::NoDatabase => "has no such database: change the number at the end of the node's URL",
-            K::NotPermitted => {
-                "its ACL forbids this user the key or a command: allow +set +get +del +pexpire \
-                 +pttl +eval +evalsha on the lock keys"
-            }
-            K::ReadOnly => "is a replica: list masters only",
-            K::OutOfMemory => "is out of memory: raise maxmemory or free some",
-            K::Loading => "is still loading its data",
-            K::ScriptBusy => "is blocked by a script: SCRIPT KILL ends it",
-            K::WritesRefused => "refuses writes: see its log",
-            K::Clustered => "is part of a cluster: list independent masters",
-            K::ForeignKey => {
-                "something that is not a lock is at this key: choose another key or prefix"
-            }
-            K::Unsupported => "does not know a command that is needed: Redis 2.6.12 or later is",
-            K::Server => "answered an error",
-            K::Protocol => "does not speak the Redis protocol: check host and port",
-        })?;
+        fmt::Display::fmt(&self.kind, f)?;
         let Some(more) = &self.more else { return Ok(()) };
         if let Some(waited) = more.waited {
             write!(f, " in {waited:?}")?;
@@ -296,6 +293,7 @@ impl fmt::Display for NodeError {
     }
 }
 
+/// By hand, since the cause is shared: derived, it would be the [`Arc`] around it.
 impl error::Error for NodeError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         self.more.as_ref()?.source.as_ref().map(|source| source as _)
@@ -340,5 +338,17 @@ mod tests {
         assert!(!NodeError::from_reply("ERR upstream timed out").surely_had_no_effect());
         assert!(!NodeError::new(NodeErrorKind::Timeout).surely_had_no_effect());
         assert!(NodeError::new(NodeErrorKind::Owing).surely_had_no_effect());
+    }
+
+    #[test]
+    fn what_was_found_stands_behind_the_kind_and_the_source_is_the_systems_error() {
+        use std::error::Error as _;
+        let late = NodeError::waited(NodeErrorKind::Timeout, Duration::from_millis(20));
+        assert_eq!(late.to_string(), "no answer in 20ms");
+        assert!(late.source().is_none());
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let refused = NodeError::io(NodeErrorKind::Unreachable, refused);
+        assert_eq!(refused.to_string(), "no connection: connection refused");
+        assert!(refused.source().is_some_and(|source| source.is::<io::Error>()));
     }
 }
