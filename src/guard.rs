@@ -1,4 +1,5 @@
-//! The guard: a held lock, and what its holder can do with it.
+//! The guard: a held lock, and what its holder can do with it. It asks the
+//! driver and never a node.
 
 use std::{
     fmt,
@@ -21,23 +22,23 @@ use crate::{
     watch::Renewal,
 };
 
-/// A lock that is held, until [`Self::remaining`] runs out or it is released.
+/// A lock that is held until [`Self::remaining`] runs out or it is released.
 ///
-/// Dropping it releases in the background, from anywhere, also outside a
-/// runtime, and without blocking. [`Self::release`] does the same and tells
-/// what came of it. Where another task of the same client waits for the lock,
-/// it gets it at once, see [`Builder::hand_overs`](crate::Builder::hand_overs).
+/// Dropping the guard releases the lock in the background: without blocking, and
+/// from anywhere, also outside a runtime. [`Self::release`] does the same and says
+/// what came of it. If another task of this client waits for the lock, it gets the
+/// lock at once: see [`Builder::hand_overs`](crate::Builder::hand_overs).
 ///
-/// Held means: this client was granted the lock by a quorum, and its own clock
-/// says that no server's copy can have expired yet. Work that takes longer than
-/// [`Self::remaining`] is not protected; [`Self::extend`] in time, or use a
-/// longer ttl.
+/// Held means: a quorum has granted this client the lock, and by the client's own
+/// clock no server's copy can have expired yet. Work that takes longer than
+/// [`Self::remaining`] is not protected: [`Self::extend`] the lock in time,
+/// [`Self::renew`] it, or use a longer ttl.
 #[doc(alias("mutex", "lease", "RedLockGuard", "RLock"))]
 #[must_use = "the lock is released when its guard is dropped"]
 #[clippy::has_significant_drop]
 pub struct LockGuard {
     shared: Arc<Shared>,
-    /// What the drop releases; that of nobody once it is let go of.
+    /// The claim to release on drop; the shared empty claim once given up.
     claim: Arc<Claim>,
 }
 
@@ -46,28 +47,28 @@ pub struct LockGuard {
 #[non_exhaustive]
 pub enum Released {
     /// The lock was ours until now, as far as the nodes could tell. A majority
-    /// of them is known not to hold it any more, or it was handed on to the
-    /// next task of this client that waited for it.
+    /// of them is known not to hold it any more, or the next task of this client
+    /// that waited for it has it.
     Released,
-    /// The lock had ended before, by its deadline or because its key was gone:
-    /// another may have held it since. Check what was done under it.
+    /// The lock had ended before: its deadline had passed, or its key was gone.
+    /// Another may have held it since, so check what was done under it.
     AlreadyExpired,
 }
 
 /// A lock taken out of its guard, to be taken over elsewhere with
 /// [`Redlock::adopt`](crate::Redlock::adopt).
 ///
-/// Whoever has the token owns the lock: treat it as a secret. Its deadline is
-/// wall-clock time, so where it is adopted on another host, the two clocks must
-/// agree to within the time that may be lost; if in doubt, extend right after
-/// adopting, which proves ownership to the servers.
+/// The token is a secret: with it, anyone can extend and release the lock. The
+/// deadline is wall-clock time. If the lock is adopted on another host whose clock
+/// is behind, it counts as held for that much too long: if in doubt, extend the
+/// lock right after adopting it, which proves ownership to the servers.
 #[derive(Clone, Debug)]
 pub struct LockParts {
     /// The key, without the client's prefix.
     pub key: Vec<u8>,
-    /// The value that proves ownership.
+    /// The proof of ownership: the value at the key.
     pub token: Token,
-    /// When the holder must stop relying on it.
+    /// When the holder must stop relying on the lock.
     pub valid_until: SystemTime,
 }
 
@@ -76,12 +77,12 @@ impl LockGuard {
         Self { shared, claim }
     }
 
-    /// Takes the lock out: what becomes of it is the taker's business.
+    /// Takes the claim out, so that the drop releases nothing.
     fn take(&mut self) -> Arc<Claim> {
         std::mem::replace(&mut self.claim, Arc::clone(&self.shared.none))
     }
 
-    /// The key, without the client's prefix.
+    /// Returns the key, without the client's prefix.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -97,8 +98,9 @@ impl LockGuard {
         self.claim.key.name()
     }
 
-    /// How long the lock is still held; zero once it is lost, for good. On a
-    /// clock that counts the time the machine was suspended.
+    /// Returns how long the lock is still held. Once it is zero, the lock is lost
+    /// and this stays zero. It is measured on a clock that also counts the time the
+    /// machine was suspended.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -120,7 +122,7 @@ impl LockGuard {
         self.claim.remaining(self.shared.config.world.now())
     }
 
-    /// Whether the lock is held now. Once `false`, always `false`.
+    /// Whether the lock is held now. Once this is `false`, it stays `false`.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -137,8 +139,8 @@ impl LockGuard {
         !self.remaining().is_zero()
     }
 
-    /// When the lock ends, on the wall clock: for logs and for people. To
-    /// decide whether to go on, ask [`Self::remaining`]: the wall clock can
+    /// Returns when the lock ends, on the wall clock: for logs and for people. To
+    /// decide whether to go on, ask [`Self::remaining`], since the wall clock can
     /// be set.
     ///
     /// ```
@@ -159,8 +161,8 @@ impl LockGuard {
         now.checked_add(self.remaining()).unwrap_or(now)
     }
 
-    /// Which nodes have granted the lock so far, each one's latency, and the
-    /// margin above the quorum. Nodes that answer after the lock was already
+    /// Returns which nodes have granted the lock so far, how long each took, and
+    /// the margin above the quorum. Nodes that answer after the lock was already
     /// held are counted as they come.
     ///
     /// ```
@@ -180,16 +182,16 @@ impl LockGuard {
     }
 
     /// Holds the lock for `ttl` from now, if a quorum agrees before the present
-    /// deadline. It only ever moves the deadline out: asking for less than is
-    /// left changes nothing. Nodes that do not have the key are then given it
-    /// again, see [`Votes::healed`].
+    /// deadline. This only ever moves the deadline out: a `ttl` that is shorter than
+    /// the time left changes nothing. Nodes that do not have the key are then given
+    /// it again: see [`Votes::healed`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoQuorum`](crate::ErrorKind::NoQuorum): not extended, but
-    /// still held for as long as before; try again.
-    /// [`ErrorKind::Lost`](crate::ErrorKind::Lost): it has expired, or its key
-    /// is gone: stop.
+    /// [`ErrorKind::NoQuorum`](crate::ErrorKind::NoQuorum): the lock was not
+    /// extended, but is still held for as long as before; try again.
+    /// [`ErrorKind::Lost`](crate::ErrorKind::Lost): the lock has expired, or its key
+    /// is gone; stop.
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig): `ttl` is
     /// out of bounds. Also [`Busy`](crate::ErrorKind::Busy) and
     /// [`Closed`](crate::ErrorKind::Closed).
@@ -222,25 +224,24 @@ impl LockGuard {
         answer.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 
-    /// Releases the lock and says what came of it: as soon as that is certain,
-    /// which takes a majority of answers, or more where some no longer had the
-    /// key; and within one node timeout. Nodes that have not answered by then
-    /// are asked again in the background, until the key has ended there by
-    /// itself.
+    /// Releases the lock and says what came of it. It returns as soon as that is
+    /// certain, and within one node timeout: this takes the answers of a majority, or
+    /// more if some nodes no longer had the key. Nodes that have not answered by then
+    /// are asked again in the background, until the key has ended there by itself.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NoQuorum`](crate::ErrorKind::NoQuorum): too few nodes
-    /// answered to know that others can have it;
-    /// [`Error::nodes`] says why. Nothing needs to be done: it goes on in the
-    /// background, at worst until the ttl.
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed): the client is gone, the
+    /// answered to know that others can have the lock; [`Error::nodes`] says why.
+    /// Nothing needs to be done: the release goes on in the background, at worst
+    /// until the ttl has passed.
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed): the client has ended, and the
     /// key stays for its ttl.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future releases in the background, as dropping the guard
-    /// does.
+    /// Dropping the future does not recall the release: it goes on in the
+    /// background, as when the guard is dropped.
     ///
     /// # Examples
     ///
@@ -263,14 +264,14 @@ impl LockGuard {
         answer.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 
-    /// Fails unless the lock is held for at least `least` more: the question to
-    /// ask right before a step that must not happen twice.
+    /// Fails unless the lock is held for at least `least` more. Call it right before
+    /// a step that must not happen twice, with the longest time that the step takes.
     ///
     /// # Errors
     ///
-    /// [`Lost`](crate::ErrorKind::Lost) if it is not held any more,
-    /// [`Expired`](crate::ErrorKind::Expired)
-    /// if it is, but not for that long.
+    /// [`ErrorKind::Lost`](crate::ErrorKind::Lost) if the lock is not held any more.
+    /// [`ErrorKind::Expired`](crate::ErrorKind::Expired) if it is held, but not for
+    /// that long.
     ///
     /// # Examples
     ///
@@ -291,10 +292,11 @@ impl LockGuard {
         self.claim.ensure(least, self.shared.config.world.now())
     }
 
-    /// Renews the lock from now on, in the background, until it is released or
-    /// lost: every third of its ttl or a little sooner, for that ttl. Where that
-    /// fails, it is tried again ever sooner, and [`Self::warning`] tells of it.
-    /// For other times see [`Acquire::renew_every`](crate::Acquire::renew_every); a
+    /// Renews the lock in the background from now on, until it is released or lost:
+    /// every third of its ttl or up to a quarter of that sooner, for that ttl. After
+    /// a failed renewal it tries again ever sooner, and [`Self::warning`] says why.
+    ///
+    /// [`Acquire::renew_every`](crate::Acquire::renew_every) sets another interval. A
     /// lock that is renewed already is left as it is.
     ///
     /// ```
@@ -313,9 +315,9 @@ impl LockGuard {
         self.tend(Some(Renewal::every(every, Moment::NEVER)));
     }
 
-    /// What the last renewal failed of, with each node's answer, while the
-    /// lock is still held for [`Self::remaining`]: the time to finish, or to
-    /// bring the work to a point where it can stop. `None` if it succeeded.
+    /// Returns why the last renewal failed, with each node's answer; `None` if it
+    /// succeeded or there was none. Until [`Self::remaining`] is over, the lock is
+    /// still held: finish the work, or bring it to a point where it can stop.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -333,12 +335,13 @@ impl LockGuard {
         self.claim.warning()
     }
 
-    /// Waits until the lock is not held any more: lost, or past its deadline.
-    /// By this client's own clock, and never later because a node was slow.
+    /// Waits until the lock is not held any more: its key is gone, or its deadline
+    /// has passed. The deadline is read from this client's own clock, so a slow node
+    /// does not delay it.
     ///
     /// # Cancel safety
     ///
-    /// Safe: nothing is lost when the future is dropped.
+    /// Dropping the future changes nothing.
     ///
     /// # Examples
     ///
@@ -359,9 +362,10 @@ impl LockGuard {
         self.lost_token().cancelled().await;
     }
 
-    /// The same as a token that work can be stopped by. It is cancelled also
-    /// when the lock is released, forgotten or handed over: whoever still has
-    /// it then works without the lock.
+    /// Returns a token that is cancelled when the lock is not held any more, as
+    /// [`Self::lost`] says: work can be stopped by it. It is also cancelled when the
+    /// lock is released, forgotten or taken out of its guard, since work that goes
+    /// on is then without the lock.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -384,7 +388,7 @@ impl LockGuard {
         self.claim.ended()
     }
 
-    /// Renews it so often, for so long at most.
+    /// Renews the lock every `every`, for at most `limit` from now.
     pub(crate) fn renew_for(&self, every: Duration, limit: Option<Duration>) {
         let now = self.shared.config.world.now();
         let stop_at = limit.map_or(Moment::NEVER, |limit| now.after(limit));
@@ -393,7 +397,8 @@ impl LockGuard {
 
     fn tend(&self, renewal: Option<Renewal>) {
         if self.claim.keeping(|keeping| keeping.keep(renewal)) {
-            // With nobody there to say when it ends, dropping this ends it.
+            // If the driver is gone, nothing can say when the lock ends: then
+            // dropping this request ends it.
             let _ = self.shared.send(Request::Tend(Tending::new(Arc::clone(&self.claim))));
         }
     }
@@ -402,7 +407,7 @@ impl LockGuard {
     fn leave(&mut self) {
         let claim = self.take();
         claim.end();
-        // With the driver gone, nobody waits.
+        // If the driver is gone, no task waits for the lock.
         let _ = self.shared.send(Request::Leave(claim));
     }
 
@@ -411,8 +416,8 @@ impl LockGuard {
         Arc::clone(&self.claim)
     }
 
-    /// A view of the lock for those who may look at it and not let go of it:
-    /// a task that works under it, a request's handler.
+    /// Returns a view of the lock that can look at it and not release it: for a
+    /// task that works under the lock, or for a request's handler.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -432,8 +437,8 @@ impl LockGuard {
         Held { claim: Arc::clone(&self.claim), config: Arc::clone(&self.shared.config) }
     }
 
-    /// Lets go of the lock without releasing it: nobody can have it before its
-    /// ttl has passed. For work whose effects must not be followed too soon.
+    /// Gives up the lock without releasing it: no one can have it before its ttl has
+    /// passed. This is for work that must not be done again too soon.
     ///
     /// ```
     /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
@@ -452,7 +457,7 @@ impl LockGuard {
     }
 
     /// Takes the lock out of its guard without releasing it, so that another
-    /// process can [`adopt`](crate::Redlock::adopt) it.
+    /// process can [`adopt`](crate::Redlock::adopt) it. It is not renewed meanwhile.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -470,7 +475,7 @@ impl LockGuard {
     pub fn into_parts(mut self) -> LockParts {
         let valid_until = self.valid_until();
         let (key, token) = (self.key().to_vec(), self.claim.token.clone());
-        // Whoever adopts it renews it.
+        // From here on, the adopter renews it.
         self.leave();
         LockParts { key, token, valid_until }
     }
@@ -482,7 +487,7 @@ impl Drop for LockGuard {
             return;
         }
         let claim = Arc::clone(&self.claim);
-        // With the driver gone, the key ends with its ttl.
+        // If the driver is gone, the key ends with its ttl.
         if self.shared.send(Request::Release { claim, reply: None }).is_err() {
             self.claim.end();
         }

@@ -1,4 +1,5 @@
-//! What work under `run` sees of its lock: enough to look, not to let go.
+//! A view of a held lock, for the work under it. It can look at the lock, and
+//! never release or extend it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{claim::Claim, config::Config, error::Error};
 
-/// What the work under a lock sees of it: under [`Acquire::run`](crate::Acquire::run),
-/// or given by [`LockGuard::held`](crate::LockGuard::held). It can look and not
-/// let go: that is for who has the guard.
+/// A view of a held lock, from [`Acquire::run`](crate::Acquire::run) or
+/// [`LockGuard::held`](crate::LockGuard::held). It shows how the lock stands; only
+/// its [`LockGuard`](crate::LockGuard) can extend or release it.
 #[derive(Clone, Debug)]
 pub struct Held {
     pub(crate) claim: Arc<Claim>,
@@ -16,7 +17,8 @@ pub struct Held {
 }
 
 impl Held {
-    /// As [`LockGuard::remaining`](crate::LockGuard::remaining).
+    /// Returns how long the lock is still held, as
+    /// [`LockGuard::remaining`](crate::LockGuard::remaining) does.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -33,7 +35,8 @@ impl Held {
         self.claim.remaining(self.config.world.now())
     }
 
-    /// As [`LockGuard::is_held`](crate::LockGuard::is_held).
+    /// Whether the lock is held now, as
+    /// [`LockGuard::is_held`](crate::LockGuard::is_held) says.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -50,11 +53,14 @@ impl Held {
         !self.remaining().is_zero()
     }
 
-    /// As [`LockGuard::ensure`](crate::LockGuard::ensure).
+    /// Fails unless the lock is held for at least `least` more, as
+    /// [`LockGuard::ensure`](crate::LockGuard::ensure) does.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// [`ErrorKind::Lost`](crate::ErrorKind::Lost) if the lock is not held any more.
+    /// [`ErrorKind::Expired`](crate::ErrorKind::Expired) if it is held, but not for
+    /// that long.
     ///
     /// # Examples
     ///
@@ -76,7 +82,8 @@ impl Held {
         self.claim.ensure(least, self.config.world.now())
     }
 
-    /// As [`LockGuard::warning`](crate::LockGuard::warning).
+    /// Returns why the last renewal failed, as
+    /// [`LockGuard::warning`](crate::LockGuard::warning) does.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -98,8 +105,9 @@ impl Held {
         self.claim.warning()
     }
 
-    /// As [`LockGuard::lost_token`](crate::LockGuard::lost_token): for tasks that the work has started, which
-    /// are not stopped with it.
+    /// Returns a token that is cancelled when the lock is not held any more, as
+    /// [`LockGuard::lost_token`](crate::LockGuard::lost_token) does. It is for tasks
+    /// that the work has spawned: they are not stopped with it.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};

@@ -1,10 +1,12 @@
-//! Who granted a lock, and how quickly.
+//! Which nodes granted a lock, and how quickly. A snapshot: it never changes.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{claim::Claim, config::Config, protocol::NodeId};
 
-/// Which nodes granted a lock.
+/// Which nodes had granted a lock, when [`LockGuard::votes`] was asked.
+///
+/// [`LockGuard::votes`]: crate::LockGuard::votes
 #[derive(Clone, Debug)]
 pub struct Votes {
     needed: usize,
@@ -20,7 +22,7 @@ impl Votes {
         Self { needed: config.quorum.votes(), nodes: addresses.zip(latencies).collect(), healed }
     }
 
-    /// How many nodes granted.
+    /// Returns how many nodes granted the lock.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -36,8 +38,9 @@ impl Votes {
         self.nodes.iter().filter(|(_, latency)| latency.is_some()).count()
     }
 
-    /// How many of those did not have the key at first, or had lost it, and
-    /// were given it while a quorum of the others proved that it was ours.
+    /// Returns how many of them did not have the key at first, or had lost it, and
+    /// were given it by an extension, after a quorum had proven that the lock was
+    /// ours.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -57,7 +60,7 @@ impl Votes {
         self.healed
     }
 
-    /// How many are needed.
+    /// Returns how many nodes must grant a lock: the quorum.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -73,7 +76,8 @@ impl Votes {
         self.needed
     }
 
-    /// How many nodes may yet lose the key before a quorum is gone.
+    /// Returns how many of the nodes that granted may lose the key while a quorum
+    /// still has it.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -90,9 +94,9 @@ impl Votes {
         self.granted().saturating_sub(self.needed)
     }
 
-    /// Each node as `host:port`, with how long it took to grant, or `None` if
-    /// it has not; in the order of the configuration. Times are kept to half a
-    /// percent, rounded down, and up to 8 s.
+    /// Returns each node's address, and how long it took to grant the lock or `None`
+    /// if it has not, in the order of the configuration. Times are rounded down, by
+    /// at most half a percent, and kept up to 8 s.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};

@@ -1,4 +1,4 @@
-//! The nodes, as they answer a greeting.
+//! The nodes, as they answered a greeting. Reads their answers and asks nothing.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     node_error::{NodeError, NodeErrorKind},
 };
 
-/// How the nodes stand, as [`Redlock::health`](crate::Redlock::health) found them.
+/// All nodes as [`Redlock::health`](crate::Redlock::health) found them.
 #[derive(Clone, Debug)]
 pub struct Health {
     pub(crate) needed: usize,
@@ -17,7 +17,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether enough nodes can vote.
+    /// Whether enough nodes can vote for a lock to be acquired.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -34,7 +34,7 @@ impl Health {
         self.able() >= self.needed
     }
 
-    /// How many nodes can vote: see [`NodeHealth::is_able`].
+    /// Returns how many nodes can vote: see [`NodeHealth::is_able`].
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -51,13 +51,13 @@ impl Health {
         self.nodes.iter().filter(|node| node.is_able()).count()
     }
 
-    /// How many votes a lock needs.
+    /// Returns how many votes a lock needs: the quorum.
     #[must_use]
     pub fn needed(&self) -> usize {
         self.needed
     }
 
-    /// Each node, in the order of the configuration.
+    /// Returns each node, in the order of the configuration.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -86,14 +86,14 @@ impl Health {
     }
 }
 
-/// How one node stands.
+/// One node as [`Redlock::health`](crate::Redlock::health) found it.
 #[derive(Clone, Debug)]
 pub struct NodeHealth {
     pub(crate) address: Arc<str>,
     pub(crate) answer: Result<Greeted, NodeError>,
 }
 
-/// What a node said when it was greeted.
+/// A node's answer to a greeting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Greeted {
     pub(crate) latency: Duration,
@@ -101,18 +101,18 @@ pub(crate) struct Greeted {
     pub(crate) server: Option<Box<str>>,
 }
 
-/// What a server is to others.
+/// A server's part in replication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// It takes writes.
+    /// The server takes writes.
     Master,
-    /// It follows a master, and takes none.
+    /// The server follows a master, and takes no writes.
     Replica,
 }
 
 impl Role {
-    /// As servers call it: `master` or `replica`.
+    /// Returns the role's name, `master` or `replica`.
     ///
     /// ```
     /// # use redlock_quorum::inspect::Role;
@@ -134,13 +134,13 @@ impl fmt::Display for Role {
 }
 
 impl NodeHealth {
-    /// The node, as `host:port` or a socket's path.
+    /// Returns the node's address, as `host:port` or a socket's path.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Whether it can vote: it answered, and is no replica.
+    /// Whether the node can vote: it answered, and is not a replica.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -158,7 +158,7 @@ impl NodeHealth {
         self.answer.as_ref().is_ok_and(|said| said.role != Some(Role::Replica))
     }
 
-    /// How long its answer took, if it answered.
+    /// Returns how long the node's answer took, if it answered.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -178,7 +178,7 @@ impl NodeHealth {
         self.answer.as_ref().ok().map(|said| said.latency)
     }
 
-    /// What it is, where it says so: servers before version 6 do not.
+    /// Returns the server's role, if it said so: servers before version 6 do not.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, inspect::Role, testing::{Backend, Cluster}};
@@ -197,7 +197,7 @@ impl NodeHealth {
         self.answer.as_ref().ok()?.role
     }
 
-    /// Name and version of its server, such as `redis 7.4.1`, where it says so.
+    /// Returns the server's name and version, such as `redis 7.4.1`, if it said so.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -214,7 +214,7 @@ impl NodeHealth {
         self.answer.as_ref().ok()?.server.as_deref()
     }
 
-    /// Why it did not answer.
+    /// Returns why the node failed: it did not answer, or with an error.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};

@@ -1,4 +1,4 @@
-//! A key, as all nodes have it.
+//! A lock's key, as the nodes have it. Reads their answers and asks nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,8 +11,7 @@ use crate::{
     token::Token,
 };
 
-/// How a lock stands on the nodes, as [`Redlock::inspect`](crate::Redlock::inspect)
-/// found it.
+/// A lock as [`Redlock::inspect`](crate::Redlock::inspect) found it on the nodes.
 #[derive(Clone, Debug)]
 pub struct Inspection {
     pub(crate) votes: usize,
@@ -21,14 +20,14 @@ pub struct Inspection {
     pub(crate) nodes: Vec<(Arc<str>, Left)>,
 }
 
-/// How long the key on one node still lives.
+/// How long the key on one node still lives; `None` without a key.
 type Left = Result<Option<Duration>, NodeError>;
 
-/// What one node has at the key.
+/// The value that one node has at the key, and how long it still lives.
 type Found = Result<Option<(Token, Duration)>, NodeError>;
 
 impl Inspection {
-    /// Whether someone held it: one and the same value was on a quorum.
+    /// Whether the lock was held: a quorum of nodes had the same value at its key.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -47,8 +46,8 @@ impl Inspection {
         self.votes >= self.needed
     }
 
-    /// On how many nodes the value was that most of them had; zero where none
-    /// had the key.
+    /// Returns how many nodes had the most common value at the key; zero if none had
+    /// the key.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -67,14 +66,15 @@ impl Inspection {
         self.votes
     }
 
-    /// How many votes a holder needs.
+    /// Returns how many votes a holder needs: the quorum.
     #[must_use]
     pub fn needed(&self) -> usize {
         self.needed
     }
 
-    /// For how long a quorum keeps that value, unless it is released or extended;
-    /// zero where it is not held. The holder counts on less: drift is not taken off.
+    /// Returns for how long a quorum keeps that value, unless the lock is released or
+    /// extended; zero if it is not held. The holder counts on less, since it takes off
+    /// drift.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -94,8 +94,9 @@ impl Inspection {
         self.remaining
     }
 
-    /// Each node, in the order of the configuration: how long the key there
-    /// still lives, whoever's it is; `None` where there is none.
+    /// Returns each node's address and how long the key there still lives, whatever
+    /// its value; `None` if the node does not have the key. The nodes come in the order
+    /// of the configuration.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -120,7 +121,7 @@ impl Inspection {
 
     /// # Errors
     ///
-    /// Too few nodes answered to tell.
+    /// Too few nodes answered to tell whether the lock is held.
     pub(crate) fn of(seen: Seen, config: &Config) -> Result<Self, Error> {
         let found: Vec<Found> = seen.into_iter().map(found).collect();
         let needed = config.quorum.votes();
@@ -132,8 +133,8 @@ impl Inspection {
             }
         };
         let (votes, remaining) = most_common(&found, needed);
-        // One that did not answer may have what would make it a quorum.
-        // Something that is no lock is an answer, too.
+        // A node that did not answer may have the vote that is missing. A value that
+        // is not a lock is an answer, too.
         let is_silent = |found: &&Found| {
             found.as_ref().is_err_and(|error| error.kind() != NodeErrorKind::ForeignKey)
         };
@@ -168,8 +169,8 @@ fn found(seen: SeenAt) -> Found {
     }
 }
 
-/// How many nodes have the value that most have, and for how long `needed` of
-/// them will.
+/// How many nodes have the most common value, and for how long `needed` of them
+/// will keep it.
 fn most_common(found: &[Found], needed: usize) -> (usize, Duration) {
     let taken = || found.iter().filter_map(|found| found.as_ref().ok()?.as_ref());
     let lifetimes = |token: &Token| {

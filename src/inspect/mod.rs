@@ -1,6 +1,8 @@
-//! What can be looked at without taking anything: a key on all nodes, and the
-//! nodes themselves. What is seen is true of a moment that is past: decide
-//! nothing by it that a lock should decide.
+//! What a client sees without acquiring anything: a key on all nodes, and the nodes
+//! themselves.
+//!
+//! Looking changes nothing. What was seen may have changed by now, so never decide
+//! by it what a lock should decide.
 
 mod health;
 mod key;
