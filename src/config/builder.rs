@@ -1,4 +1,5 @@
-//! The settings as a user gives them, and their defaults. Does no I/O of its own.
+//! The settings as a user gives them, and their defaults. It checks none of them
+//! before `build`, and does no I/O of its own.
 
 mod check;
 
@@ -6,26 +7,26 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{client::Redlock, error::Error, node::Endpoint, protocol::Drift, tls, world::System};
 
-/// The ttl that is used where none is asked for, as in the Redlock page's
-/// examples and most libraries.
+/// The ttl of an acquire that asks for none: that of the Redlock page's examples
+/// and of most libraries.
 const DEFAULT_TTL: Duration = Duration::from_secs(10);
 
 /// The longest ttl unless the builder says otherwise. A crashed holder blocks
 /// everyone for a ttl, so an hour is already a decision.
 const DEFAULT_MAX_TTL: Duration = Duration::from_secs(3600);
 
-/// Default ceilings of the first and of later delays between attempts. The
-/// first is a few round trips, so that split votes part quickly; the last is
-/// the reference algorithm's.
+/// The default ceilings of the first and of the last delays between attempts. The
+/// first is a few round trips, so that split votes part quickly; the last is the
+/// reference algorithm's.
 const RETRY_DELAY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
-/// How many tasks of one client may stand in line for one lock, unless the
-/// builder says otherwise: as many as may wait for anything at all.
+/// How many tasks of one client may stand in line for one lock, unless the builder
+/// says otherwise: as many as one client lets wait for all locks together.
 const MAX_WAITERS: usize = 65_536;
 
 /// How often in a row a lock is handed on within one client, unless the builder
-/// says otherwise: often enough that the release and acquire after it hardly
-/// count, and over in a moment where holds are short.
+/// says otherwise: often enough that the release and the acquire after them hardly
+/// count, and soon over if holds are short.
 const HAND_OVERS: u32 = 16;
 
 /// Builds a [`Redlock`]. Nothing is checked and nothing connects before
@@ -33,7 +34,7 @@ const HAND_OVERS: u32 = 16;
 ///
 /// | setting | default |
 /// |---|---|
-/// | `tls` | the system's trust, no certificate of ours |
+/// | `tls` | trust what the system trusts, show no certificate |
 /// | [`ttl`](Self::ttl) | 10 s |
 /// | [`max_ttl`](Self::max_ttl) | 1 h |
 /// | [`quorum`](Self::quorum) | more than half of the nodes |
@@ -79,9 +80,9 @@ impl Builder {
         }
     }
 
-    /// Adds nodes by URL: `redis://[user:password@]host[:port][/db]`, `rediss://`
-    /// for TLS (feature `tls`), or `unix:///path[?db=1&user=bob&pass=secret]`. Each must be a master of its own, with no replication
-    /// between them. URLs are not kept.
+    /// Adds nodes by URL: `redis://[user:password@]host[:port][/db]`, `rediss://` for
+    /// TLS (feature `tls`), or `unix:///path[?db=1&user=bob&pass=secret]`. Each must
+    /// be a master of its own, with no replication between them. URLs are not kept.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
@@ -111,11 +112,9 @@ impl Builder {
         self
     }
 
-    /// How to speak TLS with the nodes whose URLs begin with `rediss://`. Not
-    /// needed where the system trusts their certificates and they want none of
-    /// ours.
-    ///
-    /// [`Self::build`] refuses it where no node wants TLS.
+    /// Sets how to speak TLS with the nodes whose URLs begin with `rediss://`. It is
+    /// not needed if the system trusts their certificates and they want none of
+    /// ours. [`Self::build`] refuses it if no node's URL begins like that.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, Tls};
@@ -132,8 +131,8 @@ impl Builder {
         self
     }
 
-    /// How long a lock is held where its acquire does not say: whole
-    /// milliseconds, at least 10 ms.
+    /// Sets how long a lock is held if its acquire does not say: whole milliseconds,
+    /// from 10 ms to [`Self::max_ttl`].
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
@@ -148,8 +147,8 @@ impl Builder {
         self
     }
 
-    /// The longest ttl that an acquire or an extend may ask for; itself at most
-    /// thirty days.
+    /// Sets the longest ttl that an acquire or an extension may ask for: from 10 ms
+    /// to thirty days.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
@@ -164,8 +163,9 @@ impl Builder {
         self
     }
 
-    /// How many nodes must grant. More than the default survives nodes that
-    /// lose their memory; fewer is refused, since two clients could hold.
+    /// Sets how many nodes must grant a lock: from more than half of the nodes to all
+    /// of them. More than the default survives nodes that lose their memory, and
+    /// fewer failures; with fewer than half, two clients could hold the lock.
     ///
     /// ```
     /// # use redlock_quorum::{ErrorKind, Redlock};
@@ -182,8 +182,8 @@ impl Builder {
         self
     }
 
-    /// How long one node may take over one request, all included: connecting,
-    /// queueing, writing, answering. From 1 ms to 5 s.
+    /// Sets how long one node may take over one request, from 1 ms to 5 s. That
+    /// includes connecting, queueing, writing and answering.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
@@ -199,8 +199,9 @@ impl Builder {
         self
     }
 
-    /// By how many thousandths the clocks of client and servers may differ in
-    /// rate. That share of the ttl, and 2 ms, is never counted as held.
+    /// Sets by how many thousandths the clocks of client and servers may differ in
+    /// rate, under 1000. That share of a ttl, and 2 ms more, is never counted as
+    /// held.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
@@ -214,9 +215,10 @@ impl Builder {
         self
     }
 
-    /// How long to wait between attempts: at random up to `first`, then up to
-    /// twice that, and so on up to `most`. Who is told of releases tries when
-    /// one is told of, and at the latest after `most`.
+    /// Sets how long a waiter pauses between attempts: at random up to `first`, then
+    /// up to twice that, and so on up to `most`. A waiter that can be notified of
+    /// releases tries when it is, and at the latest after `most`. `first` is at least
+    /// 1 ms, and `most` at least `first`.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
@@ -232,8 +234,9 @@ impl Builder {
         self
     }
 
-    /// How many tasks of this client may stand in line for one lock, besides
-    /// those that have it or ask the nodes for it. More are refused with [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// Sets how many tasks of this client may stand in line for one lock, besides
+    /// those that hold it or ask the nodes for it. More are refused with
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
@@ -246,15 +249,14 @@ impl Builder {
         self
     }
 
-    /// How many times in a row a lock that is released goes straight to the
-    /// next task of this client that waits for it, in one round trip instead
-    /// of two. Then it is released to all, so that other clients are not kept
-    /// out. Zero: it is always released to all. At most 1024.
+    /// Sets how many times in a row a lock that is released goes straight to the next
+    /// task of this client that waits for it, in one round trip instead of two: at
+    /// most 1024. After that it is released to all, so that other clients are not
+    /// kept out. With zero it is always released to all.
     ///
-    /// The key and its token stay as they are: they are the next holder's, and
-    /// the one before has nothing any more. Not handed on is an adopted lock,
-    /// one whose time is nearly over, and one whose key would outlive what the
-    /// next task asked for.
+    /// The key and its token stay as they are, and belong to the next holder alone. A
+    /// lock is not handed on if it was adopted, if its time is nearly over, or if its
+    /// key would outlive what the next task asked for.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
@@ -267,8 +269,9 @@ impl Builder {
         self
     }
 
-    /// What to put before every key on the servers. Clients meet on the same
-    /// key only if prefix and key together are the same bytes.
+    /// Sets the bytes before every key on the servers: under 1024, and none by
+    /// default. Two clients use the same lock if prefix and key together are the same
+    /// bytes.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
@@ -284,10 +287,11 @@ impl Builder {
         self
     }
 
-    /// Runs the driver on a thread of its own instead of on the runtime the
-    /// client is built in. It then works on while that runtime is blocked or
-    /// ends, and is faster under load and slower for a single task. A client
-    /// that is built outside any tokio runtime always gets one.
+    /// Runs the driver, the client's background task, on a thread of its own instead
+    /// of on the runtime that the client is built in. It then works on while that
+    /// runtime is blocked or has ended, and is faster under load and slower for a
+    /// single task. A client that is built outside any tokio runtime always gets such
+    /// a thread.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
@@ -300,14 +304,16 @@ impl Builder {
         self
     }
 
-    /// Checks the settings and starts the client. Does no I/O, but that it reads
-    /// whom the system trusts where a node wants TLS: the nodes are connected
-    /// to at the first lock, so a minority may be down.
+    /// Checks the settings and starts the client. It connects to no node before the
+    /// first request, so a minority may be down. If a node wants TLS, it reads which
+    /// authorities the system trusts.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) says which setting can't work and what to
-    /// change; [`ErrorKind::Closed`](crate::ErrorKind::Closed) if the driver's thread can't be started.
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) says which
+    /// setting can't work and what to change.
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) if the driver's thread can't be
+    /// started.
     ///
     /// # Examples
     ///

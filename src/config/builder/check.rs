@@ -1,5 +1,5 @@
-//! The checks that make a [`Config`] of a builder's settings. Does no I/O of its
-//! own.
+//! The checks that make a [`Config`] of a builder's settings. Nothing is connected
+//! to here.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,15 +14,15 @@ use crate::{
     world::World,
 };
 
-/// The longest node timeout that may be set. A connection that answers nothing
-/// for 10 s is given up, and no one should wait for it until then.
+/// The longest node timeout that may be set. The client gives up a connection that
+/// answers nothing for 10 s, and no caller should wait that long.
 const MAX_NODE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most that may be asked for. Each claim knows the next one, so this is
-/// how long such a chain can be.
+/// The most hand-overs in a row. Each claim holds the next one, so this is the length
+/// of the longest chain of claims.
 const MOST_HAND_OVERS: u32 = 1024;
 
-/// Thirty days: above it lies no lock, only a mistaken unit.
+/// Thirty days: anything longer is a mistaken unit.
 const LONGEST_TTL: Ttl = Ttl::from_millis(30 * 24 * 3600 * 1000);
 
 impl Builder {
