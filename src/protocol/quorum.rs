@@ -143,6 +143,7 @@ impl Quorum {
         self.nodes
     }
 
+    /// How many nodes must agree.
     pub(crate) fn votes(self) -> usize {
         if mutant::is(Mutant::QuorumMinusOne) {
             return self.votes.saturating_sub(1).max(1);

@@ -116,17 +116,32 @@ impl Release {
         if self.verdict.is_some() {
             return;
         }
-        // Those that do not answer still had it, if they ever did.
-        let still_had_it = self.deleted.union(self.owed().and(self.had)).len();
-        let free = self.quorum.nodes().saturating_sub(self.owed().len());
-        let had_it = still_had_it >= self.quorum.votes() || mutant::is(Mutant::ExpiredIsReleased);
-        self.verdict = Some(if !had_it {
+        self.verdict = Some(if !self.was_held() {
             ReleaseVerdict::AlreadyExpired
-        } else if free >= self.quorum.votes() || mutant::is(Mutant::UnconfirmedIsReleased) {
+        } else if self.is_free() {
             ReleaseVerdict::Released
         } else {
             ReleaseVerdict::Unconfirmed
         });
+    }
+
+    /// Whether a quorum still had the key when it was released.
+    fn was_held(&self) -> bool {
+        if mutant::is(Mutant::ExpiredIsReleased) {
+            return true;
+        }
+        // A node that does not answer still had the key, if it ever did.
+        let still_had_it = self.deleted.union(self.owed().and(self.had)).len();
+        still_had_it >= self.quorum.votes()
+    }
+
+    /// Whether a quorum is known not to hold the key any more.
+    fn is_free(&self) -> bool {
+        if mutant::is(Mutant::UnconfirmedIsReleased) {
+            return true;
+        }
+        let free = self.quorum.nodes().saturating_sub(self.owed().len());
+        free >= self.quorum.votes()
     }
 }
 

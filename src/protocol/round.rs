@@ -153,25 +153,37 @@ impl Round {
         if self.verdict.is_some() {
             return;
         }
-        let failures = || self.failed.union(self.unknown).len();
-        let mut votes = self.quorum.votes();
+        let needed = self.votes_needed();
+        if self.granted.len() >= needed {
+            self.verdict = Some(self.won(now));
+        } else if self.granted.union(self.outstanding()).len() < needed {
+            self.verdict = Some(Verdict::Lost(self.loss()));
+        }
+    }
+
+    /// How many nodes must grant.
+    fn votes_needed(&self) -> usize {
         if mutant::is(Mutant::QuorumOfTheReachable) {
-            votes = Quorum::majority(self.quorum.nodes().saturating_sub(failures()));
+            return Quorum::majority(self.quorum.nodes().saturating_sub(self.failures()));
         }
-        if self.granted.len() >= votes {
-            self.verdict = Some(if now < self.valid_until {
-                Verdict::Held
-            } else {
-                Verdict::Lost(Loss::Expired)
-            });
-        } else if self.granted.union(self.outstanding()).len() < votes {
-            let silent = failures() > self.quorum.spare();
-            self.verdict =
-                Some(Verdict::Lost(if silent && !mutant::is(Mutant::SilenceIsContention) {
-                    Loss::NoQuorum
-                } else {
-                    Loss::Contended
-                }));
+        self.quorum.votes()
+    }
+
+    /// How many nodes surely failed or gave no answer.
+    fn failures(&self) -> usize {
+        self.failed.union(self.unknown).len()
+    }
+
+    /// The verdict on a quorum that is complete `now`.
+    fn won(&self, now: Moment) -> Verdict {
+        if now < self.valid_until { Verdict::Held } else { Verdict::Lost(Loss::Expired) }
+    }
+
+    /// Why a quorum is out of reach.
+    fn loss(&self) -> Loss {
+        if mutant::is(Mutant::SilenceIsContention) {
+            return Loss::Contended;
         }
+        if self.failures() > self.quorum.spare() { Loss::NoQuorum } else { Loss::Contended }
     }
 }
