@@ -186,9 +186,9 @@ impl Acquire {
         self
     }
 
-    /// Acquires the lock, runs `work` under it, releases it, and returns what
-    /// `work` returned. If the lock is lost, `work` is stopped: its future is
-    /// dropped. Tasks that it has spawned go on; [`Held::lost_token`] tells them.
+    /// Acquires the lock, runs `work` under it, releases it, and returns what `work`
+    /// returned. If the lock is lost, `work` is stopped: its future is dropped. Tasks
+    /// that it has spawned go on: give them the [`Held::lost_token`].
     ///
     /// # Errors
     ///
@@ -197,8 +197,8 @@ impl Acquire {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops `work` and releases the lock in the background.
-    /// So does a panic in `work`.
+    /// Dropping the future stops `work` and releases the lock in the background. A
+    /// panic in `work` releases it, too.
     ///
     /// # Examples
     ///

@@ -46,9 +46,9 @@ impl Redlock {
         Builder::new()
     }
 
-    /// Returns a builder with one node for each of these clients: it has their
-    /// address and credentials, and connects on its own. Other settings have
-    /// their defaults.
+    /// Returns a builder with one node for each of these clients, at its address and
+    /// with its credentials. The connections are this library's own, and all other
+    /// settings have their defaults.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
@@ -140,7 +140,7 @@ impl Redlock {
     ///
     /// # Cancel safety
     ///
-    /// Safe: nothing is changed anywhere.
+    /// Dropping the future is safe: nothing is changed anywhere.
     ///
     /// # Examples
     ///
@@ -171,7 +171,7 @@ impl Redlock {
     ///
     /// # Cancel safety
     ///
-    /// Safe: nothing is changed anywhere.
+    /// Dropping the future is safe: nothing is changed anywhere.
     ///
     /// # Examples
     ///

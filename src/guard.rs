@@ -225,8 +225,8 @@ impl LockGuard {
     }
 
     /// Releases the lock and says what came of it. It returns as soon as that is
-    /// certain, and within one node timeout: this takes the answers of a majority, or
-    /// more if some nodes no longer had the key. Nodes that have not answered by then
+    /// certain, and within one node timeout: after the answers of a majority, or of
+    /// more nodes if some no longer had the key. Nodes that have not answered by then
     /// are asked again in the background, until the key has ended there by itself.
     ///
     /// # Errors
@@ -316,8 +316,8 @@ impl LockGuard {
     }
 
     /// Returns why the last renewal failed, with each node's answer; `None` if it
-    /// succeeded or there was none. Until [`Self::remaining`] is over, the lock is
-    /// still held: finish the work, or bring it to a point where it can stop.
+    /// succeeded or there was none. The lock is still held for [`Self::remaining`]:
+    /// finish the work, or bring it to a point where it can stop.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -341,7 +341,7 @@ impl LockGuard {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future changes nothing.
+    /// Dropping the future is safe: nothing is changed.
     ///
     /// # Examples
     ///

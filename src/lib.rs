@@ -13,11 +13,11 @@
 //! ends by the clock, whatever its holder is doing: a process that is paused
 //! past its validity, or a majority of servers whose clocks jump or that forget
 //! their keys, can lead to two holders. [`docs::safety`] states the guarantee
-//! and all it assumes. Let the protected step look at [`LockGuard::remaining`],
-//! and the protected resource check what it can.
+//! and all it assumes. Let the protected step ask [`LockGuard::ensure`] first, and
+//! let the protected resource check what it can.
 //!
-//! **No**, if you need a queue that is fair, a lock that is held for days, or
-//! consensus: use a system that is built on it.
+//! **No**, if you need a fair queue, a lock that is held for days, or consensus: use
+//! a system that is built on consensus, such as etcd or ZooKeeper.
 //!
 //! A client costs one connection to each node, a second one while a task waits
 //! for another client's lock, and a background task that owns them. An acquire
@@ -48,12 +48,13 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The examples of this documentation run on in-memory nodes of [`testing`].
+//! The nodes of all examples in this documentation are the in-memory ones of
+//! [`testing`].
 //!
 //! # Where to look
 //!
-//! - [`Acquire::run`] holds a lock around some work, renews it, and stops the work
-//!   if the lock is lost.
+//! - [`Acquire::run`] holds a lock around some work, and stops the work if the lock is
+//!   lost. [`Acquire::renew`] lets the work take longer than a ttl.
 //! - [`Redlock`] is the client, [`Builder`] its settings, [`Acquire`] one
 //!   acquire's options, [`LockGuard`] the held lock.
 //! - [`Redlock::inspect`] and [`Redlock::health`] look at a key and at the nodes,

@@ -164,13 +164,14 @@ impl Builder {
     }
 
     /// Sets how many nodes must grant a lock: from more than half of the nodes to all
-    /// of them. More than the default survives nodes that lose their memory, and
-    /// fewer failures; with fewer than half, two clients could hold the lock.
+    /// of them. A larger quorum than the default tolerates nodes that forget their
+    /// keys, and fewer nodes that fail. Half of the nodes or fewer are refused, since
+    /// two clients could then hold the lock.
     ///
     /// ```
     /// # use redlock_quorum::{ErrorKind, Redlock};
     /// let nodes = || ["redis://a", "redis://b", "redis://c", "redis://d", "redis://e"];
-    /// let redlock = Redlock::builder().nodes(nodes()).quorum(4).build()?; // one may forget
+    /// let redlock = Redlock::builder().nodes(nodes()).quorum(4).build()?; // two may forget
     ///
     /// let refused = Redlock::builder().nodes(nodes()).quorum(2).build().unwrap_err();
     /// assert_eq!(refused.kind(), ErrorKind::InvalidConfig); // two clients could hold
