@@ -1,4 +1,6 @@
-//! `lock(key)`: the options of one acquire, then the await.
+//! What `lock(key)` returns: the options of one acquire, and the future that it
+//! becomes when it is awaited. It checks the options and never asks a node: that
+//! is the driver's task.
 
 use std::{
     fmt,
@@ -25,28 +27,26 @@ use crate::{
 /// An acquire about to happen: set options, then await it.
 ///
 /// ```
-/// # use redlock_quorum::{Redlock, testing::Cluster};
+/// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
 /// # use std::time::Duration;
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let cluster = Cluster::builder().nodes(3).backend(redlock_quorum::testing::Backend::Memory).start().await?;
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
 /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
 /// let guard = redlock
 ///     .lock("orders:42")
-///     .ttl(Duration::from_secs(10)) // how long it is held
+///     .ttl(Duration::from_secs(10)) // how long to hold it
 ///     .wait(Duration::from_secs(3)) // how long to queue for it
 ///     .await?;
 /// # drop(guard); Ok(()) }
 /// ```
 ///
 /// Tasks of one client that wait for the same lock get it in the order in which
-/// they came; only the first of them asks the nodes. A release, here or by
-/// another client, wakes who is next.
+/// they came; only the first of them asks the nodes. A release, by this client or
+/// by another, wakes the next task.
 ///
-/// Without [`Self::wait`] it waits for as long as another holds the lock, until
-/// the future is dropped. It does not wait like that for servers: if for a
-/// whole ttl too few can answer, it fails with
-/// [`ErrorKind::NoQuorum`].
+/// Without [`Self::wait`] the acquire waits for as long as another holds the lock,
+/// until its future is dropped. It does not wait like that for servers: if too few
+/// of them can answer for a whole ttl, it fails with [`ErrorKind::NoQuorum`].
 ///
 /// # Errors
 ///
@@ -59,8 +59,8 @@ use crate::{
 /// # Cancel safety
 ///
 /// Dropping the future at any point leaves no key behind: what was or will be
-/// set on a node is deleted there in the background. The place among those who
-/// wait is lost.
+/// set on a node is deleted there in the background. The place in the queue is
+/// lost.
 #[must_use = "an acquire does nothing until it is awaited"]
 #[derive(Clone, Debug)]
 pub struct Acquire {
@@ -79,52 +79,135 @@ impl Acquire {
         Self { shared, key, ttl: None, wait: None, renew: false, every: None, max_hold: None }
     }
 
-    /// How long to hold it: whole milliseconds, from 10 ms to the client's
-    /// maximum. The holder must be done, or have extended, within this time.
+    /// Sets how long to hold the lock: whole milliseconds, from 10 ms to
+    /// [`Builder::max_ttl`](crate::Builder::max_ttl). The holder must be done, or
+    /// have extended the lock, within this time. Default: the client's
+    /// [`Builder::ttl`](crate::Builder::ttl).
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("report").ttl(Duration::from_secs(60)).await?;
+    /// assert!(guard.remaining() > Duration::from_secs(50));
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("lease", "leaseTime", "expire", "WithExpiry"))]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// How long to try: the call ends within `wait`, or within one node
-    /// timeout where that is longer. Zero is a single attempt.
+    /// Sets how long to try: the call ends within `wait`, or within one node
+    /// timeout where that is longer. Zero means a single attempt. Default: for as
+    /// long as another holds the lock.
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("report").wait(Duration::from_secs(3)).await?;
+    ///
+    /// let refused = redlock.lock("report").wait(Duration::ZERO).await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Contended);
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("waitTime", "blocking_timeout", "timeout", "retryCount", "WithTries"))]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
         self
     }
 
     /// Renews the lock in the background for as long as it is held, every third
-    /// of its ttl or up to a quarter of that sooner: then work may take longer
+    /// of its ttl or up to a quarter of that sooner. Work may then take longer
     /// than the ttl, and the ttl is only how long others wait if the holder
     /// dies.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("report").ttl(Duration::from_secs(5)).renew().await?;
+    /// // ... work that takes minutes ...
+    /// guard.ensure(Duration::from_secs(1))?; // it was not lost meanwhile
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("watchdog", "heartbeat", "keep_alive"))]
     pub fn renew(mut self) -> Self {
         self.renew = true;
         self
     }
 
-    /// Renews at another interval: from 1 ms to half the ttl, so that one
-    /// renewal may fail.
+    /// Renews the lock as [`Self::renew`] does, but every `every`: from 1 ms to
+    /// half the ttl, so that one renewal may fail.
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let ttl = Duration::from_secs(30);
+    /// let guard = redlock.lock("report").ttl(ttl).renew_every(ttl / 6).await?;
+    ///
+    /// let refused = redlock.lock("other").ttl(ttl).renew_every(ttl).await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidConfig); // more than half the ttl
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("automaticExtensionThreshold", "lockWatchdogTimeout"))]
     pub fn renew_every(mut self, every: Duration) -> Self {
         self.every = Some(every);
         self.renew()
     }
 
-    /// Renews no longer than until `limit` after the lock was had; then it runs
-    /// out within a ttl. Against work that hangs.
+    /// Stops renewing `limit` after the lock was acquired. The lock then ends
+    /// within a ttl, so work that hangs does not keep it. Needs [`Self::renew`].
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let hour = Duration::from_secs(3600);
+    /// let guard = redlock.lock("report").renew().max_hold(hour).await?;
+    /// // ... if this hangs, others get the lock an hour and a ttl from now ...
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     pub fn max_hold(mut self, limit: Duration) -> Self {
         self.max_hold = Some(limit);
         self
     }
 
-    /// Acquires, runs `work` under the lock, releases, and gives what it gave.
-    /// If the lock is lost, `work` is stopped: its future is dropped where it
-    /// is. What it has spawned goes on; [`Held::lost_token`] is for that.
+    /// Acquires the lock, runs `work` under it, releases it, and returns what `work`
+    /// returned. If the lock is lost, `work` is stopped: its future is dropped. Tasks
+    /// that it has spawned go on: give them the [`Held::lost_token`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Acquire`]: `work` has not run. [`ErrorKind::Lost`]: `work` was
+    /// stopped, or it was done and the lock turned out to have ended before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops `work` and releases the lock in the background. A
+    /// panic in `work` releases it, too.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let cluster = Cluster::builder().nodes(3).backend(Backend::Memory).start().await?;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
     /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
     /// let rows = redlock
     ///     .lock("report")
@@ -136,17 +219,7 @@ impl Acquire {
     ///     .await?;
     /// # assert_eq!(rows, 42); Ok(()) }
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of the acquire, and then `work` has not run. And
-    /// [`ErrorKind::Lost`]: `work` was stopped, or it was done and the lock
-    /// turned out to have ended before.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future stops `work` and releases in the background. So does
-    /// a panic in `work`.
+    #[doc(alias("using", "with_lock"))]
     pub async fn run<F, Fut>(self, work: F) -> Result<Fut::Output, Error>
     where
         F: FnOnce(Held) -> Fut,
@@ -175,7 +248,8 @@ impl Acquire {
                 let message = format!("lock `{key}` had been lost when its work was done");
                 Err(Error::new(ErrorKind::Lost, message))
             }
-            // Held to the end; what is not confirmed goes on in the background.
+            // It was held to the end; a release that is not confirmed goes on in
+            // the background.
             Ok(Released::Released) | Err(_) => Ok(output),
         }
     }
@@ -199,7 +273,7 @@ impl Acquire {
         Ok(Asked { answer, _awaited: awaited })
     }
 
-    /// How often to renew, and for how long at most.
+    /// How often to renew, and for how long at most; `None` without renewal.
     fn renewing(&self, ttl: Ttl) -> Result<Option<Renew>, Error> {
         if !self.renew {
             return match self.max_hold {
@@ -231,7 +305,7 @@ impl IntoFuture for Acquire {
     }
 }
 
-/// An [`Acquire`] that is awaited: the future of its guard.
+/// The future of an [`Acquire`]; it yields the [`LockGuard`].
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Acquiring(State);
 
@@ -241,7 +315,7 @@ enum State {
     Done,
 }
 
-/// The driver has the request.
+/// A request that the driver has.
 struct Asked {
     answer: oneshot::Receiver<Result<Won, Error>>,
     _awaited: Permit,

@@ -1,10 +1,10 @@
 //! The only clock that deadlines are read from.
 //!
-//! It counts the time a machine spends suspended: a laptop that slept past its
+//! It counts the time that a machine spends suspended: a laptop that slept past its
 //! ttl must not wake up believing that it still holds the lock. `Instant` stops
-//! during suspend on Linux, so this asks for `CLOCK_BOOTTIME` there. It never
-//! looks at the wall clock, but for [`wall`], which stamps a lock that is
-//! handed to another process.
+//! during suspend on Linux, so this asks for `CLOCK_BOOTTIME` there. No deadline
+//! comes from the wall clock, except through [`wall`], for a lock that passes between
+//! processes.
 
 use std::time::SystemTime;
 

@@ -1,6 +1,6 @@
-//! Why a lock was not had, in words that say what to do next.
+//! Why a call failed, in words that say what to do next.
 //!
-//! One opaque [`Error`] for every call: callers branch on [`Error::kind`], look
+//! One opaque [`Error`] serves every call: callers branch on [`Error::kind`], look
 //! at what each node said in [`Error::nodes`], and print the rest. No text here
 //! ever holds a token, a password or a URL.
 
@@ -8,9 +8,10 @@ use std::{error, fmt, sync::Arc, time::Duration};
 
 use crate::node_error::NodeError;
 
-/// Why an acquire, extend, release or build failed.
+/// Why a call of this library failed.
 ///
-/// `Display` says it in words; `Debug` puts the kind before them, so that a
+/// [`Error::kind`] says what to do next, [`Error::nodes`] what each node said.
+/// `Display` says both in words; `Debug` puts the kind before them, so that a
 /// `main` that returns this error ends with something to read.
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
@@ -24,64 +25,72 @@ struct Inner {
     source: Option<Arc<dyn error::Error + Send + Sync>>,
 }
 
-/// What went wrong, by what the caller does about it.
+/// The kinds of [`Error`]: one for each thing that a caller may do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Another holds the lock, or several asked for it at once and none won.
-    /// Do something else, or try again after [`Error::retry_after`].
+    /// Another holds the lock, or several clients asked for it at once and none
+    /// won. Do something else, or try again after [`Error::retry_after`].
+    #[doc(alias("ResourceLockedError", "ErrTaken"))]
     Contended,
     /// Too few nodes gave an answer that counts; [`Error::nodes`] says which
-    /// and why. Not a sign that anyone holds the lock. Try again later; alert
-    /// someone if it lasts.
+    /// failed and why. This does not say that anyone holds the lock. Try again
+    /// later; alert someone if it lasts.
+    #[doc(alias = "ExecutionError")]
     NoQuorum,
-    /// The nodes granted, but so late that no validity was left. Use a longer
-    /// ttl, or find out what is slow. Nothing is held.
+    /// The time was over, or too short: the nodes granted so late that no validity
+    /// was left, the parts to adopt were out of date, or [`LockGuard::ensure`]
+    /// asked for more time than is left. Use a longer ttl, or find out what is slow.
+    /// An acquire that fails like this holds nothing.
+    ///
+    /// [`LockGuard::ensure`]: crate::LockGuard::ensure
     Expired,
-    /// The lock is no longer ours: its deadline has passed, or its key is gone
-    /// or has another's value. Stop the work it protects; nothing makes this
-    /// guard held again.
+    /// The lock is no longer ours: its deadline has passed, or its key is gone or
+    /// has another's value. Stop the work that it protects; nothing makes its guard
+    /// held again.
+    #[doc(alias("LockNotOwnedError", "ErrExtendFailed"))]
     Lost,
-    /// The wait ran out while another held the lock. Wait longer, or give up.
+    /// The time that the call was given is over: the wait for a lock that another
+    /// held, or the wait of a shutdown. Wait longer, or give up.
     Timeout,
     /// An argument can't work; nothing was sent. The text says what to change.
     InvalidConfig,
-    /// The client takes no more requests: too many are waiting already. Slow
-    /// down, or spread the load over several clients.
+    /// Too many requests of this client, or too many of its tasks for this lock, are
+    /// waiting already. Slow down, or spread the load over several clients.
     Busy,
     /// The client was shut down, or the runtime that its driver ran on has
     /// ended. Build a new client.
     Closed,
 }
 
-/// What one node said in the call that failed.
+/// What one node said in a call that failed. `Display` puts it on one line.
 #[derive(Clone, Debug)]
 pub struct NodeReport {
     address: Arc<str>,
     answer: NodeAnswer,
 }
 
-/// One node's answer.
+/// One node's answer in a call that failed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum NodeAnswer {
-    /// It did what was asked.
+    /// The node did what was asked.
     Granted,
-    /// It said no: another's value is at the key, or ours is gone from it.
+    /// The node said no: another's value is at the key, or ours is gone from it.
     Refused {
-        /// How long the key there still lives, where that is known.
+        /// How long the key there still lives, if that is known.
         remaining: Option<Duration>,
     },
-    /// It could not be asked, did not answer in time, or answered an error.
+    /// The node could not be asked, did not answer in time, or answered an error.
     Failed(NodeError),
-    /// Nothing is at the key; where it was only looked at.
+    /// The node was only looked at, and does not have the key.
     Free,
-    /// Something is at the key; where it was only looked at.
+    /// The node was only looked at, and has the key.
     Held {
-        /// How long it still lives.
+        /// How long the key there still lives.
         remaining: Duration,
     },
-    /// The outcome was clear before it answered.
+    /// The outcome was clear before the node answered.
     NotAwaited,
 }
 
@@ -117,21 +126,66 @@ impl Error {
         )
     }
 
-    /// What went wrong, by what to do about it.
+    /// Returns what went wrong, by what to do about it.
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// let Err(error) = redlock.try_lock("job").await else { return Ok(()) };
+    /// match error.kind() {
+    ///     ErrorKind::Contended | ErrorKind::Timeout => println!("another has it"),
+    ///     ErrorKind::NoQuorum | ErrorKind::Busy => println!("try again later: {error}"),
+    ///     _ => return Err(error.into()),
+    /// }
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// What each node said, in the order of the configuration. Empty where no
-    /// node was asked.
+    /// Returns what each node said, in the order of the configuration; nothing if
+    /// no node was asked.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # for node in &cluster.nodes()[..2] { node.kill().await?; }
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let error = redlock.try_lock("job").await.unwrap_err(); // two of three nodes are down
+    /// for report in error.nodes() {
+    ///     eprintln!("{report}"); // a:6379: no connection: ..
+    /// }
+    /// assert_eq!(error.nodes().len(), 3);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn nodes(&self) -> &[NodeReport] {
         &self.0.nodes
     }
 
-    /// How long the present holder's key still lives, as far as the nodes that
-    /// refused told: before that, trying again only helps if it is released.
+    /// Returns how long the present holder's key still lives, if a node that refused
+    /// said so. Before that, trying again only helps if the lock is released.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").ttl(Duration::from_secs(10)).await?;
+    ///
+    /// let refused = redlock.try_lock("job").await.unwrap_err();
+    /// let after = refused.retry_after().ok_or("no node told")?;
+    /// assert!(after <= Duration::from_secs(10));
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
@@ -141,8 +195,8 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
-        // A refusal is what contention is made of; the other kinds are about
-        // the nodes that misbehave.
+        // Under contention most nodes refuse, so only failures are worth a word;
+        // these kinds are about the nodes, so each is told.
         let told =
             matches!(self.0.kind, ErrorKind::NoQuorum | ErrorKind::Expired | ErrorKind::Lost);
         let mut separator = " (";
@@ -160,6 +214,8 @@ impl fmt::Debug for Error {
     }
 }
 
+/// This is not derived: a derived source would be the [`Arc`] around the cause, and
+/// never a node's error.
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         if let Some(source) = &self.0.source {
@@ -174,19 +230,46 @@ impl NodeReport {
         Self { address, answer }
     }
 
-    /// The node, as `host:port` or a socket's path.
+    /// Returns the node's address, as `host:port` or a socket's path.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// What it said.
+    /// Returns what the node said.
+    ///
+    /// ```
+    /// # use redlock_quorum::{NodeAnswer, Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # for node in &cluster.nodes()[..2] { node.kill().await?; }
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let error = redlock.try_lock("job").await.unwrap_err(); // two of three nodes are down
+    /// for report in error.nodes() {
+    ///     if let NodeAnswer::Failed(why) = report.answer() {
+    ///         eprintln!("{}: {why}", report.address());
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn answer(&self) -> &NodeAnswer {
         &self.answer
     }
 
-    /// The error, if that is what it said.
+    /// Returns why the node failed, if its answer is [`NodeAnswer::Failed`].
+    ///
+    /// ```
+    /// # use redlock_quorum::{NodeReport, Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # for node in &cluster.nodes()[..2] { node.kill().await?; }
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let error = redlock.try_lock("job").await.unwrap_err(); // two of three nodes are down
+    /// let failed = error.nodes().iter().filter_map(NodeReport::error);
+    /// assert_eq!(failed.count(), 2);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn error(&self) -> Option<&NodeError> {
         match &self.answer {

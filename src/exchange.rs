@@ -83,7 +83,7 @@ pub(crate) enum Answer {
     Failed(NodeError),
 }
 
-/// What a node said when it was greeted.
+/// A node's answer to a greeting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Greeted {
     pub(crate) latency: Duration,
@@ -91,18 +91,23 @@ pub(crate) struct Greeted {
     pub(crate) server: Option<Box<str>>,
 }
 
-/// What a server is to others.
+/// A server's part in replication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// It takes writes.
+    /// The server takes writes.
     Master,
-    /// It follows a master, and takes none.
+    /// The server follows a master, and takes no writes.
     Replica,
 }
 
 impl Role {
-    /// As servers call it: `master` or `replica`.
+    /// Returns the role's name, `master` or `replica`.
+    ///
+    /// ```
+    /// # use redlock_quorum::inspect::Role;
+    /// assert_eq!(Role::Replica.as_str(), "replica");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,5 @@
-//! The name of a lock: any bytes, checked once.
+//! The name of a lock: any bytes, checked once. Nothing here reads a meaning into
+//! them.
 
 use std::{
     fmt,
@@ -8,8 +9,8 @@ use std::{
 
 use crate::error::{Error, ErrorKind};
 
-/// The longest key, prefix included: long enough for any name, short enough
-/// that a body pasted by mistake is caught.
+/// The longest key, prefix included: long enough for any name, and short enough to
+/// catch a body that was pasted by mistake.
 pub(crate) const MAX_KEY_BYTES: usize = 1024;
 
 /// A valid key as the servers see it: the client's prefix, then the user's
@@ -17,10 +18,10 @@ pub(crate) const MAX_KEY_BYTES: usize = 1024;
 #[derive(Clone)]
 pub(crate) struct Key(Bytes);
 
-/// In front of a key's bytes stands the length of its prefix.
+/// A key's bytes, after the length of its prefix.
 #[derive(Clone)]
 enum Bytes {
-    /// In place, as most are.
+    /// Most keys are short, and kept in place.
     Short {
         len: u8,
         bytes: [u8; Key::SHORT],
@@ -28,15 +29,15 @@ enum Bytes {
     Long(Arc<[u8]>),
 }
 
-/// The length of a prefix.
+/// How many bytes the length of a prefix takes.
 const HEAD: usize = size_of::<u16>();
 
 impl Key {
-    /// So many bytes, head included, take no more room in place than the
-    /// pointer to them would.
+    /// How many bytes, head included, take no more room in place than a pointer to
+    /// them would.
     const SHORT: usize = 22;
 
-    /// No lock's.
+    /// A placeholder that belongs to no lock.
     pub(crate) const NONE: Self = Self(Bytes::Short { len: 0, bytes: [0; Self::SHORT] });
 
     pub(crate) fn new(prefix: &[u8], name: &[u8]) -> Result<Self, Error> {
@@ -51,7 +52,7 @@ impl Key {
             );
             return Err(Error::new(ErrorKind::InvalidConfig, message));
         }
-        // Under the longest key.
+        // The prefix is no longer than a key, so its length fits.
         let prefix_len = u16::try_from(prefix.len()).unwrap_or(0).to_ne_bytes();
         Ok(Self(Bytes::from([&prefix_len[..], prefix, name])))
     }
@@ -63,12 +64,12 @@ impl Key {
         }
     }
 
-    /// What the servers see.
+    /// The bytes that the servers see: prefix and name.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.all().get(HEAD..).unwrap_or_default()
     }
 
-    /// What the user said.
+    /// The name that the user gave, without the prefix.
     pub(crate) fn name(&self) -> &[u8] {
         let head = self.all().first_chunk().copied().unwrap_or_default();
         self.as_bytes().get(usize::from(u16::from_ne_bytes(head))..).unwrap_or_default()
@@ -91,7 +92,7 @@ impl From<[&[u8]; 3]> for Bytes {
     }
 }
 
-/// By what the servers see.
+/// Two keys are equal if the servers see the same bytes.
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
         self.as_bytes() == other.as_bytes()
@@ -114,7 +115,7 @@ impl Ord for Key {
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Nothing is hashed behind it, so its length need not be.
+        // A key is hashed by itself, so its length need not be.
         state.write(self.as_bytes());
     }
 }

@@ -7,21 +7,21 @@
 //! # Is it for you?
 //!
 //! **Yes**, if many hosts must not do a thing at the same time, and a lease is
-//! what you want: whoever dies, the lock comes free after its ttl.
+//! what you want: if its holder dies, the lock comes free after its ttl.
 //!
 //! **With care**, if doing it twice is a disaster and not a nuisance. A lease
 //! ends by the clock, whatever its holder is doing: a process that is paused
 //! past its validity, or a majority of servers whose clocks jump or that forget
 //! their keys, can lead to two holders. [`docs::safety`] states the guarantee
-//! and all it assumes. Let the protected step look at [`LockGuard::remaining`],
-//! and the protected resource check what it can.
+//! and all it assumes. Let the protected step ask [`LockGuard::ensure`] first, and
+//! let the protected resource check what it can.
 //!
-//! **No**, if you need a queue that is fair, a lock that is held for days, or
-//! consensus: use a system that is built on it.
+//! **No**, if you need a fair queue, a lock that is held for days, or consensus: use
+//! a system that is built on consensus, such as etcd or ZooKeeper.
 //!
-//! What it costs: one round trip to a majority for acquire and for release, one
-//! connection per node, a second one while somebody waits for another client's
-//! lock, and a task that owns them.
+//! A client costs one connection to each node, a second one while a task waits
+//! for another client's lock, and a background task that owns them. An acquire
+//! takes one round trip to a majority, and so does a release.
 //!
 //! # Use
 //!
@@ -43,37 +43,40 @@
 //! assert_eq!(refused.kind(), ErrorKind::Contended);
 //!
 //! guard.extend(Duration::from_secs(30)).await?;
-//! guard.release().await?; // or drop it: then it is released in the background
+//! guard.release().await?; // dropping the guard does the same in the background
 //! redlock.shutdown(Duration::from_secs(1)).await?;
 //! # Ok(()) }
 //! ```
 //!
-//! (The examples here run on in-memory nodes of [`testing`].)
+//! The nodes of all examples in this documentation are the in-memory ones of
+//! [`testing`].
 //!
 //! # Where to look
 //!
-//! - [`Acquire::run`] holds a lock around some work, renews it, and stops the work
-//!   if the lock is lost.
+//! - [`Acquire::run`] holds a lock around some work, and stops the work if the lock is
+//!   lost. [`Acquire::renew`] lets the work take longer than a ttl.
 //! - [`Redlock`] is the client, [`Builder`] its settings, [`Acquire`] one
 //!   acquire's options, [`LockGuard`] the held lock.
 //! - [`Redlock::inspect`] and [`Redlock::health`] look at a key and at the nodes,
 //!   and change nothing.
-//! - [`Error`] has a [`kind`](Error::kind) that says what to do next, and
-//!   [`nodes`](Error::nodes): what each node said.
-//! - [`docs`]: the guarantee, operation, why it is built so, and how it is tested.
+//! - [`Error::kind`] says what to do next, and [`Error::nodes`] what each node
+//!   said.
+//! - [`docs`] has the long texts: the guarantee, how to run the nodes, why the
+//!   library is built as it is, how it is tested, and the lock service.
 //!
 //! # Features
 //!
-//! None is on by default, and none changes what the others do.
+//! No feature is on by default, and none changes what the others do.
 //!
-//! - `tls`: nodes at `rediss://`, by rustls. `Tls` says whom to trust where the
-//!   system does not know, and which certificate to show. Needs a C compiler.
-//! - `tower`: a layer for requests that take turns, in axum, tonic and hyper.
-//! - `http`: the lock service over HTTP, for programs in any language, as an axum
-//!   router; `cli`: the program `redlock` that serves it.
-//! - `testing`: [`testing::Cluster`], real Redis nodes for tests, in containers
-//!   or as local processes, that can be paused, killed and restarted.
-//! - `testing-local`: the same without containers, and without the dependencies
+//! - `tls` adds nodes at `rediss://`, by rustls. `Tls` says which authorities to
+//!   trust in place of the system's, and which certificate to show. Building it
+//!   needs a C compiler.
+//! - `tower` adds a layer for requests that take turns, in axum, tonic and hyper.
+//! - `http` adds the lock service over HTTP, for programs in any language, as an
+//!   axum router. `cli` is the program `redlock` that serves it.
+//! - `testing` adds [`testing::Cluster`]: nodes for tests that can be paused,
+//!   killed and restarted, as containers, as local processes or in memory.
+//! - `testing-local` is the same without containers, and without the dependencies
 //!   that they bring.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -126,7 +129,8 @@ pub use tls::Tls;
 pub use token::Token;
 pub use votes::Votes;
 
-/// The long texts: guarantee, operation, design, testing, the service.
+/// The long texts: the guarantee, operation, design, testing, the lock service and
+/// the middleware.
 #[cfg(doc)]
 pub mod docs {
     #[doc = include_str!("../docs/safety.md")]
@@ -139,6 +143,8 @@ pub mod docs {
     pub mod testing {}
     #[doc = include_str!("../docs/http.md")]
     pub mod http {}
+    // Its examples need both features.
+    #[cfg(any(not(doctest), all(feature = "http", feature = "tower")))]
     #[doc = include_str!("../docs/middleware.md")]
     pub mod middleware {}
 }
@@ -146,7 +152,3 @@ pub mod docs {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
-
-#[cfg(all(doctest, feature = "http", feature = "tower"))]
-#[doc = include_str!("../docs/middleware.md")]
-struct MiddlewareExamples;

@@ -1,9 +1,9 @@
 //! Wrong turns, one line each, that the simulator must notice: a check that
 //! cannot fail is no check.
 //!
-//! In every build but the simulator's (`--cfg redlock_sim`), [`is`] is the
-//! constant `false` and nothing of this is compiled in. How each one dies is
-//! in `docs/testing.md`.
+//! Only the simulator's build (`--cfg redlock_sim`) can take one. In every other
+//! build [`is`] is the constant `false`, and nothing of this is compiled in.
+//! `docs/testing.md` says which check notices each of them.
 
 /// One wrong turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,54 +13,54 @@ pub enum Mutant {
     QuorumMinusOne,
     /// Nodes that could not answer are left out of the count.
     QuorumOfTheReachable,
-    /// Held from the verdict on, and not from before the first byte.
+    /// A lease is counted from the verdict, and not from before the first byte.
     ValidityFromTheEnd,
     /// Nothing is taken off for clocks that disagree.
     DriftIgnored,
-    /// A rollback goes only where the grant was heard of.
+    /// A rollback asks only the nodes whose grant arrived.
     RollbackOfGrantsOnly,
-    /// A lock that was won for a caller who is gone is left to him.
+    /// A lock that was won for a caller that is gone is not released.
     RollbackByTheCaller,
     /// A guard's drop does nothing.
     DropWithoutRelease,
-    /// A broken connection is taken for a "no".
+    /// A broken connection counts as a refusal.
     LostIsNo,
-    /// An acquire that broke off is not expected to arrive any more.
+    /// An acquire that was lost with its connection is not expected to arrive.
     LateAcquireForgotten,
     /// A node that did not confirm a release is not asked again.
     ReleaseOnce,
-    /// A release deletes the key, whoever's it is.
+    /// A release deletes the key, whatever its token.
     ReleaseWithoutCompare,
-    /// The reply to a release's news is taken for the next command's.
+    /// The reply to the publication of a release counts as the next command's.
     NewsIsAnAnswer,
-    /// A release that too few nodes confirmed is said to be one.
+    /// A release that too few nodes confirmed counts as confirmed.
     UnconfirmedIsReleased,
-    /// An extension sets the key, whoever's it is.
+    /// An extension sets the key, whatever its token.
     ExtendWithoutCompare,
-    /// An extension counts nodes where the key is gone.
+    /// A node where the key is gone counts as a vote for an extension.
     MissingKeyIsAVote,
     /// An extension that came after the deadline counts.
     ExtendPastTheDeadline,
-    /// A lock that was said to be lost is held again.
+    /// A lock that was reported lost is held again.
     LostIsHeld,
     /// All attempts of a client use one token.
     TokenReused,
-    /// Silence is taken for another holder.
+    /// A node's silence counts as another holder.
     SilenceIsContention,
     /// A wait does not end.
     WaitWithoutEnd,
-    /// What is on its way to a node is not bounded.
+    /// The requests that are on their way to a node are not bounded.
     UnboundedInFlight,
-    /// What waits for a connection is sent in another order, and nothing is
-    /// taken out of it.
+    /// The requests that wait for a connection are sent in another order, and none
+    /// is withdrawn.
     ReconnectReorders,
-    /// A socket that took a part is taken to have taken all.
+    /// A socket that took a part of a write counts as having taken it all.
     PartialWrite,
-    /// A release does not look whether the lock was still ours.
+    /// A release does not check whether the lock was still ours.
     ExpiredIsReleased,
-    /// An extension is not remembered as lengthening what may be left behind.
+    /// An extension does not lengthen the time for which a key may be left behind.
     ExtensionForgotten,
-    /// Whoever watches a lock is not told of its end.
+    /// The end of a lock is not told to those that watch it.
     LostIsNotTold,
     /// A client that was shut down goes on acquiring.
     ClosedStillAcquires,
@@ -68,35 +68,35 @@ pub enum Mutant {
     ShutdownAtOnce,
     /// An acquire without a limit waits for nodes that are gone.
     ForeverWithoutEnd,
-    /// What is over is not removed.
+    /// An operation that is over is not removed.
     OperationsPileUp,
     /// A wait whose last attempt was cut short does not say what came before.
     CutShortForgetsWhy,
-    /// A node that refused after the verdict is said to be silent.
+    /// A node that refused after the verdict is reported as silent.
     LateRefusalIsSilence,
-    /// A node that was healed is not released.
+    /// A release leaves out the nodes that were healed.
     HealingForgotten,
     /// A lock is handed on although the extension for it failed.
     HandsOnTheLost,
-    /// Who gets a lock handed on releases only what it was granted itself.
+    /// An heir releases only the nodes that granted it the lock.
     HeirForgetsNodes,
     /// Votes that were kept after a split are not given back.
     KeptVotesStay,
-    /// A node that is asked again after a split is not released.
+    /// A release leaves out the nodes that were asked again after a split.
     InsistingForgotten,
     /// Asking again after a split counts as a fresh start of the lease.
     InsistingRestartsTheLease,
-    /// Who listens for a release never looks by itself.
+    /// A waiter that listens for releases never tries without one.
     NoPollingFloor,
     /// When the first in line gives up, the next is not told.
     LineStandsStill,
-    /// In a line, nobody's patience ends.
+    /// The patience of a waiter in line does not end.
     PatienceForgotten,
-    /// Who comes to a line goes to the front.
+    /// A new waiter goes to the front of the line.
     LastComeFirstServed,
 }
 
-/// Whether `mutant` is what is being tried.
+/// Whether `mutant` is being tried.
 #[cfg(not(redlock_sim))]
 pub(crate) const fn is(_mutant: Mutant) -> bool {
     false
@@ -107,7 +107,7 @@ pub(crate) use chosen::is;
 
 #[cfg(redlock_sim)]
 pub(crate) mod chosen {
-    //! Which one is being tried, on this thread.
+    //! The mutant that is being tried on this thread.
     use std::cell::Cell;
 
     use super::Mutant;
@@ -120,13 +120,13 @@ pub(crate) mod chosen {
         CHOSEN.get() == Some(mutant)
     }
 
-    /// Takes this wrong turn from now on, or none.
+    /// Chooses the wrong turn to take from now on, or none.
     pub fn choose(mutant: Option<Mutant>) {
         CHOSEN.set(mutant);
     }
 
     impl Mutant {
-        /// All of them.
+        /// All mutants.
         pub const ALL: [Self; 42] = [
             Self::QuorumMinusOne,
             Self::QuorumOfTheReachable,

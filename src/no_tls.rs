@@ -1,4 +1,4 @@
-//! What stands in for TLS where the feature `tls` is off: a refusal.
+//! Stands in for `tls` where the feature is off: it refuses nodes that want TLS.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::{
     world::Stream,
 };
 
-/// There are no settings.
+/// The settings of TLS, of which there are none.
 #[derive(Debug)]
 pub(crate) enum Tls {}
 
@@ -27,7 +27,7 @@ pub(crate) fn secure(_tls: Option<Tls>, endpoints: &mut [Endpoint]) -> Result<()
     }
 }
 
-/// There are no sessions.
+/// A session of TLS, of which there are none.
 #[derive(Debug)]
 pub(crate) enum Session {}
 

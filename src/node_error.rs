@@ -1,19 +1,19 @@
 //! What went wrong at one node, and what to change there.
 //!
-//! Made from what a connection did or from a server's error reply. Of a reply
-//! it keeps the code alone: the rest of the text may echo what was sent.
+//! An error is made from what a connection did, or from a server's error reply. It
+//! keeps only the code of a reply: the rest of the text may echo what was sent.
 
 use std::{error, fmt, io, sync::Arc, time::Duration};
 
-/// Why one node's answer did not count.
+/// Why one node's answer did not count. `Display` says what to change at the node.
 #[derive(Clone, Debug)]
 pub struct NodeError {
     kind: NodeErrorKind,
-    /// Small, since every answer has room for it.
+    /// Behind a pointer, since every answer has room for a `NodeError`.
     more: Option<Arc<More>>,
 }
 
-/// What else is known of it.
+/// What is known besides the kind.
 #[derive(Debug, Default)]
 struct More {
     code: Option<Box<str>>,
@@ -21,70 +21,107 @@ struct More {
     source: Option<io::Error>,
 }
 
-/// What went wrong at a node, by what to change there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The kinds of [`NodeError`]: one for each thing to change at a node.
+///
+/// `Display` says what is wrong and what to change; that of [`NodeError`] adds what
+/// was found at this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeErrorKind {
     /// No connection could be made: refused, unreachable, unknown host.
+    #[error("no connection")]
     Unreachable,
-    /// The node did not answer within the node timeout. It may have done what
-    /// was asked, so it is released as if it had.
+    /// The node did not answer within the node timeout. It may have done what was
+    /// asked, so the client releases the key there as if it had.
+    #[error("no answer")]
     Timeout,
     /// Nothing was sent: the node still owes the answer to an earlier request.
+    #[error("not asked, it owes an answer")]
     Owing,
     /// The connection broke before the answer came.
+    #[error("the connection broke")]
     ConnectionLost,
-    /// Nothing was sent: too much is on its way to this node already.
+    /// Nothing was sent: too many requests are on their way to this node already.
+    #[error("not asked, too many requests are on their way to it")]
     Overloaded,
     /// The server's TLS certificate is not trusted: an unknown authority has
     /// signed it, or it is no longer valid.
+    #[error(
+        "its TLS certificate is not trusted: trust its authority by `Tls::root_pem`, or renew \
+         it"
+    )]
     Untrusted,
     /// The server's TLS certificate is for another host than the URL names.
+    #[error("its TLS certificate is for another host: name it in the URL as the certificate does")]
     WrongHost,
-    /// TLS was refused, by the server as a rule: it wants a client's
+    /// The TLS handshake was refused, usually by the server: it wants a client's
     /// certificate, or another one.
+    #[error(
+        "refused TLS: see in its log whether it wants a client's certificate, which \
+         `Tls::client_pem` gives"
+    )]
     TlsRefused,
-    /// What answered does not speak TLS.
+    /// The program that answered does not speak TLS.
+    #[error("speaks no TLS at this port: check the port, or write redis://")]
     NoTls,
     /// The server wants a password (`NOAUTH`).
+    #[error("wants a password: put it in the node's URL")]
     AuthRequired,
-    /// User or password were refused (`WRONGPASS`).
+    /// The server refused the user or the password (`WRONGPASS`).
+    #[error("refused the user or password in the node's URL")]
     AuthFailed,
     /// The server takes no more clients (`max number of clients reached`).
+    #[error("takes no more clients: raise maxclients")]
     TooManyClients,
     /// The server is in protected mode: without a password it takes clients of
     /// its own host only (`DENIED`).
+    #[error("is in protected mode: set a password, and put it in the node's URL")]
     Protected,
     /// The server has no database of the number in the URL.
+    #[error("has no such database: change the number at the end of the node's URL")]
     NoDatabase,
     /// The server's ACL forbids a command or the key (`NOPERM`).
+    #[error(
+        "its ACL forbids this user the key or a command: allow +set +get +del +pexpire +pttl \
+         +eval +evalsha on the lock keys"
+    )]
     NotPermitted,
     /// The server is a replica (`READONLY`).
+    #[error("is a replica: list masters only")]
     ReadOnly,
     /// The server is out of memory and evicts nothing (`OOM`).
+    #[error("is out of memory: raise maxmemory or free some")]
     OutOfMemory,
     /// The server is loading its data (`LOADING`).
+    #[error("is still loading its data")]
     Loading,
-    /// A script of someone else's blocks the server (`BUSY`).
+    /// A script that another client runs blocks the server (`BUSY`).
+    #[error("is blocked by a script: SCRIPT KILL ends it")]
     ScriptBusy,
     /// The server refuses writes: it can't persist (`MISCONF`), lacks replicas
     /// (`NOREPLICAS`), or has lost its master (`MASTERDOWN`).
+    #[error("refuses writes: see its log")]
     WritesRefused,
     /// The server belongs to a cluster that wants the key elsewhere.
+    #[error("is part of a cluster: list independent masters")]
     Clustered,
-    /// Something that is no lock is at the key: it has no expiry, or another
-    /// type (`WRONGTYPE`).
+    /// A value that is not a lock is at the key: it has no expiry, is too long for a
+    /// token, or is of another type (`WRONGTYPE`).
+    #[error("something that is not a lock is at this key: choose another key or prefix")]
     ForeignKey,
     /// The server does not know a command that is needed.
+    #[error("does not know a command that is needed: Redis 2.6.12 or later is")]
     Unsupported,
-    /// The server answered something else.
+    /// The server answered an error that is none of the above.
+    #[error("answered an error")]
     Server,
-    /// What came back is not a Redis server's answer.
+    /// The answer is not that of a Redis server.
+    #[error("does not speak the Redis protocol: check host and port")]
     Protocol,
 }
 
-/// How servers say that a script ran into the caller's ACL, up to Redis 7.0
-/// and since; there is no code for it.
+/// The words of a server whose ACL stopped a script, up to Redis 7.0 and since
+/// then; there is no code for it.
 const SCRIPT_FORBIDDEN: [&str; 2] =
     ["The user executing the script can't", "ACL failure in script"];
 
@@ -105,7 +142,7 @@ impl NodeError {
         Self::with(kind, More { waited: Some(waited), ..More::default() })
     }
 
-    /// Adds what may be the reason.
+    /// Adds a possible reason.
     pub(crate) fn hint(self, hint: Option<&'static str>) -> Self {
         let Some(hint) = hint else { return self };
         let known = self.more.as_ref().map(|more| (more.code.clone(), more.waited));
@@ -136,7 +173,7 @@ impl NodeError {
             "DENIED" => K::Protected,
             "ERR" if text.starts_with("ERR max number of clients") => K::TooManyClients,
             "ERR" if text.starts_with("ERR unknown command") => K::Unsupported,
-            // As Redis's DELEX says WRONGTYPE.
+            // Redis's DELEX says WRONGTYPE like this.
             "ERR" if text.starts_with("ERR Key should be of string type") => K::ForeignKey,
             _ if SCRIPT_FORBIDDEN.iter().any(|words| text.contains(words)) => K::NotPermitted,
             _ => K::Server,
@@ -147,27 +184,71 @@ impl NodeError {
         Self::with(kind, More { code: is_code.then(|| code.into()), ..More::default() })
     }
 
-    /// Reads the refusal of a login step, which means `kind` unless its code
-    /// says something else.
+    /// Reads the refusal of a login step: it means `kind` unless its code says
+    /// something else.
     pub(crate) fn from_login(kind: NodeErrorKind, text: &str) -> Self {
         let error = Self::from_reply(text);
         if error.kind == NodeErrorKind::Server { Self { kind, ..error } } else { error }
     }
 
-    /// What went wrong, by what to change.
+    /// Returns what went wrong, by what to change at the node.
+    ///
+    /// ```
+    /// # use redlock_quorum::{NodeErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # cluster.nodes()[0].kill().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let health = redlock.health().await?; // the first node is down
+    /// let error = health.nodes()[0].error().ok_or("it is up")?;
+    /// assert_eq!(error.kind(), NodeErrorKind::Unreachable);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn kind(&self) -> NodeErrorKind {
         self.kind
     }
 
-    /// The code of the server's error reply, such as `READONLY`.
+    /// Returns the code of the server's error reply, such as `READONLY`; `None` if
+    /// there was no reply or it has no code.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # cluster.nodes()[0].kill().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let health = redlock.health().await?; // the first node is down
+    /// for error in health.nodes().iter().filter_map(|node| node.error()) {
+    ///     match error.code() {
+    ///         Some(code) => println!("the server said {code}"),
+    ///         None => println!("the server said nothing: {error}"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.more.as_ref()?.code.as_deref()
     }
 
-    /// Whether time alone may cure it; if not, someone has to change the
+    /// Whether time alone may cure the error. If not, someone has to change the
     /// server or the client's configuration.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # cluster.nodes()[0].kill().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let health = redlock.health().await?; // the first node is down
+    /// for error in health.nodes().iter().filter_map(|node| node.error()) {
+    ///     if !error.is_transient() {
+    ///         eprintln!("someone must act: {error}");
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_transient(&self) -> bool {
         use NodeErrorKind as K;
@@ -187,9 +268,9 @@ impl NodeError {
         )
     }
 
-    /// Whether a request that got this answer surely had no effect. Unclear
-    /// replies count as "may have": a proxy can time out and answer for a
-    /// server that goes on.
+    /// Whether a request that got this answer surely had no effect. After an unclear
+    /// reply it may have had one: a proxy can time out and answer for a server that
+    /// goes on.
     pub(crate) fn surely_had_no_effect(&self) -> bool {
         use NodeErrorKind as K;
         !matches!(self.kind, K::Timeout | K::ConnectionLost | K::Server | K::Protocol)
@@ -198,47 +279,7 @@ impl NodeError {
 
 impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use NodeErrorKind as K;
-        f.write_str(match self.kind {
-            K::Unreachable => "no connection",
-            K::Timeout => "no answer",
-            K::Owing => "not asked, it owes an answer",
-            K::ConnectionLost => "the connection broke",
-            K::Overloaded => "not asked, too many requests are on their way to it",
-            K::Untrusted => {
-                "its TLS certificate is not trusted: trust its authority by `Tls::root_pem`, or \
-                 renew it"
-            }
-            K::WrongHost => {
-                "its TLS certificate is for another host: name it in the URL as the certificate does"
-            }
-            K::TlsRefused => {
-                "refused TLS: see in its log whether it wants a client's certificate, which \
-                 `Tls::client_pem` gives"
-            }
-            K::NoTls => "speaks no TLS at this port: check the port, or write redis://",
-            K::AuthRequired => "wants a password: put it in the node's URL",
-            K::AuthFailed => "refused the user or password in the node's URL",
-            K::TooManyClients => "takes no more clients: raise maxclients",
-            K::Protected => "is in protected mode: set a password, and put it in the node's URL",
-            K::NoDatabase => "has no such database: change the number at the end of the node's URL",
-            K::NotPermitted => {
-                "its ACL forbids this user the key or a command: allow +set +get +del +pexpire \
-                 +pttl +eval +evalsha on the lock keys"
-            }
-            K::ReadOnly => "is a replica: list masters only",
-            K::OutOfMemory => "is out of memory: raise maxmemory or free some",
-            K::Loading => "is still loading its data",
-            K::ScriptBusy => "is blocked by a script: SCRIPT KILL ends it",
-            K::WritesRefused => "refuses writes: see its log",
-            K::Clustered => "is part of a cluster: list independent masters",
-            K::ForeignKey => {
-                "something that is not a lock is at this key: choose another key or prefix"
-            }
-            K::Unsupported => "does not know a command that is needed: Redis 2.6.12 or later is",
-            K::Server => "answered an error",
-            K::Protocol => "does not speak the Redis protocol: check host and port",
-        })?;
+        fmt::Display::fmt(&self.kind, f)?;
         let Some(more) = &self.more else { return Ok(()) };
         if let Some(waited) = more.waited {
             write!(f, " in {waited:?}")?;
@@ -253,6 +294,7 @@ impl fmt::Display for NodeError {
     }
 }
 
+/// This is not derived: a derived source would be the [`Arc`] around the cause.
 impl error::Error for NodeError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         self.more.as_ref()?.source.as_ref().map(|source| source as _)
@@ -297,5 +339,17 @@ mod tests {
         assert!(!NodeError::from_reply("ERR upstream timed out").surely_had_no_effect());
         assert!(!NodeError::new(NodeErrorKind::Timeout).surely_had_no_effect());
         assert!(NodeError::new(NodeErrorKind::Owing).surely_had_no_effect());
+    }
+
+    #[test]
+    fn what_was_found_stands_behind_the_kind_and_the_source_is_the_systems_error() {
+        use std::error::Error as _;
+        let late = NodeError::waited(NodeErrorKind::Timeout, Duration::from_millis(20));
+        assert_eq!(late.to_string(), "no answer in 20ms");
+        assert!(late.source().is_none());
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let refused = NodeError::io(NodeErrorKind::Unreachable, refused);
+        assert_eq!(refused.to_string(), "no connection: connection refused");
+        assert!(refused.source().is_some_and(|source| source.is::<io::Error>()));
     }
 }

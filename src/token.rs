@@ -1,4 +1,4 @@
-//! What proves that a lock is ours: the value stored at its key.
+//! The proof that a lock is ours: the value at its key. It is never printed.
 
 use std::{
     fmt,
@@ -8,17 +8,18 @@ use std::{
 
 use crate::error::{Error, ErrorKind};
 
-/// The proof of ownership of one acquisition: whoever has it can extend and
-/// release the lock, so it is a secret, and `Debug` does not show it.
+/// The proof of ownership of one acquisition. It is a secret, since anyone who has it
+/// can extend and release the lock; `Debug` does not show it.
 ///
-/// A token is any 1 to 256 bytes. Those this library makes are 22 letters,
-/// digits, `-` and `_`, 132 random bits: at a million locks a second for ten
-/// years, the chance that two are ever equal is about one in a hundred thousand
+/// A token is any 1 to 256 bytes. A token that this library makes has 22 letters,
+/// digits, `-` and `_`, which are 132 random bits: at a million locks a second for
+/// ten years, the chance that two are ever equal is about one in a hundred thousand
 /// million.
+#[doc(alias("value", "nonce", "WithGenValueFunc"))]
 #[derive(Clone)]
 pub struct Token(Bytes);
 
-/// Our own are kept in place: there may be very many.
+/// Tokens of our own are kept in place, since there may be very many.
 #[derive(Clone)]
 enum Bytes {
     Own([u8; Token::OWN_BYTES]),
@@ -27,11 +28,11 @@ enum Bytes {
 
 impl Token {
     const MAX_BYTES: usize = 256;
-    /// Of six bits each: more than 128 together, and no more room than a
-    /// pointer to them would take.
+    /// Each of these bytes carries six random bits, so that a token has more than 128
+    /// and takes no more room than a pointer to it would.
     const OWN_BYTES: usize = 22;
 
-    /// No lock's.
+    /// A placeholder that belongs to no lock.
     pub(crate) const NONE: Self = Self(Bytes::Own([b'-'; Self::OWN_BYTES]));
 
     /// A token that has never been used.
@@ -39,7 +40,7 @@ impl Token {
         const DIGITS: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let mut digits = [0; Self::OWN_BYTES];
-        // So many are in one word of chance.
+        // One random word is enough for eight digits.
         for some in digits.chunks_mut(8) {
             let mut bits = source.next_u64();
             for digit in some {
@@ -50,11 +51,21 @@ impl Token {
         Self(Bytes::Own(digits))
     }
 
-    /// A token that came from elsewhere: another process, another library.
+    /// Makes a token of bytes that came from elsewhere: another process, another
+    /// library.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidConfig`] for no bytes, or more than 256.
+    /// [`ErrorKind::InvalidConfig`] if there are no bytes, or more than 256.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::Token;
+    /// let token = Token::from_bytes("n1Tg6HsPq9WcUf4o_EzKxA")?;
+    /// assert!(Token::from_bytes("").is_err());
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
     pub fn from_bytes(bytes: impl AsRef<[u8]>) -> Result<Self, Error> {
         let bytes = bytes.as_ref();
         if (1..=Self::MAX_BYTES).contains(&bytes.len()) {
@@ -64,7 +75,15 @@ impl Token {
         Err(Error::new(ErrorKind::InvalidConfig, message))
     }
 
-    /// The bytes themselves: a secret.
+    /// Returns the bytes themselves, which are a secret.
+    ///
+    /// ```
+    /// # use redlock_quorum::Token;
+    /// let token = Token::from_bytes([7, 0, 255])?;
+    /// assert_eq!(token.as_bytes(), [7, 0, 255]);
+    /// assert_eq!(format!("{token:?}"), "Token(<redacted>)");
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {

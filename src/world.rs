@@ -1,8 +1,8 @@
-//! What the client takes from the world: the time, a way to wait, connections,
-//! and chance. Nothing here decides anything.
+//! The client's only way to the outside: the time, a way to wait, connections, and
+//! randomness. Nothing here decides anything.
 //!
-//! They are arguments, so that a simulation can bring its own: everything else
-//! in this crate then runs in it as it is. In production there is [`System`].
+//! A [`World`] is an argument, so that a simulation can bring its own: everything
+//! else in this crate then runs in it as it is. In production it is [`System`].
 
 use std::{
     fmt,
@@ -22,13 +22,13 @@ use tokio::{
 
 use crate::{clock, protocol::Moment};
 
-/// Anything that carries bytes both ways; the one place a transport enters.
+/// Anything that carries bytes both ways: the one place where a transport enters.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 pub(crate) type Stream = Box<dyn Io>;
 
-/// A future that only its maker knows the type of.
+/// A future whose type only its maker knows.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Where a server listens.
@@ -44,11 +44,11 @@ pub(crate) enum Address {
 
 /// The world, as one client sees it.
 pub(crate) trait World: fmt::Debug + Send + Sync {
-    /// The time on this host's own clock, which counts suspend.
+    /// The time on this host's own clock, which also counts suspended time.
     fn now(&self) -> Moment;
     /// The wall clock, for deadlines that leave this process.
     fn wall(&self) -> SystemTime;
-    /// Is over when `span` has passed on this host's clock.
+    /// A future that is ready when `span` has passed on this host's clock.
     fn sleep(&self, span: Duration) -> Pending<()>;
     /// Opens a connection.
     fn dial(&self, address: &Address) -> Pending<io::Result<Stream>>;
@@ -56,11 +56,11 @@ pub(crate) trait World: fmt::Debug + Send + Sync {
     fn rng(&self) -> StdRng;
 }
 
-/// After how long the kernel gives up a peer that acknowledges nothing: a host
-/// that is gone, as opposed to a server that hangs.
+/// How long the kernel waits for a peer that acknowledges nothing: its host is gone,
+/// while the kernel of a server that merely hangs goes on acknowledging.
 pub(crate) const DEAD_PEER_AFTER: Duration = Duration::from_secs(10);
 
-/// The real one: the system's clocks and sockets, tokio's timers.
+/// The real world: the system's clocks and sockets, and tokio's timers.
 #[derive(Debug)]
 pub(crate) struct System;
 

@@ -21,12 +21,13 @@ echo 'docs'
 RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps -p redlock-quorum --all-features --document-private-items
 RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps -p redlock-quorum --all-features
 
-# What a user builds: at most 76 crates, ours included, and none of them twice,
-# with TLS neither.
+# What a user builds: at most 78 crates, ours included, and none of them twice,
+# with TLS neither. 76 were the limit before the public errors took their texts by
+# thiserror; the other two are that and its macro.
 tree() { cargo tree -p redlock-quorum -e normal,build --no-default-features --prefix none "$@"; }
 count=$(tree --no-dedupe | awk 'NF {print $1, $2}' | sort -u | wc -l)
 echo "dependency tree: $((count)) crates"
-[ "$count" -le 76 ] || { echo 'more than 76 crates' >&2; exit 1; }
+[ "$count" -le 78 ] || { echo 'more than 78 crates' >&2; exit 1; }
 for features in '' tls; do
   twice=$(tree --no-dedupe --features "$features" | awk 'NF {print $1, $2}' | sort -u | cut -d' ' -f1 | uniq -d)
   [ -z "$twice" ] || { echo "in two versions: $twice" >&2; exit 1; }

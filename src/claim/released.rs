@@ -5,10 +5,10 @@
 #[non_exhaustive]
 pub enum Released {
     /// The lock was ours until now, as far as the nodes could tell. A majority
-    /// of them is known not to hold it any more, or it was handed on to the
-    /// next task of this client that waited for it.
+    /// of them is known not to hold it any more, or the next task of this client
+    /// that waited for it has it.
     Released,
-    /// The lock had ended before, by its deadline or because its key was gone:
-    /// another may have held it since. Check what was done under it.
+    /// The lock had ended before: its deadline had passed, or its key was gone.
+    /// Another may have held it since, so check what was done under it.
     AlreadyExpired,
 }

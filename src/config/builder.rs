@@ -1,55 +1,40 @@
-//! The settings as a user gives them, their defaults, and the checks that make a
-//! [`Config`] of them. Does no I/O of its own.
+//! The settings as a user gives them, and their defaults. It checks none of them
+//! before `build`, and does no I/O of its own.
+
+mod check;
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Config, check_ttl, invalid};
-use crate::{
-    client::Redlock,
-    error::Error,
-    key::MAX_KEY_BYTES,
-    node::Endpoint,
-    protocol::{Backoff, Drift, MAX_NODES, Quorum, Ttl},
-    tls,
-    world::{System, World},
-};
+use crate::{client::Redlock, error::Error, node::Endpoint, protocol::Drift, tls, world::System};
 
-/// The ttl that is used where none is asked for, as in the Redlock page's
-/// examples and most libraries.
+/// The ttl of an acquire that asks for none: that of the Redlock page's examples
+/// and of most libraries.
 const DEFAULT_TTL: Duration = Duration::from_secs(10);
 
 /// The longest ttl unless the builder says otherwise. A crashed holder blocks
 /// everyone for a ttl, so an hour is already a decision.
 const DEFAULT_MAX_TTL: Duration = Duration::from_secs(3600);
 
-/// The longest node timeout that may be set. A connection that answers nothing
-/// for 10 s is given up, and no one should wait for it until then.
-const MAX_NODE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Default ceilings of the first and of later delays between attempts. The
-/// first is a few round trips, so that split votes part quickly; the last is
-/// the reference algorithm's.
+/// The default ceilings of the first and of the last delays between attempts. The
+/// first is a few round trips, so that split votes part quickly; the last is the
+/// reference algorithm's.
 const RETRY_DELAY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
-/// How many tasks of one client may stand in line for one lock, unless the
-/// builder says otherwise: as many as may wait for anything at all.
+/// How many tasks of one client may stand in line for one lock, unless the builder
+/// says otherwise: as many as one client lets wait for all locks together.
 const MAX_WAITERS: usize = 65_536;
 
 /// How often in a row a lock is handed on within one client, unless the builder
-/// says otherwise: often enough that the release and acquire after it hardly
-/// count, and over in a moment where holds are short.
+/// says otherwise: often enough that the release and the acquire after them hardly
+/// count, and soon over if holds are short.
 const HAND_OVERS: u32 = 16;
-
-/// The most that may be asked for. Each claim knows the next one, so this is
-/// how long such a chain can be.
-const MOST_HAND_OVERS: u32 = 1024;
 
 /// Builds a [`Redlock`]. Nothing is checked and nothing connects before
 /// [`Self::build`].
 ///
 /// | setting | default |
 /// |---|---|
-/// | `tls` | the system's trust, no certificate of ours |
+/// | `tls` | trust what the system trusts, show no certificate |
 /// | [`ttl`](Self::ttl) | 10 s |
 /// | [`max_ttl`](Self::max_ttl) | 1 h |
 /// | [`quorum`](Self::quorum) | more than half of the nodes |
@@ -95,9 +80,18 @@ impl Builder {
         }
     }
 
-    /// Adds nodes by URL: `redis://[user:password@]host[:port][/db]`, `rediss://`
-    /// for TLS (feature `tls`), or `unix:///path[?db=1&user=bob&pass=secret]`. Each must be a master of its own, with no replication
-    /// between them. URLs are not kept.
+    /// Adds nodes by URL: `redis://[user:password@]host[:port][/db]`, `rediss://` for
+    /// TLS (feature `tls`), or `unix:///path[?db=1&user=bob&pass=secret]`. Each must
+    /// be a master of its own, with no replication between them. URLs are not kept.
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// let redlock = Redlock::builder()
+    ///     .nodes(["redis://a", "redis://locker:s3cret@b:6380/1"])
+    ///     .nodes(["unix:///run/redis.sock?db=1"])
+    ///     .build()?;
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
     pub fn nodes<I>(mut self, urls: I) -> Self
     where
         I: IntoIterator,
@@ -118,11 +112,18 @@ impl Builder {
         self
     }
 
-    /// How to speak TLS with the nodes whose URLs begin with `rediss://`. Not
-    /// needed where the system trusts their certificates and they want none of
-    /// ours.
+    /// Sets how to speak TLS with the nodes whose URLs begin with `rediss://`. It is
+    /// not needed if the system trusts their certificates and they want none of
+    /// ours. [`Self::build`] refuses it if no node's URL begins like that.
     ///
-    /// [`Self::build`] refuses it where no node wants TLS.
+    /// ```
+    /// # use redlock_quorum::{Redlock, Tls};
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let tls = Tls::new().root_pem(std::fs::read("ca.crt")?)?;
+    /// let nodes = ["rediss://a:6379", "rediss://b:6379", "rediss://c:6379"];
+    /// let redlock = Redlock::builder().nodes(nodes).tls(tls).build()?;
+    /// # Ok(()) }
+    /// ```
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: tls::Tls) -> Self {
@@ -130,252 +131,202 @@ impl Builder {
         self
     }
 
-    /// How long a lock is held where its acquire does not say: whole
-    /// milliseconds, at least 10 ms.
+    /// Sets how long a lock is held if its acquire does not say: whole milliseconds,
+    /// from 10 ms to [`Self::max_ttl`].
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// # use std::time::Duration;
+    /// let nodes = ["redis://a", "redis://b", "redis://c"];
+    /// let redlock = Redlock::builder().nodes(nodes).ttl(Duration::from_secs(30)).build()?;
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
+    #[doc(alias("lease", "leaseTime", "expire", "WithExpiry"))]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// The longest ttl that an acquire or an extend may ask for; itself at most
-    /// thirty days.
+    /// Sets the longest ttl that an acquire or an extension may ask for: from 10 ms
+    /// to thirty days.
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// # use std::time::Duration;
+    /// let day = Duration::from_secs(24 * 3600);
+    /// let builder = Redlock::builder().nodes(["redis://a"]).max_ttl(day);
+    /// let redlock = builder.ttl(day / 2).build()?; // longer than the default maximum
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
     pub fn max_ttl(mut self, ttl: Duration) -> Self {
         self.max_ttl = ttl;
         self
     }
 
-    /// How many nodes must grant. More than the default survives nodes that
-    /// lose their memory; fewer is refused, since two clients could hold.
+    /// Sets how many nodes must grant a lock: from more than half of the nodes to all
+    /// of them. A larger quorum than the default tolerates nodes that forget their
+    /// keys, and fewer nodes that fail. Half of the nodes or fewer are refused, since
+    /// two clients could then hold the lock.
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock};
+    /// let nodes = || ["redis://a", "redis://b", "redis://c", "redis://d", "redis://e"];
+    /// let redlock = Redlock::builder().nodes(nodes()).quorum(4).build()?; // two may forget
+    ///
+    /// let refused = Redlock::builder().nodes(nodes()).quorum(2).build().unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidConfig); // two clients could hold
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
+    #[doc(alias = "majority")]
     pub fn quorum(mut self, votes: usize) -> Self {
         self.quorum = Some(votes);
         self
     }
 
-    /// How long one node may take over one request, all included: connecting,
-    /// queueing, writing, answering. From 1 ms to 5 s.
+    /// Sets how long one node may take over one request, from 1 ms to 5 s. That
+    /// includes connecting, queueing, writing and answering.
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// # use std::time::Duration;
+    /// let nodes = ["redis://frankfurt", "redis://paris", "redis://london"];
+    /// let timeout = Duration::from_millis(500); // these are far away
+    /// let redlock = Redlock::builder().nodes(nodes).node_timeout(timeout).build()?;
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
+    #[doc(alias = "WithTimeoutFactor")]
     pub fn node_timeout(mut self, timeout: Duration) -> Self {
         self.node_timeout = Some(timeout);
         self
     }
 
-    /// By how many thousandths the clocks of client and servers may differ in
-    /// rate. That share of the ttl, and 2 ms, is never counted as held.
+    /// Sets by how many thousandths the clocks of client and servers may differ in
+    /// rate, under 1000. That share of a ttl, and 2 ms more, is never counted as
+    /// held.
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// let builder = Redlock::builder().nodes(["redis://a", "redis://b", "redis://c"]);
+    /// let redlock = builder.drift_per_mille(20).build()?; // 202 ms of a ttl of 10 s
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
+    #[doc(alias("driftFactor", "WithDriftFactor"))]
     pub fn drift_per_mille(mut self, per_mille: u32) -> Self {
         self.drift_per_mille = per_mille;
         self
     }
 
-    /// How long to wait between attempts: at random up to `first`, then up to
-    /// twice that, and so on up to `most`. Who is told of releases tries when
-    /// one is told of, and at the latest after `most`.
+    /// Sets how long a waiter pauses between attempts: at random up to `first`, then
+    /// up to twice that, and so on up to `most`. A waiter that can be notified of
+    /// releases tries when it is, and at the latest after `most`. `first` is at least
+    /// 1 ms, and `most` at least `first`.
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// # use std::time::Duration;
+    /// let (first, most) = (Duration::from_millis(50), Duration::from_secs(1));
+    /// let builder = Redlock::builder().nodes(["redis://a", "redis://b", "redis://c"]);
+    /// let redlock = builder.retry_delay(first, most).build()?;
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
+    #[doc(alias("retryJitter", "backoff"))]
     pub fn retry_delay(mut self, first: Duration, most: Duration) -> Self {
         self.retry_delay = (first, most);
         self
     }
 
-    /// How many tasks of this client may stand in line for one lock, besides
-    /// those that have it or ask the nodes for it. More are refused with [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// Sets how many tasks of this client may stand in line for one lock, besides
+    /// those that hold it or ask the nodes for it. More are refused with
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// let builder = Redlock::builder().nodes(["redis://a", "redis://b", "redis://c"]);
+    /// let redlock = builder.max_waiters(100).build()?;
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
     pub fn max_waiters(mut self, most: usize) -> Self {
         self.max_waiters = most;
         self
     }
 
-    /// How many times in a row a lock that is released goes straight to the
-    /// next task of this client that waits for it, in one round trip instead
-    /// of two. Then it is released to all, so that other clients are not kept
-    /// out. Zero: it is always released to all. At most 1024.
+    /// Sets how many times in a row a lock that is released goes straight to the next
+    /// task of this client that waits for it, in one round trip instead of two: at
+    /// most 1024. After that it is released to all, so that other clients are not
+    /// kept out. With zero it is always released to all.
     ///
-    /// The key and its token stay as they are: they are the next holder's, and
-    /// the one before has nothing any more. Not handed on is an adopted lock,
-    /// one whose time is nearly over, and one whose key would outlive what the
-    /// next task asked for.
+    /// The key and its token stay as they are, and belong to the next holder alone. A
+    /// lock is not handed on if it was adopted, if its time is nearly over, or if its
+    /// key would outlive what the next task asked for.
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// let builder = Redlock::builder().nodes(["redis://a", "redis://b", "redis://c"]);
+    /// let redlock = builder.hand_overs(0).build()?; // other clients get every release
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
     pub fn hand_overs(mut self, most: u32) -> Self {
         self.hand_overs = most;
         self
     }
 
-    /// What to put before every key on the servers. Clients meet on the same
-    /// key only if prefix and key together are the same bytes.
+    /// Sets the bytes before every key on the servers: under 1024, and none by
+    /// default. Two clients use the same lock if prefix and key together are the same
+    /// bytes.
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// let builder = Redlock::builder().nodes(["redis://a", "redis://b", "redis://c"]);
+    /// let redlock = builder.key_prefix("app:lock:").build()?;
+    /// // The key on the servers is `app:lock:orders:42`.
+    /// let acquire = redlock.lock("orders:42");
+    /// # drop(acquire);
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
     pub fn key_prefix(mut self, prefix: impl Into<Vec<u8>>) -> Self {
         self.key_prefix = prefix.into();
         self
     }
 
-    /// Runs the driver on a thread of its own instead of on the runtime the
-    /// client is built in. It then works on while that runtime is blocked or
-    /// ends, and is faster under load and slower for a single task. A client
-    /// that is built outside any tokio runtime always gets one.
+    /// Runs the driver, the client's background task, on a thread of its own instead
+    /// of on the runtime that the client is built in. It then works on while that
+    /// runtime is blocked or has ended, and is faster under load and slower for a
+    /// single task. A client that is built outside any tokio runtime always gets such
+    /// a thread.
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// let builder = Redlock::builder().nodes(["redis://a", "redis://b", "redis://c"]);
+    /// let redlock = builder.driver_thread().build()?;
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
     pub fn driver_thread(mut self) -> Self {
         self.driver_thread = true;
         self
     }
 
-    /// Checks the settings and starts the client. Does no I/O, but that it reads
-    /// whom the system trusts where a node wants TLS: the nodes are connected
-    /// to at the first lock, so a minority may be down.
+    /// Checks the settings and starts the client. It connects to no node before the
+    /// first request, so a minority may be down. If a node wants TLS, it reads which
+    /// authorities the system trusts.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) says which setting can't work and what to
-    /// change; [`ErrorKind::Closed`](crate::ErrorKind::Closed) if the driver's thread can't be started.
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) says which
+    /// setting can't work and what to change.
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) if the driver's thread can't be
+    /// started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock};
+    /// let refused = Redlock::builder().build().unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidConfig);
+    /// assert!(refused.to_string().contains("there are no nodes"));
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
     pub fn build(self) -> Result<Redlock, Error> {
         let driver_thread = self.driver_thread;
         Redlock::start(self.check_in(Arc::new(System))?, driver_thread)
-    }
-
-    pub(crate) fn check_in(self, world: Arc<dyn World>) -> Result<Config, Error> {
-        let mut endpoints = self.endpoints.into_iter().collect::<Result<Vec<_>, _>>()?;
-        tls::secure(self.tls, &mut endpoints)?;
-        let endpoints: Vec<_> = endpoints.into_iter().map(Arc::new).collect();
-        let quorum = check_nodes(&endpoints, self.quorum)?;
-
-        let max_ttl = check_ttl("max_ttl", self.max_ttl, LONGEST_TTL)?;
-        let ttl = check_ttl("the ttl", self.ttl, max_ttl)?;
-        let drift = Drift::per_mille(self.drift_per_mille).ok_or_else(|| {
-            invalid(format!(
-                "drift_per_mille is {}: it must be under {}",
-                self.drift_per_mille,
-                Drift::LIMIT_PER_MILLE
-            ))
-        })?;
-        let least = Duration::from_millis(1);
-        if let Some(timeout) = self.node_timeout
-            && !(least..=MAX_NODE_TIMEOUT).contains(&timeout)
-        {
-            return Err(invalid(format!(
-                "node_timeout is {timeout:?}: it must be from {least:?} to {MAX_NODE_TIMEOUT:?}"
-            )));
-        }
-        let (first, most) = self.retry_delay;
-        if first < least || most < first {
-            return Err(invalid(format!(
-                "retry_delay is {first:?} to {most:?}: the first must be at least {least:?} and \
-                 not above the second"
-            )));
-        }
-        if self.hand_overs > MOST_HAND_OVERS {
-            return Err(invalid(format!(
-                "hand_overs is {}: it must be at most {MOST_HAND_OVERS}",
-                self.hand_overs
-            )));
-        }
-        if self.key_prefix.len() >= MAX_KEY_BYTES {
-            return Err(invalid(format!("key_prefix must be under {MAX_KEY_BYTES} bytes")));
-        }
-        Ok(Config {
-            endpoints,
-            quorum,
-            retry: Backoff::new(first, most),
-            prefix: self.key_prefix,
-            ttl,
-            max_waiters: self.max_waiters,
-            hand_overs: self.hand_overs,
-            max_ttl,
-            drift,
-            node_timeout: self.node_timeout,
-            world,
-        })
-    }
-}
-
-/// Thirty days: above it lies no lock, only a mistaken unit.
-const LONGEST_TTL: Ttl = Ttl::from_millis(30 * 24 * 3600 * 1000);
-
-fn check_nodes(endpoints: &[Arc<Endpoint>], votes: Option<usize>) -> Result<Quorum, Error> {
-    let nodes = endpoints.len();
-    if nodes == 0 {
-        return Err(invalid("there are no nodes: name one, or better three or five"));
-    }
-    if nodes > MAX_NODES {
-        return Err(invalid(format!("there are {nodes} nodes: at most {MAX_NODES} are possible")));
-    }
-    for (place, endpoint) in endpoints.iter().enumerate() {
-        if endpoints.iter().take(place).any(|other| other.label() == endpoint.label()) {
-            return Err(invalid(format!(
-                "{} is listed twice: one server has one vote, list each once",
-                endpoint.label()
-            )));
-        }
-    }
-    if nodes.is_multiple_of(2) {
-        tracing::warn!(
-            nodes,
-            "an even number of lock nodes survives no more failures than one node fewer"
-        );
-    }
-    let majority = Quorum::majority(nodes);
-    let votes = votes.unwrap_or(majority);
-    Quorum::new(nodes, votes).ok_or_else(|| {
-        invalid(format!(
-            "a quorum of {votes} of {nodes} nodes: it must be from {majority} to {nodes}"
-        ))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ErrorKind;
-
-    fn config(builder: Builder) -> Result<Config, Error> {
-        builder.check_in(Arc::new(System))
-    }
-
-    #[test]
-    fn every_setting_that_cannot_work_is_refused_with_what_to_change() {
-        let ms = Duration::from_millis;
-        let one = || Builder::new().nodes(["redis://a"]);
-        let five = || Builder::new().nodes((1..=5).map(|n| format!("redis://n{n}")));
-        for (builder, word) in [
-            (Builder::new(), "no nodes"),
-            (one().nodes(["redis://A:6379"]), "listed twice"),
-            (one().nodes(["redis://a:6379/1"]), "listed twice"),
-            (one().nodes(["nonsense"]), "node 2"),
-            (five().quorum(2), "from 3 to 5"),
-            (five().quorum(6), "from 3 to 5"),
-            (one().ttl(ms(0)), "from 10ms"),
-            (one().ttl(Duration::from_micros(9_999)), "from 10ms"),
-            (one().ttl(Duration::from_secs(3601)), "to 3600s"),
-            (one().max_ttl(Duration::MAX), "max_ttl"),
-            (one().drift_per_mille(1000), "under 1000"),
-            (one().node_timeout(ms(0)), "node_timeout"),
-            (one().node_timeout(ms(5001)), "node_timeout"),
-            (one().retry_delay(ms(0), ms(9)), "retry_delay"),
-            (one().retry_delay(ms(9), ms(8)), "retry_delay"),
-            (one().hand_overs(1025), "at most 1024"),
-            (one().key_prefix([b'p'; 1024]), "key_prefix"),
-            (Builder::new().nodes((0..65).map(|n| format!("redis://n{n}"))), "at most 64"),
-        ] {
-            let error = config(builder).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-            assert!(error.to_string().contains(word), "{error}");
-        }
-        assert_eq!(config(five()).unwrap().quorum.votes(), 3);
-        assert!(config(five().quorum(5)).is_ok());
-    }
-
-    #[cfg(not(feature = "tls"))]
-    #[test]
-    fn without_the_feature_tls_is_refused_by_its_name() {
-        let error = config(Builder::new().nodes(["redis://a", "rediss://b"])).unwrap_err();
-        assert!(error.to_string().contains("node 2"), "{error}");
-        assert!(error.to_string().contains("feature `tls`"), "{error}");
-    }
-
-    #[cfg(feature = "tls")]
-    #[test]
-    fn settings_for_tls_without_a_node_that_wants_it_are_refused() {
-        let builder = || Builder::new().nodes(["redis://a"]).tls(crate::Tls::new());
-        let error = config(builder()).unwrap_err();
-        assert!(error.to_string().contains("in the clear"), "{error}");
-        let mixed = config(builder().nodes(["rediss://b"])).unwrap();
-        let secured = mixed.endpoints.iter().map(|endpoint| endpoint.session.is_some());
-        assert_eq!(secured.collect::<Vec<_>>(), [false, true]);
-    }
-
-    #[test]
-    fn a_builder_shows_no_secret() {
-        let builder = Builder::new().nodes(["redis://:s3cret@a", "redis//:s3cret@"]);
-        assert!(!format!("{builder:?}").contains("s3cret"));
     }
 }

@@ -1,5 +1,5 @@
-//! What a client runs by: settings are checked once, by the [`Builder`], and can't
-//! be wrong later.
+//! The settings that a client runs by. The [`Builder`] checks them once, and they
+//! can't be wrong later.
 
 mod builder;
 
@@ -14,8 +14,8 @@ use crate::{
     world::World,
 };
 
-/// Bounds of the default node timeout, a tenth of the ttl: under 5 ms a healthy
-/// node in the next building fails, over 200 ms nobody waits gladly.
+/// The bounds of the default node timeout, which is a tenth of the ttl: under 5 ms a
+/// healthy node in the next building fails, and over 200 ms no caller waits gladly.
 const NODE_TIMEOUT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
 /// Valid settings.
@@ -35,7 +35,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// `span` as a ttl, if it is one.
+    /// `span` as a ttl, if it is within bounds.
     pub(crate) fn ttl_from(&self, span: Duration) -> Result<Ttl, Error> {
         check_ttl("the ttl", span, self.max_ttl)
     }
@@ -44,9 +44,9 @@ impl Config {
         self.max_ttl
     }
 
-    /// By when no server holds a key that someone took for at most `left` more:
-    /// what was taken off for drift is unknown, and at most that of the longest
-    /// ttl.
+    /// The time by which no server holds a key that another process took, if it says
+    /// that `left` is left. What it has taken off for drift is unknown, and is at most
+    /// the drift of the longest ttl.
     pub(crate) fn gone_by(&self, now: Moment, left: Duration) -> Moment {
         let drift = self.drift.of(self.max_ttl.as_duration());
         now.after(left).after(drift).after(self.node_timeout(self.max_ttl))
@@ -76,7 +76,7 @@ impl Config {
         self.endpoints.get(node.index()).map(|endpoint| endpoint.label())
     }
 
-    /// What a round that starts now would give.
+    /// The lease that a round from `start` gives if it is won.
     pub(crate) fn lease(&self, start: Moment, ttl: Ttl) -> Lease {
         Lease::new(start, ttl, self.drift, self.node_timeout(ttl))
     }

@@ -1,13 +1,13 @@
-//! How long to wait before trying again: exponential, with full jitter.
+//! The pauses between attempts: exponential, with full jitter.
 //!
-//! A policy, not a sleep: it yields delays and someone else waits. The jitter
-//! is drawn from what the caller passes in.
+//! This is a policy and not a sleep: it yields delays, and the caller waits. The
+//! jitter comes from the random bits that the caller passes in.
 
 use std::time::Duration;
 
-/// Delays drawn from `[0, ceiling]`, where the ceiling doubles from `first` up
-/// to `most`. Full jitter spreads contenders over the whole span, which is what
-/// breaks up split votes.
+/// Draws delays from `[0, ceiling]`, where the ceiling doubles from `first` up to
+/// `most`. Full jitter spreads contenders over the whole span, which breaks up
+/// split votes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
     ceiling: Duration,
@@ -26,8 +26,8 @@ impl Backoff {
         part(ceiling, draw)
     }
 
-    /// The delay for who will be told when it is time, and looks only to be
-    /// sure: from half of the most.
+    /// The delay for a waiter that expects a notification and polls only as a
+    /// fallback: between half of the maximum and the maximum.
     pub(crate) fn floor(&self, draw: u64) -> Duration {
         let half = self.most / 2;
         half.saturating_add(part(half, draw))

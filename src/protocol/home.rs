@@ -1,15 +1,15 @@
-//! Who goes on after a split vote: the home-node rule.
+//! The home-node rule: which contender goes on after a split vote.
 //!
-//! When several ask for a lock at once, each may get some nodes and none a
-//! quorum. All of them then agree, without a word, on one node that decides: its
-//! vote is one contender's, who keeps what it has and asks for the rest, while
-//! all others give theirs back. It is a way out of a tie and no part of the
-//! guarantee: contenders who see other nodes only take longer.
+//! When several clients ask for a lock at once, each may get some nodes and none a
+//! quorum. All of them then agree, without a word, on one node that decides. The
+//! contender that has its vote keeps what it has and asks for the rest, while all
+//! others give theirs back. This is a way out of a tie and no part of the guarantee:
+//! contenders that see different nodes only take longer.
 
 use super::{NodeId, NodeSet};
 
-/// The node of those in `among` that decides for `key`: by the names of the
-/// nodes, since contenders may list them in another order.
+/// The node in `among` that decides for `key`. It is chosen by the names of the
+/// nodes, since contenders may list them in different orders.
 pub(crate) fn home<'a>(
     key: &[u8],
     names: impl Iterator<Item = (NodeId, &'a str)>,
@@ -19,7 +19,7 @@ pub(crate) fn home<'a>(
     ranked.max_by_key(|(_, name)| (rank(key, name.as_bytes()), *name)).map(|(node, _)| node)
 }
 
-/// FNV-1a over both: the same in every process.
+/// A hash over both names, FNV-1a: it is the same in every process.
 fn rank(key: &[u8], name: &[u8]) -> u64 {
     let bytes = key.iter().chain([&0xff]).chain(name);
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {

@@ -1,22 +1,23 @@
-//! How long a lock is held: ttl, drift, deadline. The only duration arithmetic.
+//! The time that a lock is held: ttl, drift and deadline. No other module computes
+//! a deadline from a ttl.
 //!
-//! The clock is read before the first byte is sent, so every delay between
-//! there and the verdict shortens what the client believes it holds and never
-//! what the servers grant. All of it is saturating integer arithmetic.
+//! The clock is read before the first byte is sent, so every delay between there and
+//! the verdict shortens what the client believes it holds, and never what the servers
+//! grant. All of it is saturating integer arithmetic.
 
 use std::time::Duration;
 
 use crate::mutant::{self, Mutant};
 
-/// A point on the client's clock: nanoseconds since an epoch of the clock's
-/// own. A `u64` reaches 584 years.
+/// A point on the client's clock, in nanoseconds since an epoch of the clock's own.
+/// A `u64` reaches 584 years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
 impl Moment {
-    /// Before everything: as a deadline, one that has passed.
+    /// The moment before all others: a deadline that has passed.
     pub(crate) const PAST: Self = Self(0);
-    /// After everything: as a deadline, one that never comes.
+    /// The moment after all others: a deadline that never comes.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
     pub(crate) const fn from_nanos(nanos: u64) -> Self {
@@ -39,21 +40,22 @@ impl Moment {
     }
 }
 
-/// A time to live, in the whole milliseconds that Redis counts in. A `u32`
-/// reaches seven weeks.
+/// A time to live, in whole milliseconds, as Redis counts it. A `u32` reaches seven
+/// weeks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ttl(u32);
 
 impl Ttl {
-    /// The shortest ttl that is not refused. Under it, drift (2 ms) and one
-    /// round trip leave nothing to hold.
+    /// The shortest ttl that is not refused. A shorter one is used up by drift (2 ms)
+    /// and one round trip.
     pub(crate) const MIN: Self = Self(10);
 
     pub(crate) const fn from_millis(millis: u32) -> Self {
         Self(millis)
     }
 
-    /// `span` in whole milliseconds, rounded down: never more than was asked.
+    /// `span` in whole milliseconds, rounded down, so that it is never more than the
+    /// caller asked for.
     pub(crate) fn from_duration(span: Duration) -> Self {
         Self(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
     }
@@ -62,8 +64,8 @@ impl Ttl {
         self.0
     }
 
-    /// The usual time between renewals: one may fail, and there is time for
-    /// another before the deadline.
+    /// The usual time between renewals: if one fails, there is time for another
+    /// before the deadline.
     pub(crate) fn third(self) -> Duration {
         self.as_duration() / 3
     }
@@ -73,9 +75,9 @@ impl Ttl {
     }
 }
 
-/// What clocks may disagree about: a share of the ttl for their rates, and
-/// 2 ms for the millisecond granularity of a server's expiry. The Redlock
-/// page's own formula is 1 % + 2 ms.
+/// The error that clocks are allowed: a share of the ttl for their rates, and 2 ms
+/// for the millisecond granularity of a server's expiry. The Redlock page's own
+/// formula is 1 % + 2 ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Drift {
     per_mille: u32,
@@ -92,12 +94,13 @@ impl Drift {
         (per_mille < Self::LIMIT_PER_MILLE).then_some(Self { per_mille })
     }
 
-    /// What to take off a lease of `span`, rounded up to the nanosecond.
+    /// The drift to take off a lease of `span`, rounded up to the nanosecond.
     pub(crate) fn of(self, span: Duration) -> Duration {
         if mutant::is(Mutant::DriftIgnored) {
             return Duration::ZERO;
         }
-        // Any lease fits; a longer span has less to lose by a rougher share.
+        // The product fits for any lease. In a longer span, it makes no difference to
+        // round each thousandth up.
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         let per_mille = u64::from(self.per_mille);
         let drift = match nanos.checked_mul(per_mille) {
@@ -108,13 +111,13 @@ impl Drift {
     }
 }
 
-/// What a round, once won, gives: from when the clock was read to `until`.
+/// What a won round gives: the lock is held from when the clock was read to `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     /// The holder's own deadline: `start + ttl - drift`.
     pub(crate) until: Moment,
-    /// No server can still hold the key then: every request of the round was
-    /// given up by `start + timeout`, and lives for the ttl, on a slow clock.
+    /// From here on no server can hold the key: every request of the round was given
+    /// up by `start + timeout`, and its key lives for the ttl, on a slow clock.
     pub(crate) gone_by: Moment,
 }
 

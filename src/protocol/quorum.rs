@@ -1,24 +1,24 @@
 //! Majority arithmetic: which nodes, and how many of them are enough.
 //!
-//! Any two sets of `N/2 + 1` out of N nodes share at least one node, and a node
-//! grants a key to one client at a time: so two clients never both have a
-//! quorum. A larger quorum keeps that and survives nodes that forget; a smaller
-//! one breaks it, so [`Quorum::new`] refuses it.
+//! Any two sets of `N/2 + 1` out of N nodes share at least one node, and a node grants
+//! a key to one client at a time, so two clients never both have a quorum. A larger
+//! quorum keeps that and survives nodes that forget. A smaller one breaks it, so
+//! [`Quorum::new`] refuses it.
 
 use std::fmt;
 
 use crate::mutant::{self, Mutant};
 
-/// The most nodes a client may have: [`NodeSet`] is one machine word. Real
+/// The most nodes that a client may have: a [`NodeSet`] is one machine word. Real
 /// deployments have 3, 5 or 7.
 pub(crate) const MAX_NODES: usize = 64;
 
-/// One node, by its place in the configuration.
+/// One node, named by its place in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NodeId(u8);
 
 impl NodeId {
-    /// All nodes of a configuration of `nodes`, in order.
+    /// All nodes of a configuration that has `nodes` of them, in order.
     pub(crate) fn all(nodes: usize) -> impl Iterator<Item = Self> {
         (0..u8::try_from(nodes.min(MAX_NODES)).unwrap_or(0)).map(Self)
     }
@@ -41,7 +41,7 @@ impl NodeSet {
 
     /// The first `nodes` nodes.
     pub(crate) const fn first(nodes: usize) -> Self {
-        // No shift by the whole word, which is none.
+        // A shift by the whole word would overflow.
         if nodes >= MAX_NODES { Self(u64::MAX) } else { Self((1 << nodes) - 1) }
     }
 
@@ -102,7 +102,7 @@ impl NodeSet {
     pub(crate) fn iter(self) -> impl Iterator<Item = NodeId> {
         let mut left = self.0;
         std::iter::from_fn(move || {
-            // At most the number of bits, so it is one.
+            // At most 64, so it fits a `u8`.
             let first = NodeId(u8::try_from(left.trailing_zeros()).unwrap_or(u8::MAX));
             (left != 0).then(|| {
                 left &= left.wrapping_sub(1);
@@ -118,7 +118,7 @@ impl fmt::Debug for NodeSet {
     }
 }
 
-/// How many of how many nodes must agree.
+/// How many nodes there are, and how many of them must agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quorum {
     nodes: usize,
@@ -143,6 +143,7 @@ impl Quorum {
         self.nodes
     }
 
+    /// How many nodes must agree.
     pub(crate) fn votes(self) -> usize {
         if mutant::is(Mutant::QuorumMinusOne) {
             return self.votes.saturating_sub(1).max(1);
@@ -150,7 +151,7 @@ impl Quorum {
         self.votes
     }
 
-    /// How many nodes may fail to grant and the quorum still stands.
+    /// How many nodes may fail to grant while a quorum is still possible.
     pub(crate) fn spare(self) -> usize {
         self.nodes.saturating_sub(self.votes())
     }

@@ -1,15 +1,15 @@
-//! Counts the answers to a release: enough to tell the caller, and which nodes
-//! still owe one.
+//! Counts the answers to a release: what to tell the caller, and which nodes still owe
+//! an answer.
 //!
-//! A release asks only nodes that may hold the key. It is answered for the
-//! caller when the outcome is certain, which a majority of answers mostly
-//! makes it, or when all that can come have come; what is still owed after that
-//! is somebody else's patience, not the caller's.
+//! A release asks only nodes that may hold the key. The caller gets a verdict when the
+//! outcome is certain, mostly after a majority of answers, or when all the answers
+//! that can come have come. The caller does not wait for answers that are owed after
+//! that.
 
 use super::{NodeId, NodeSet, Quorum, Vote};
 use crate::mutant::{self, Mutant};
 
-/// How a release ended, for the caller.
+/// How a release ended: what the caller is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReleaseVerdict {
     /// A majority of the nodes is known not to hold the key any more.
@@ -25,20 +25,20 @@ pub(crate) enum ReleaseVerdict {
 pub(crate) struct Release {
     quorum: Quorum,
     asked: NodeSet,
-    /// Nodes that are known to have had the key.
+    /// The nodes that are known to have had the key.
     had: NodeSet,
     deleted: NodeSet,
     absent: NodeSet,
     failed: NodeSet,
-    /// Nodes that may have deleted it without our hearing of it.
+    /// The nodes that may have deleted the key without an answer reaching us.
     unheard: NodeSet,
     verdict: Option<ReleaseVerdict>,
 }
 
 impl Release {
-    /// A release of a key that only the nodes in `asked` may hold, and those in
-    /// `had` are known to have held, or none where it was granted to another
-    /// client. With nobody to ask, it is decided already.
+    /// A release of a key that only the nodes in `asked` may hold. Those in `had` are
+    /// known to have held it; `had` is empty if another client acquired the lock. If
+    /// there is no node to ask, the release is decided at once.
     pub(crate) fn new(quorum: Quorum, asked: NodeSet, had: NodeSet) -> Self {
         let had = if had.is_empty() { asked } else { had };
         let empty = NodeSet::EMPTY;
@@ -67,7 +67,7 @@ impl Release {
         }
         match vote {
             Vote::Granted => self.deleted.insert(node),
-            // It is gone, and an earlier request of ours may be why.
+            // The key is gone, and an earlier request of ours may be why.
             Vote::Refused if self.unheard.and(self.had).contains(node) => self.deleted.insert(node),
             Vote::Refused => self.absent.insert(node),
             Vote::Failed => self.failed.insert(node),
@@ -96,13 +96,13 @@ impl Release {
         self.decide();
     }
 
-    /// The outcome for the caller, fixed once it is there.
+    /// The outcome for the caller. Once there is one, it never changes.
     #[must_use]
     pub(crate) const fn verdict(&self) -> Option<ReleaseVerdict> {
         self.verdict
     }
 
-    /// Nodes that may still hold the key.
+    /// The nodes that may still hold the key.
     #[must_use]
     pub(crate) const fn owed(&self) -> NodeSet {
         self.asked.minus(self.deleted).minus(self.absent)
@@ -129,17 +129,32 @@ impl Release {
         if self.verdict.is_some() {
             return;
         }
-        // Those that do not answer still had it, if they ever did.
-        let still_had_it = self.deleted.union(self.owed().and(self.had)).len();
-        let free = self.quorum.nodes().saturating_sub(self.owed().len());
-        let had_it = still_had_it >= self.quorum.votes() || mutant::is(Mutant::ExpiredIsReleased);
-        self.verdict = Some(if !had_it {
+        self.verdict = Some(if !self.was_held() {
             ReleaseVerdict::AlreadyExpired
-        } else if free >= self.quorum.votes() || mutant::is(Mutant::UnconfirmedIsReleased) {
+        } else if self.is_free() {
             ReleaseVerdict::Released
         } else {
             ReleaseVerdict::Unconfirmed
         });
+    }
+
+    /// Whether a quorum still had the key when it was released.
+    fn was_held(&self) -> bool {
+        if mutant::is(Mutant::ExpiredIsReleased) {
+            return true;
+        }
+        // A node that does not answer still had the key, if it ever did.
+        let still_had_it = self.deleted.union(self.owed().and(self.had)).len();
+        still_had_it >= self.quorum.votes()
+    }
+
+    /// Whether a quorum is known not to hold the key any more.
+    fn is_free(&self) -> bool {
+        if mutant::is(Mutant::UnconfirmedIsReleased) {
+            return true;
+        }
+        let free = self.quorum.nodes().saturating_sub(self.owed().len());
+        free >= self.quorum.votes()
     }
 }
 

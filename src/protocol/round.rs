@@ -9,17 +9,18 @@
 use super::{Moment, NodeId, NodeSet, Quorum};
 use crate::mutant::{self, Mutant};
 
-/// What one node said.
+/// One node's answer, or the lack of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Vote {
-    /// It did what was asked.
+    /// The node did what was asked.
     Granted,
-    /// Another's value is there, or ours is not: a plain "no".
+    /// The node said no: another's value is at the key, or ours is not.
     Refused,
-    /// It surely did not do it, and not because of another client: an error
-    /// reply, or the request was never sent.
+    /// The node surely did not do it, and not because of another client: it answered
+    /// an error, or the request was never sent.
     Failed,
-    /// It may have done it: timed out, or the connection broke. Never a "no".
+    /// The node may have done it: it timed out, or the connection broke. This is
+    /// never a "no".
     Unknown,
 }
 
@@ -28,18 +29,18 @@ pub(crate) enum Vote {
 pub(crate) enum Verdict {
     /// A quorum granted in time.
     Held,
-    /// No quorum, or too late.
+    /// No quorum granted, or it did so too late.
     Lost(Loss),
 }
 
 /// Why a round was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// Without the refusals it could have been won.
+    /// Without the refusals, the round could have been won.
     Contended,
-    /// Failures alone made a quorum impossible.
+    /// The failures alone made a quorum impossible.
     NoQuorum,
-    /// A quorum granted, but when no validity was left.
+    /// A quorum granted when no validity was left.
     Expired,
 }
 
@@ -72,21 +73,21 @@ impl Round {
         }
     }
 
-    /// The same count again, for the nodes that refused: what the others said
-    /// stands. It waits for answers until `give_up_at`.
+    /// The same count once more, for the nodes that refused; the votes of the others
+    /// stand. It waits for answers until `give_up_at`.
     pub(crate) fn again(&self, valid_until: Moment, give_up_at: Moment) -> Self {
         let refused = NodeSet::EMPTY;
         Self { valid_until, give_up_at, refused, verdict: None, ..self.clone() }
     }
 
-    /// Gives the count another time to be decided in.
+    /// Gives the round another deadline, and another time to give up.
     pub(crate) fn put_off(&mut self, valid_until: Moment, give_up_at: Moment) {
         (self.valid_until, self.give_up_at) = (valid_until, give_up_at);
     }
 
-    /// Counts `vote`. A node's first definite answer stands: it may settle an
-    /// earlier [`Vote::Unknown`], nothing else. After the verdict a vote still
-    /// says who is a suspect, and changes nothing more.
+    /// Counts `vote`. A node's first definite answer stands: it may only settle an
+    /// earlier [`Vote::Unknown`]. After the verdict a vote still says which nodes are
+    /// suspects, and changes nothing more.
     pub(crate) fn handle_vote(&mut self, node: NodeId, vote: Vote, now: Moment) {
         let definite = self.granted.union(self.refused).union(self.failed);
         if node.index() >= self.quorum.nodes() || definite.contains(node) {
@@ -122,14 +123,14 @@ impl Round {
         (self.verdict.is_none() && !self.outstanding().is_empty()).then_some(self.give_up_at)
     }
 
-    /// The outcome, fixed once it is there.
+    /// The outcome. Once there is one, it never changes.
     #[must_use]
     pub(crate) const fn verdict(&self) -> Option<Verdict> {
         self.verdict
     }
 
-    /// Nodes that may have done what was asked: all but those that said no and
-    /// those that surely failed. After a loss, each of them must be released.
+    /// The nodes that may have done what was asked: all but those that said no and
+    /// those that surely failed. After a loss, the key must be released on each.
     #[must_use]
     pub(crate) fn suspects(&self) -> NodeSet {
         NodeSet::first(self.quorum.nodes()).minus(self.refused).minus(self.failed)
@@ -143,7 +144,7 @@ impl Round {
         self.refused
     }
 
-    /// Nodes from which nothing has been heard, in time or otherwise.
+    /// The nodes that have neither answered nor been given up.
     pub(crate) fn outstanding(&self) -> NodeSet {
         self.suspects().minus(self.granted).minus(self.unknown)
     }
@@ -157,25 +158,37 @@ impl Round {
         if self.verdict.is_some() {
             return;
         }
-        let failures = || self.failed.union(self.unknown).len();
-        let mut votes = self.quorum.votes();
+        let needed = self.votes_needed();
+        if self.granted.len() >= needed {
+            self.verdict = Some(self.won(now));
+        } else if self.granted.union(self.outstanding()).len() < needed {
+            self.verdict = Some(Verdict::Lost(self.loss()));
+        }
+    }
+
+    /// How many nodes must grant.
+    fn votes_needed(&self) -> usize {
         if mutant::is(Mutant::QuorumOfTheReachable) {
-            votes = Quorum::majority(self.quorum.nodes().saturating_sub(failures()));
+            return Quorum::majority(self.quorum.nodes().saturating_sub(self.failures()));
         }
-        if self.granted.len() >= votes {
-            self.verdict = Some(if now < self.valid_until {
-                Verdict::Held
-            } else {
-                Verdict::Lost(Loss::Expired)
-            });
-        } else if self.granted.union(self.outstanding()).len() < votes {
-            let silent = failures() > self.quorum.spare();
-            self.verdict =
-                Some(Verdict::Lost(if silent && !mutant::is(Mutant::SilenceIsContention) {
-                    Loss::NoQuorum
-                } else {
-                    Loss::Contended
-                }));
+        self.quorum.votes()
+    }
+
+    /// How many nodes surely failed or gave no answer.
+    fn failures(&self) -> usize {
+        self.failed.union(self.unknown).len()
+    }
+
+    /// The verdict on a quorum that is complete `now`.
+    fn won(&self, now: Moment) -> Verdict {
+        if now < self.valid_until { Verdict::Held } else { Verdict::Lost(Loss::Expired) }
+    }
+
+    /// Why a quorum is out of reach.
+    fn loss(&self) -> Loss {
+        if mutant::is(Mutant::SilenceIsContention) {
+            return Loss::Contended;
         }
+        if self.failures() > self.quorum.spare() { Loss::NoQuorum } else { Loss::Contended }
     }
 }

@@ -15,8 +15,8 @@ fn round(quorum: Quorum) -> Round {
     Round::new(quorum, VALID_UNTIL, GIVE_UP_AT)
 }
 
-/// What a round must say of the last vote each node cast, worked out from the
-/// definitions alone.
+/// The verdict of a round in which each node cast this last vote, worked out from
+/// the definitions alone.
 fn expected(quorum: Quorum, cast: &[Option<Vote>]) -> Option<Verdict> {
     let count = |vote| cast.iter().filter(|v| **v == Some(vote)).count();
     let silent = cast.iter().filter(|v| v.is_none()).count();

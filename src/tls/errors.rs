@@ -1,4 +1,4 @@
-//! What a failure of TLS means, and what to change.
+//! From a failure of TLS to the kind that says what to change at the node.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use tokio_rustls::rustls::{CertificateError, Error};
 
 use crate::node_error::{NodeError, NodeErrorKind};
 
-/// An error of a connection: of `kind`, unless TLS says something else.
+/// Makes a connection's error a node's: of `kind`, unless TLS says more.
 pub(crate) fn explain(kind: NodeErrorKind, error: io::Error) -> NodeError {
     let cause = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
     NodeError::io(cause.map_or(kind, kind_of), error)
@@ -19,7 +19,7 @@ fn kind_of(error: &Error) -> NodeErrorKind {
             NodeErrorKind::WrongHost
         }
         Error::InvalidCertificate(_) => NodeErrorKind::Untrusted,
-        // It answered with what is no TLS.
+        // The answer was not TLS.
         Error::InvalidMessage(_) => NodeErrorKind::NoTls,
         _ => NodeErrorKind::TlsRefused,
     }

@@ -1,4 +1,5 @@
-//! TLS to the nodes: whom to trust, who we are, and what its failures mean.
+//! TLS to the nodes: which authorities to trust, which certificate to show, and what
+//! its failures mean.
 //!
 //! The handshake is rustls's; nothing of rustls is in the public API. The check
 //! of the server's certificate is never turned off.
@@ -20,14 +21,13 @@ pub(crate) use self::{
 };
 use crate::error::{Error, ErrorKind};
 
-/// How to speak TLS with the nodes whose URLs begin with `rediss://`: whose
+/// How to speak TLS with the nodes whose URLs begin with `rediss://`: which
 /// certificates to trust, and which one to show.
 ///
-/// Without it, those servers are trusted whose certificates are signed by an
-/// authority that this system trusts. It is needed for an authority of your
-/// own, and for servers that want to see a client's certificate
-/// (`tls-auth-clients yes`, which is what Redis and Valkey do unless told
-/// otherwise).
+/// Without it, the client trusts the servers whose certificates are signed by an
+/// authority that this system trusts. It is needed for an authority of your own, and
+/// for servers that want to see a client's certificate (`tls-auth-clients yes`, the
+/// default of Redis and Valkey).
 ///
 /// ```no_run
 /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,29 +44,49 @@ use crate::error::{Error, ErrorKind};
 /// # Ok(()) }
 /// ```
 ///
-/// A server's certificate must bear the host name, or the IP address, that is
-/// in its URL. Certificates and keys are read once, when they are given: for
-/// new ones, build a new client. What it prints about itself has no key in it.
+/// A server's certificate must bear the host name, or the IP address, that is in its
+/// URL. Certificates and keys are read once, when they are given: for new ones, build
+/// a new client. `Debug` shows no key.
 #[derive(Clone)]
-#[must_use = "it does nothing until it is given to `Builder::tls`"]
+#[must_use = "these settings do nothing until they are given to `Builder::tls`"]
 pub struct Tls {
     roots: RootCertStore,
     identity: Option<Arc<CertifiedKey>>,
 }
 
 impl Tls {
-    /// Trusts what the system trusts, and shows no certificate.
+    /// Returns settings that trust what the system trusts, and show no certificate.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, Tls};
+    /// let nodes = ["rediss://a:6379", "rediss://b:6379", "rediss://c:6379"];
+    /// let builder = Redlock::builder().nodes(nodes).tls(Tls::new()); // as without `tls`
+    /// ```
     pub fn new() -> Self {
         Self { roots: RootCertStore::empty(), identity: None }
     }
 
-    /// Trusts the authorities whose certificates are in `pem`, one or more, and
-    /// no longer those of the system. May be called for several.
+    /// Trusts the authorities whose certificates are in the PEM text `pem`, one or
+    /// more, and no longer those of the system. Further calls add further authorities.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidConfig`] if there is no certificate in it, or one that
-    /// can't be read.
+    /// [`ErrorKind::InvalidConfig`] if `pem` has no certificate, or one that can't be
+    /// read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Tls};
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let tls = Tls::new()
+    ///     .root_pem(std::fs::read("old-ca.crt")?)?
+    ///     .root_pem(std::fs::read("new-ca.crt")?)?;
+    /// # Ok(()) }
+    ///
+    /// let refused = Tls::new().root_pem("not a certificate").unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidConfig);
+    /// ```
     pub fn root_pem(mut self, pem: impl AsRef<[u8]>) -> Result<Self, Error> {
         for root in certificates("the root", pem.as_ref())? {
             let refused = |_| invalid("the root: it can't be read as a certificate");
@@ -75,21 +95,32 @@ impl Tls {
         Ok(self)
     }
 
-    /// Shows the servers a certificate: in `certificates` it comes first,
-    /// before those that lead to the authority that signed it, and `key` is its
-    /// private key (PKCS#8, PKCS#1 or SEC1, not encrypted).
+    /// Shows the servers a certificate: the first one in the PEM text
+    /// `certificates_pem`, which may be followed by those that lead to the authority
+    /// that signed it. `key` is its private key, as PEM text (PKCS#8, PKCS#1 or SEC1,
+    /// not encrypted).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidConfig`] if there is no certificate, no key, or if
-    /// they do not belong together.
+    /// [`ErrorKind::InvalidConfig`] if there is no certificate or no key, or if they
+    /// do not belong together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::Tls;
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let certificate = std::fs::read("client.crt")?;
+    /// let tls = Tls::new().client_pem(certificate, std::fs::read("client.key")?)?;
+    /// # Ok(()) }
+    /// ```
     pub fn client_pem(
         mut self,
         certificates_pem: impl AsRef<[u8]>,
         key: impl AsRef<[u8]>,
     ) -> Result<Self, Error> {
         let chain = certificates("the client's certificate", certificates_pem.as_ref())?;
-        // What the parser says could repeat what it found.
+        // The parser's own words could repeat the key.
         let key = PrivateKeyDer::from_pem_slice(key.as_ref()).map_err(|_| {
             invalid("the client's key: there is none in the PEM text, or it is encrypted")
         })?;

@@ -1,4 +1,5 @@
-//! From settings to what secures the connections to one node.
+//! Makes the settings into sessions: each secures the connections to one node. It
+//! opens no connection itself.
 
 use std::{fmt, sync::Arc};
 
@@ -20,12 +21,12 @@ use crate::{
     world::Stream,
 };
 
-/// Named, and not the process's default: there may be two, or none.
+/// The provider is named here, since the process may have no default, or two.
 pub(super) fn provider() -> CryptoProvider {
     aws_lc_rs::default_provider()
 }
 
-/// Gives the nodes that want TLS what it takes.
+/// Gives each node that wants TLS its session.
 pub(crate) fn secure(tls: Option<Tls>, endpoints: &mut [Endpoint]) -> Result<(), Error> {
     let wanted = endpoints.iter().any(Endpoint::wants_tls);
     if !wanted && tls.is_some() {
@@ -60,7 +61,7 @@ impl Tls {
 
 fn the_systems_roots() -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
-    // One that can't be read is not trusted, and no reason to stop.
+    // A certificate that can't be read is not trusted, and is no reason to stop.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         return Err(invalid(
@@ -71,7 +72,7 @@ fn the_systems_roots() -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-/// What secures each connection to one node.
+/// Secures each connection to one node.
 pub(crate) struct Session {
     connector: TlsConnector,
     name: ServerName<'static>,
@@ -85,7 +86,7 @@ impl Session {
         Ok(Self { connector: connector.clone(), name })
     }
 
-    /// The handshake. Takes as long as the server lets it.
+    /// Shakes hands with the server. This takes as long as the server lets it.
     pub(crate) async fn secure(&self, stream: Stream) -> Result<Stream, NodeError> {
         let shaking = self.connector.connect(self.name.clone(), stream);
         let secured = shaking.await.map_err(|error| explain(NodeErrorKind::Unreachable, error))?;
