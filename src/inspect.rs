@@ -2,13 +2,13 @@
 //! nodes themselves. What is seen is true of a moment that is past: decide
 //! nothing by it that a lock should decide.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+pub use crate::exchange::Role;
 use crate::{
     config::Config,
-    driver::{Seen, SeenAt},
     error::{Error, ErrorKind, NodeAnswer, NodeReport},
-    node::Answer,
+    exchange::{Answer, Greeted, Seen, SeenAt},
     node_error::{NodeError, NodeErrorKind},
     token::Token,
 };
@@ -176,41 +176,6 @@ impl Health {
 pub struct NodeHealth {
     pub(crate) address: Arc<str>,
     pub(crate) answer: Result<Greeted, NodeError>,
-}
-
-/// What a node said when it was greeted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Greeted {
-    pub(crate) latency: Duration,
-    pub(crate) role: Option<Role>,
-    pub(crate) server: Option<Box<str>>,
-}
-
-/// What a server is to others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Role {
-    /// It takes writes.
-    Master,
-    /// It follows a master, and takes none.
-    Replica,
-}
-
-impl Role {
-    /// As servers call it: `master` or `replica`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Master => "master",
-            Self::Replica => "replica",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 impl NodeHealth {

@@ -84,6 +84,7 @@ mod clock;
 mod config;
 mod driver;
 mod error;
+mod exchange;
 mod guard;
 mod held;
 #[cfg(feature = "http")]

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     claim::{Claim, State},
     error::Error,
+    exchange::{Answer, Outcome},
     mutant::{self, Mutant},
-    node::{Answer, Outcome},
     node_error::NodeErrorKind,
     protocol::{Loss, Moment, NodeId, NodeSet, Round, Verdict, Vote},
     token::Token,

@@ -8,8 +8,9 @@ use super::{
     run::{Driver, Timer},
 };
 use crate::{
+    exchange::{Answer, Ask, Event, News, Outcome, Ticket},
     mutant::{self, Mutant},
-    node::{self, Answer, Ask, Event, Form, News, Order, Outcome, Request, Ticket},
+    node::{self, Form, Order, Request},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Moment, NodeId, NodeSet, Vote},
 };
@@ -40,14 +41,14 @@ impl Driver {
     pub(super) fn ask(&mut self, id: usize, targets: NodeSet, now: Moment) {
         let Some(op) = self.ops.get_mut(id) else { return };
         let ask = op.ask();
-        let patient = ask == Ask::Release;
-        let keep_until = if patient { op.claim.gone_by() } else { op.give_up_at };
+        let is_release = ask == Ask::Release;
+        let keep_until = if is_release { op.claim.gone_by() } else { op.give_up_at };
         let timeout = self.config.node_timeout(op.ttl);
         let ticket = Ticket { op: id, claim: op.claim.id(), ask };
-        let has_room = op.keeps();
+        let reserved = op.keeps();
         // As yet in no form.
         let (form, replies) = (Form::Short, 0);
-        let mut order = Order { ticket, keep_until, timeout, form, replies, patient, has_room };
+        let mut order = Order { ticket, keep_until, timeout, form, replies, is_release, reserved };
 
         let (key, token) = (op.claim.key.as_bytes(), op.claim.token.as_bytes());
         let request = Request { ask, key, token, ttl: op.ttl, news: op.news() };
@@ -155,7 +156,7 @@ impl Driver {
 /// A node's outcome as a vote, and what to remember of it.
 pub(super) fn vote(outcome: Outcome) -> (Vote, Option<NodeError>) {
     match outcome {
-        Outcome::Answered(Answer::Granted | Answer::Untold) => (Vote::Granted, None),
+        Outcome::Answered(Answer::Granted | Answer::NotPublished) => (Vote::Granted, None),
         Outcome::Answered(Answer::Refused) => (Vote::Refused, None),
         // Something else is at the key: so it is not ours.
         Outcome::Answered(Answer::Failed(error)) if error.kind() == NodeErrorKind::ForeignKey => {

@@ -13,7 +13,7 @@ use crate::{
     claim::Claim,
     config::Config,
     error::{Error, ErrorKind},
-    node::{Answer, Outcome},
+    exchange::{Answer, Outcome},
     protocol::{Moment, NodeId, NodeSet, Round, Ttl, Vote},
 };
 

@@ -19,9 +19,9 @@ use super::{
 };
 use crate::{
     claim::{Claim, State},
+    exchange::News,
     guard::Released,
     mutant::{self, Mutant},
-    node::News,
     protocol::{Lease, Moment, NodeSet},
 };
 

@@ -10,8 +10,9 @@ use rand::Rng as _;
 
 use super::run::{Driver, Timer};
 use crate::{
+    exchange::News,
     key::Key,
-    node::{Listener, News},
+    node::Listener,
     protocol::{Moment, NodeId, NodeSet},
 };
 

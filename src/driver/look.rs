@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     op::{Job, Op},
-    request::{LookRequest, Reply, Seen, SeenAt},
+    request::{LookRequest, Reply},
     run::Driver,
 };
 use crate::{
     claim::Claim,
-    node::{Answer, Ask, Outcome},
+    exchange::{Answer, Ask, Outcome, Seen, SeenAt},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Moment, NodeId, NodeSet},
     token::Token,

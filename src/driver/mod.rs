@@ -42,7 +42,7 @@ pub(crate) use run::Driver;
 use run::Driver;
 
 pub(crate) use request::{
-    AcquireRequest, ExtendRequest, LookRequest, Patience, Place, Request, Seen, SeenAt, Shared,
+    AcquireRequest, ExtendRequest, LookRequest, Patience, Place, Request, Shared,
 };
 pub(crate) use schedule::Due;
 pub(crate) use tend::Tending;

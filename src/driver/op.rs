@@ -12,9 +12,9 @@ use crate::{
     claim::Claim,
     config::Config,
     error::{NodeAnswer, NodeReport},
+    exchange::{Ask, News},
     guard::Released,
     mutant::{self, Mutant},
-    node::{Ask, News},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Backoff, Lease, Moment, NodeId, NodeSet, Release, Round, Ttl},
 };

@@ -14,9 +14,9 @@ use crate::{
     claim::Claim,
     config::Config,
     error::{Error, ErrorKind},
+    exchange::{Answer, Outcome},
     guard::Released,
     mutant::{self, Mutant},
-    node::{Answer, Outcome},
     node_error::NodeError,
     protocol::{Backoff, Moment, NodeId, NodeSet, Release, ReleaseVerdict, Vote},
 };
@@ -71,7 +71,7 @@ impl Driver {
         let Job::Release(releasing) = &mut op.job else { return };
         let in_time = now < op.claim.gone_by();
         let lost = matches!(outcome, Outcome::Lost(_));
-        if matches!(outcome, Outcome::Answered(Answer::Untold)) && !self.mute.contains(node) {
+        if matches!(outcome, Outcome::Answered(Answer::NotPublished)) && !self.mute.contains(node) {
             self.mute.insert(node);
             let node = self.config.endpoints.get(node.index()).map(|e| Arc::clone(e.label()));
             tracing::warn!(

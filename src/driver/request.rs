@@ -1,11 +1,8 @@
 //! What callers hand to the driver, and the queue it goes through.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -15,10 +12,9 @@ use crate::{
     claim::Claim,
     config::Config,
     error::{Error, ErrorKind},
+    exchange::{Ask, Seen},
     guard::{LockGuard, Released},
     key::Key,
-    node::{Answer, Ask},
-    node_error::NodeError,
     protocol::{Moment, Ttl},
 };
 
@@ -61,12 +57,6 @@ pub(crate) struct LookRequest {
     pub(crate) key: Key,
     pub(crate) reply: Reply<Seen>,
 }
-
-/// What a node answered to a look, and how long that took.
-pub(crate) type SeenAt = Result<(Answer, Duration), NodeError>;
-
-/// The same of all nodes, in their order.
-pub(crate) type Seen = Vec<SeenAt>;
 
 pub(crate) enum Request {
     /// Boxed where it is asked for: it is moved often.

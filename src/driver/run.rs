@@ -24,9 +24,10 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
+    exchange::{Event, News},
     key::Key,
     mutant::{self, Mutant},
-    node::{Event, Listener, News, Node},
+    node::{Listener, Node},
     protocol::{Moment, NodeId, NodeSet},
     world::Pending,
 };

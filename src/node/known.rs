@@ -2,13 +2,11 @@
 //! it has been taught, and what it has of its own. It ends with the connection,
 //! since the next one may lead to another server.
 
-use super::{
-    endpoint::Endpoint,
-    native::Native,
-    order::Order,
-    wire::{Answer, Ask, Form},
+use super::{endpoint::Endpoint, native::Native, order::Order, wire::Form};
+use crate::{
+    exchange::{Answer, Ask},
+    node_error::NodeErrorKind,
 };
-use crate::node_error::NodeErrorKind;
 
 /// What is known of one server.
 pub(super) struct Known {

@@ -16,13 +16,14 @@ use super::{
     connect::{self, Connected},
     endpoint::Endpoint,
     known::Known,
-    order::{Event, Order, Outcome},
+    order::Order,
     owed::{Owed, Sent},
     queue::{Queue, Waiting},
     state::Link,
-    wire::{Ask, Form},
+    wire::Form,
 };
 use crate::{
+    exchange::{Ask, Event, Outcome},
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Backoff, Moment, NodeId},
@@ -71,14 +72,14 @@ impl Node {
     /// # Errors
     ///
     /// Says why nothing will be sent: the node is down, owes an answer, or has
-    /// too much on its way. A patient order is always taken.
+    /// too much on its way. A release is always taken.
     pub(crate) fn offer(
         &mut self,
         order: &Order,
         command: &[u8],
         now: Moment,
     ) -> Result<(), NodeError> {
-        let in_time = order.patient || self.owed.late_by(order.timeout).is_none();
+        let in_time = order.is_release || self.owed.late_by(order.timeout).is_none();
         if let Link::Up { conn, known, .. } = &mut self.link
             && self.waiting.is_empty()
             && self.owed.len() < MAX_IN_FLIGHT
@@ -89,7 +90,7 @@ impl Node {
             self.owed.push(*order, now, now);
             return Ok(());
         }
-        if !order.patient {
+        if !order.is_release {
             self.willing(order)?;
         }
         self.waiting.push(*order, command, now);
@@ -222,7 +223,7 @@ impl Node {
             return Err(NodeError::waited(NodeErrorKind::Owing, waited));
         }
         let full = self.owed.len().saturating_add(self.waiting.len()) >= MAX_IN_FLIGHT;
-        if full && !order.has_room && !mutant::is(Mutant::UnboundedInFlight) {
+        if full && !order.reserved && !mutant::is(Mutant::UnboundedInFlight) {
             return Err(NodeError::new(NodeErrorKind::Overloaded));
         }
         Ok(())

@@ -15,10 +15,11 @@ use super::{
     conn::Conn,
     connect::{self, Connected},
     endpoint::Endpoint,
-    push::{self, CHANNEL, News, Push},
+    push::{self, CHANNEL, Push},
     state::Attempt,
 };
 use crate::{
+    exchange::News,
     key::Key,
     node_error::{NodeError, NodeErrorKind},
     protocol::{Backoff, Moment, NodeId},

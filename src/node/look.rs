@@ -3,12 +3,9 @@
 
 use std::time::Duration;
 
-use super::{
-    native::Hello,
-    wire::{Answer, Reply},
-};
+use super::{native::Hello, wire::Reply};
 use crate::{
-    inspect::{Greeted, Role},
+    exchange::{Answer, Greeted, Role},
     node_error::{NodeError, NodeErrorKind},
     token::Token,
 };

@@ -28,6 +28,5 @@ pub(crate) use endpoint::Endpoint;
 pub(crate) use link::MAX_IN_FLIGHT;
 pub(crate) use link::Node;
 pub(crate) use listener::Listener;
-pub(crate) use order::{Event, Order, Outcome, Ticket};
-pub(crate) use push::News;
-pub(crate) use wire::{Answer, Ask, Form, Request, encode};
+pub(crate) use order::Order;
+pub(crate) use wire::{Form, Request, encode};

@@ -10,9 +10,10 @@ use std::{
 use super::{
     native,
     order::Order,
-    wire::{self, Answer, Ask, Reply},
+    wire::{self, Reply},
 };
 use crate::{
+    exchange::{Answer, Ask},
     node_error::{NodeError, NodeErrorKind},
     protocol::Moment,
     world::DEAD_PEER_AFTER,
@@ -50,7 +51,7 @@ impl Owed {
 
     #[cfg(redlock_sim)]
     pub(super) fn bounded(&self) -> usize {
-        self.sent.iter().filter(|sent| !sent.order.has_room).count()
+        self.sent.iter().filter(|sent| !sent.order.reserved).count()
     }
 
     pub(super) fn is_empty(&self) -> bool {

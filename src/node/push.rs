@@ -6,24 +6,12 @@
 use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
 
 use super::wire::{self, Reply};
-use crate::node_error::{NodeError, NodeErrorKind};
-
-/// The news of a release, as it is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct News {
-    /// The same from all nodes, and of no other release.
-    pub(crate) number: u64,
-    /// For how many releases its holder had waited.
-    pub(crate) age: u32,
-}
+use crate::{
+    exchange::News,
+    node_error::{NodeError, NodeErrorKind},
+};
 
 impl News {
-    /// Of the same release, asked for once more: what was told at first came
-    /// before the key was gone, and would hide what is told now.
-    pub(crate) fn again(self) -> Self {
-        Self { number: self.number ^ 1, ..self }
-    }
-
     pub(super) fn to_text(self) -> NewsText {
         let (mut number, mut age) = (itoa::Buffer::new(), itoa::Buffer::new());
         let words = [number.format(self.number), " ", age.format(self.age)];

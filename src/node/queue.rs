@@ -6,8 +6,9 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{order::Order, wire::Ask};
+use super::order::Order;
 use crate::{
+    exchange::Ask,
     mutant::{self, Mutant},
     protocol::Moment,
 };
@@ -50,7 +51,7 @@ impl Queue {
 
     #[cfg(redlock_sim)]
     pub(super) fn bounded(&self) -> usize {
-        self.impatient.iter().filter(|waiting| !waiting.order.has_room).count()
+        self.impatient.iter().filter(|waiting| !waiting.order.reserved).count()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -61,7 +62,7 @@ impl Queue {
         let waiting =
             Waiting { order, offered_at: now, command: command.into(), number: self.next };
         self.next = self.next.wrapping_add(1);
-        if order.patient {
+        if order.is_release {
             self.sweep_patient_at = self.sweep_patient_at.min(now.after(PATIENT_SWEEP));
             self.patient.push_back(waiting);
         } else {

@@ -14,8 +14,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{Answer, Ask, Endpoint, Event, Form, Node, Order, Outcome, Ticket, native::Native};
+use super::{Endpoint, Form, Node, Order, native::Native};
 use crate::{
+    exchange::{Answer, Ask, Event, Outcome, Ticket},
     node_error::NodeErrorKind,
     protocol::{Moment, NodeId},
     world::System,
@@ -57,8 +58,8 @@ impl Peer {
 const VALKEY_9: &str = "*4\r\n$6\r\nserver\r\n$6\r\nvalkey\r\n$7\r\nversion\r\n$5\r\n9.0.0\r\n";
 
 fn order(op: usize, ask: Ask) -> Order {
-    let patient = ask == Ask::Release;
-    let keep_until = START.after(if patient { Duration::from_secs(60) } else { TIMEOUT });
+    let is_release = ask == Ask::Release;
+    let keep_until = START.after(if is_release { Duration::from_secs(60) } else { TIMEOUT });
     let ticket = Ticket { op, claim: op, ask };
     Order {
         ticket,
@@ -66,8 +67,8 @@ fn order(op: usize, ask: Ask) -> Order {
         timeout: TIMEOUT,
         form: Form::Short,
         replies: 1,
-        patient,
-        has_room: false,
+        is_release,
+        reserved: false,
     }
 }
 

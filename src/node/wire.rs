@@ -10,34 +10,14 @@ use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
 use super::{
     look,
     native::Native,
-    push::{CHANNEL, News, NewsText},
+    push::{CHANNEL, NewsText},
 };
 use crate::{
-    inspect::Greeted,
+    exchange::{Answer, Ask, News},
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
     protocol::Ttl,
-    token::Token,
 };
-
-/// What can be asked of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// Set the key if it is free.
-    Set,
-    /// Lengthen the key's life if it is ours.
-    Extend,
-    /// The same, and set the key again if it is not there.
-    Heal,
-    /// Delete the key if it is ours.
-    Release,
-    /// How long does the key still live, whoever's it is?
-    Remaining,
-    /// What is at the key, and how long does it live?
-    Look,
-    /// Who are you, and do you serve?
-    Greet,
-}
 
 impl Ask {
     /// The script that it runs, if any, named by who else runs it.
@@ -70,30 +50,6 @@ pub(crate) struct Request<'a> {
     pub(crate) ttl: Ttl,
     /// What a release tells those who wait.
     pub(crate) news: Option<News>,
-}
-
-/// What a node said, in the terms of the request.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    /// Set, lengthened or deleted.
-    Granted,
-    /// Deleted, but the server lets us tell nobody.
-    Untold,
-    /// Another's value is there, or ours is not.
-    Refused,
-    /// The key's remaining life.
-    Remaining(Duration),
-    /// Nothing is at the key.
-    Free,
-    /// What is at the key, and for how long.
-    Taken(Box<(Token, Duration)>),
-    /// It serves, and is this.
-    Serves(Box<Greeted>),
-    /// The server does not have the script, or does not let us use its own
-    /// command: ask again with the script's text.
-    NoScript,
-    /// An error; [`NodeError::surely_had_no_effect`] says what it means.
-    Failed(NodeError),
 }
 
 static RELEASE: LazyLock<Script> =
@@ -269,7 +225,7 @@ pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
         (Ask::Set, Reply::Ok)
         | (Ask::Extend | Ask::Heal | Ask::Release, Reply::Int(1))
         | (Ask::Heal, Reply::Int(2)) => Answer::Granted,
-        (Ask::Release, Reply::Int(2)) => Answer::Untold,
+        (Ask::Release, Reply::Int(2)) => Answer::NotPublished,
         (Ask::Extend, Reply::Ok) if mutant::is(Mutant::ExtendWithoutCompare) => Answer::Granted,
         (Ask::Extend, Reply::Int(0)) if mutant::is(Mutant::MissingKeyIsAVote) => Answer::Granted,
         (Ask::Set, Reply::Nil) | (Ask::Extend | Ask::Heal | Ask::Release, Reply::Int(0 | -1)) => {
@@ -309,7 +265,7 @@ pub(super) fn interpret_second(ask: Ask, so_far: Answer, reply: &Reply<'_>) -> A
 fn interpret_told(released: Answer, reply: &Reply<'_>) -> Answer {
     match (released, reply) {
         (Answer::Granted, Reply::Error(text)) if !NodeError::from_reply(text).is_transient() => {
-            Answer::Untold
+            Answer::NotPublished
         }
         (released, Reply::Int(_) | Reply::Error(_)) => released,
         _ => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
@@ -381,7 +337,7 @@ mod tests {
         let (told, forbidden) = (Reply::Int(3), Reply::Error("NOPERM no channel"));
         let busy = Reply::Error("BUSY a script");
         assert!(matches!(interpret_told(A::Granted, &told), A::Granted));
-        assert!(matches!(interpret_told(A::Granted, &forbidden), A::Untold));
+        assert!(matches!(interpret_told(A::Granted, &forbidden), A::NotPublished));
         assert!(matches!(interpret_told(A::Granted, &busy), A::Granted));
         assert!(matches!(interpret_told(A::Refused, &forbidden), A::Refused));
         assert!(matches!(interpret_told(A::NoScript, &forbidden), A::NoScript));

@@ -1,0 +1,145 @@
+//! The vocabulary between what decides about locks and what talks to servers:
+//! the questions, the answers to them, and how each question ended.
+//!
+//! It holds plain values and nothing else: it does no I/O, decides nothing, and
+//! imports neither side. How a question looks on the wire is `node`'s business.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    node_error::NodeError,
+    protocol::{Moment, NodeId},
+    token::Token,
+};
+
+/// What can be asked of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Set the key if it is free.
+    Set,
+    /// Lengthen the key's life if it is ours.
+    Extend,
+    /// The same, and set the key again if it is not there.
+    Heal,
+    /// Delete the key if it is ours.
+    Release,
+    /// How long does the key still live, whoever's it is?
+    Remaining,
+    /// What is at the key, and how long does it live?
+    Look,
+    /// Who are you, and do you serve?
+    Greet,
+}
+
+/// Names one question: the operation that asks, by the number under which the
+/// asker files it, the claim it is about, and what is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) op: usize,
+    pub(crate) claim: usize,
+    pub(crate) ask: Ask,
+}
+
+/// The news of a release, as it is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct News {
+    /// The same from all nodes, and different for each release.
+    pub(crate) number: u64,
+    /// How many releases its holder had waited for.
+    pub(crate) age: u32,
+}
+
+impl News {
+    /// The news of the same release when a node is asked for it once more. What
+    /// was published at first came before the key was gone, and under the same
+    /// number it would hide what is published now.
+    pub(crate) fn again(self) -> Self {
+        Self { number: self.number ^ 1, ..self }
+    }
+}
+
+/// What a node said, in the terms of the question.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The key was set, lengthened or deleted.
+    Granted,
+    /// The key was deleted, but the server does not let us publish that.
+    NotPublished,
+    /// Another's value is there, or ours is not.
+    Refused,
+    /// The key's remaining life.
+    Remaining(Duration),
+    /// Nothing is at the key.
+    Free,
+    /// What is at the key, and for how long.
+    Taken(Box<(Token, Duration)>),
+    /// The node serves, and said this of itself.
+    Serves(Box<Greeted>),
+    /// The server does not have the script, or does not let us use its own
+    /// command: the question must be put again with the script's text.
+    NoScript,
+    /// An error; [`NodeError::surely_had_no_effect`] says what it means.
+    Failed(NodeError),
+}
+
+/// What a node said when it was greeted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Greeted {
+    pub(crate) latency: Duration,
+    pub(crate) role: Option<Role>,
+    pub(crate) server: Option<Box<str>>,
+}
+
+/// What a server is to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// It takes writes.
+    Master,
+    /// It follows a master, and takes none.
+    Replica,
+}
+
+impl Role {
+    /// As servers call it: `master` or `replica`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::Replica => "replica",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a question ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The node answered.
+    Answered(Answer),
+    /// The question was never sent.
+    NotSent(NodeError),
+    /// The question was sent, and the connection broke before the answer.
+    Lost(NodeError),
+}
+
+/// The end of one question at one node.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) node: NodeId,
+    pub(crate) ticket: Ticket,
+    pub(crate) outcome: Outcome,
+    /// When the node was given the question.
+    pub(crate) offered_at: Moment,
+}
+
+/// What one node answered to a look, and how long that took.
+pub(crate) type SeenAt = Result<(Answer, Duration), NodeError>;
+
+/// What all nodes answered to a look, in the order of the configuration.
+pub(crate) type Seen = Vec<SeenAt>;
