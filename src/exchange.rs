@@ -126,6 +126,9 @@ pub(crate) enum Outcome {
     NotSent(NodeError),
     /// The question was sent, and the connection broke before the answer.
     Lost(NodeError),
+    /// The question is a release, and neither it was sent nor the acquire that
+    /// it was to undo: nothing of that claim is at the node.
+    Withdrawn,
 }
 
 /// The end of one question at one node.

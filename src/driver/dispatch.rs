@@ -65,7 +65,7 @@ impl Driver {
                 let request = Request { news: again.or(request.news), ..request };
                 order.replies = node::encode(&mut self.encoded, form, request);
             }
-            match node.offer(&order, &self.encoded, now) {
+            match node.offer(&order, &self.encoded, now, &mut self.events) {
                 Ok(()) => {
                     op.awaited.insert(target);
                     self.offered.insert(target);
@@ -170,6 +170,7 @@ pub(super) fn vote(outcome: Outcome) -> (Vote, Option<NodeError>) {
             (Vote::Unknown, Some(error))
         }
         Outcome::NotSent(error) => (Vote::Failed, Some(error)),
+        Outcome::Withdrawn => (Vote::Failed, None),
         // Not an answer to what was asked: it says nothing about the key.
         Outcome::Answered(
             Answer::Remaining(_)

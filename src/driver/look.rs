@@ -52,6 +52,7 @@ impl Driver {
             | Outcome::NotSent(error)
             | Outcome::Lost(error) => Err(error),
             Outcome::Answered(answer) => Ok((answer, latency)),
+            Outcome::Withdrawn => return,
         });
     }
 

@@ -36,12 +36,6 @@ impl Driver {
         if mutant::is(Mutant::RollbackOfGrantsOnly) {
             asked = claim.granted();
         }
-        for node in asked.iter() {
-            let Some(unsent) = self.nodes.get_mut(node.index()) else { continue };
-            if unsent.withdraw(claim.id(), &mut self.events) {
-                asked.remove(node);
-            }
-        }
         // Once a release is on its way, the lock is not held, whatever comes.
         claim.end();
         let give_up_at = answer_by.unwrap_or_else(|| now.after(self.patience_to_release(&claim)));
@@ -69,6 +63,10 @@ impl Driver {
     pub(super) fn count_release(&mut self, id: usize, node: NodeId, outcome: Outcome, now: Moment) {
         let Some(op) = self.ops.get_mut(id) else { return };
         let Job::Release(releasing) = &mut op.job else { return };
+        if matches!(outcome, Outcome::Withdrawn) {
+            releasing.count.handle_withdrawn(node);
+            return;
+        }
         let in_time = now < op.claim.gone_by();
         let lost = matches!(outcome, Outcome::Lost(_));
         if matches!(outcome, Outcome::Answered(Answer::NotPublished)) && !self.mute.contains(node) {

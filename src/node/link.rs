@@ -67,7 +67,9 @@ impl Node {
         }
     }
 
-    /// Takes a command, to be sent behind all that it took before.
+    /// Takes a command, to be sent behind all that it took before. A release
+    /// whose acquire has not been sent is not sent either: both end here, and
+    /// `events` says so.
     ///
     /// # Errors
     ///
@@ -78,6 +80,7 @@ impl Node {
         order: &Order,
         command: &[u8],
         now: Moment,
+        events: &mut Vec<Event>,
     ) -> Result<(), NodeError> {
         let in_time = order.is_release || self.owed.late_by(order.timeout).is_none();
         if let Link::Up { conn, known, .. } = &mut self.link
@@ -92,6 +95,9 @@ impl Node {
         }
         if !order.is_release {
             self.willing(order)?;
+        } else if let Some(acquire) = self.waiting.take_acquire(order.ticket.claim) {
+            self.withdraw(acquire, order, now, events);
+            return Ok(());
         }
         self.waiting.push(*order, command, now);
         if matches!(self.link, Link::Idle { .. }) {
@@ -108,18 +114,6 @@ impl Node {
             _ if ask.script().is_some() => Form::Whole,
             _ => Form::Short,
         }
-    }
-
-    /// Drops the acquire of `claim` if it has not been sent, and says whether
-    /// it did: then there is nothing here to release.
-    pub(crate) fn withdraw(&mut self, claim: usize, events: &mut Vec<Event>) -> bool {
-        if self.waiting.is_empty() {
-            return false;
-        }
-        let Some(acquire) = self.waiting.take_acquire(claim) else { return false };
-        let cause = NodeError::new(NodeErrorKind::Unreachable);
-        self.drop_unsent([acquire], &cause, events);
-        true
     }
 
     /// Drives the connection: connects, writes, reads. What ended is appended
@@ -323,7 +317,7 @@ impl Node {
         let pause = self.backoff.next_delay(draw());
         let pause = if cause.is_transient() { pause } else { MISCONFIGURED };
         let retry_at = now.after(pause);
-        let doomed: Vec<_> = self.waiting.take_impatient().collect();
+        let doomed: Vec<_> = self.waiting.take_others().collect();
         self.drop_unsent(doomed, &cause, events);
         self.link = Link::Down { cause, retry_at };
     }
@@ -337,6 +331,17 @@ impl Node {
                 if connected { NodeErrorKind::Overloaded } else { NodeErrorKind::Unreachable };
             self.drop_unsent(overdue, &NodeError::new(kind), events);
         }
+    }
+
+    /// Ends an acquire that was never sent, and the release that was to undo it.
+    fn withdraw(&self, acquire: Waiting, release: &Order, now: Moment, events: &mut Vec<Event>) {
+        self.drop_unsent([acquire], &NodeError::new(NodeErrorKind::Unreachable), events);
+        events.push(Event {
+            node: self.id,
+            ticket: release.ticket,
+            outcome: Outcome::Withdrawn,
+            offered_at: now,
+        });
     }
 
     fn drop_unsent(

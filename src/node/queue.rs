@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How often releases that have become pointless are looked for.
-const PATIENT_SWEEP: Duration = Duration::from_secs(1);
+const SWEEP_RELEASES: Duration = Duration::from_secs(1);
 
 /// A command that has not been handed to a connection.
 pub(super) struct Waiting {
@@ -26,36 +26,36 @@ pub(super) struct Waiting {
 
 /// Commands that wait.
 pub(super) struct Queue {
-    impatient: VecDeque<Waiting>,
-    patient: VecDeque<Waiting>,
-    /// No later than the first moment at which an impatient one is given up.
+    releases: VecDeque<Waiting>,
+    others: VecDeque<Waiting>,
+    /// No later than the first moment at which one of the others is given up.
     sweep_at: Moment,
-    sweep_patient_at: Moment,
+    sweep_releases_at: Moment,
     next: u64,
 }
 
 impl Queue {
     pub(super) fn new() -> Self {
         Self {
-            impatient: VecDeque::new(),
-            patient: VecDeque::new(),
+            releases: VecDeque::new(),
+            others: VecDeque::new(),
             sweep_at: Moment::NEVER,
-            sweep_patient_at: Moment::NEVER,
+            sweep_releases_at: Moment::NEVER,
             next: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.impatient.len().saturating_add(self.patient.len())
+        self.releases.len().saturating_add(self.others.len())
     }
 
     #[cfg(redlock_sim)]
     pub(super) fn bounded(&self) -> usize {
-        self.impatient.iter().filter(|waiting| !waiting.order.reserved).count()
+        self.others.iter().filter(|waiting| !waiting.order.reserved).count()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.impatient.is_empty() && self.patient.is_empty()
+        self.releases.is_empty() && self.others.is_empty()
     }
 
     pub(super) fn push(&mut self, order: Order, command: &[u8], now: Moment) {
@@ -63,48 +63,48 @@ impl Queue {
             Waiting { order, offered_at: now, command: command.into(), number: self.next };
         self.next = self.next.wrapping_add(1);
         if order.is_release {
-            self.sweep_patient_at = self.sweep_patient_at.min(now.after(PATIENT_SWEEP));
-            self.patient.push_back(waiting);
+            self.sweep_releases_at = self.sweep_releases_at.min(now.after(SWEEP_RELEASES));
+            self.releases.push_back(waiting);
         } else {
             self.sweep_at = self.sweep_at.min(order.keep_until);
-            self.impatient.push_back(waiting);
+            self.others.push_back(waiting);
         }
     }
 
     /// Takes what was offered first.
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         let number = |list: &VecDeque<Waiting>| list.front().map_or(u64::MAX, |first| first.number);
-        let first = number(&self.patient) <= number(&self.impatient);
-        if first || mutant::is(Mutant::ReconnectReorders) && !self.patient.is_empty() {
-            return self.patient.pop_front();
+        let first = number(&self.releases) <= number(&self.others);
+        if first || mutant::is(Mutant::ReconnectReorders) && !self.releases.is_empty() {
+            return self.releases.pop_front();
         }
-        let first = self.impatient.pop_front();
-        if self.impatient.is_empty() {
+        let first = self.others.pop_front();
+        if self.others.is_empty() {
             self.sweep_at = Moment::NEVER;
         }
         first
     }
 
-    /// Takes out the acquire of `claim`, if it is here.
+    /// Takes out the acquire of `claim`, if it is still here.
     pub(super) fn take_acquire(&mut self, claim: usize) -> Option<Waiting> {
         if mutant::is(Mutant::ReconnectReorders) {
             return None;
         }
         let is_it = |w: &Waiting| w.order.ticket.ask == Ask::Set && w.order.ticket.claim == claim;
-        self.impatient.remove(self.impatient.iter().position(is_it)?)
+        self.others.remove(self.others.iter().position(is_it)?)
     }
 
-    /// Takes out all that is not patient.
-    pub(super) fn take_impatient(&mut self) -> impl Iterator<Item = Waiting> {
+    /// Takes out all that is no release.
+    pub(super) fn take_others(&mut self) -> impl Iterator<Item = Waiting> {
         self.sweep_at = Moment::NEVER;
-        self.impatient.drain(..)
+        self.others.drain(..)
     }
 
     /// When there may be something for [`Self::take_overdue`]; releases count
     /// only while there is no connection, on which they would go at once.
     pub(super) fn poll_timeout(&self, connected: bool) -> Moment {
-        let patient = if connected { Moment::NEVER } else { self.sweep_patient_at };
-        self.sweep_at.min(patient)
+        let releases = if connected { Moment::NEVER } else { self.sweep_releases_at };
+        self.sweep_at.min(releases)
     }
 
     /// Takes out what nobody waits for any more by `due`. A release is never
@@ -113,13 +113,13 @@ impl Queue {
         let mut overdue = Vec::new();
         if self.sweep_at <= due {
             let first = |list: &VecDeque<Waiting>| list.iter().map(|w| w.order.keep_until).min();
-            sweep(&mut self.impatient, due, &mut overdue);
-            self.sweep_at = first(&self.impatient).unwrap_or(Moment::NEVER);
+            sweep(&mut self.others, due, &mut overdue);
+            self.sweep_at = first(&self.others).unwrap_or(Moment::NEVER);
         }
-        if self.sweep_patient_at <= due && !connected {
-            sweep(&mut self.patient, due, &mut overdue);
-            let again = !self.patient.is_empty();
-            self.sweep_patient_at = if again { due.after(PATIENT_SWEEP) } else { Moment::NEVER };
+        if self.sweep_releases_at <= due && !connected {
+            sweep(&mut self.releases, due, &mut overdue);
+            let again = !self.releases.is_empty();
+            self.sweep_releases_at = if again { due.after(SWEEP_RELEASES) } else { Moment::NEVER };
         }
         overdue
     }

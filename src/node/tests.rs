@@ -17,7 +17,7 @@ use tokio::{
 use super::{Endpoint, Form, Node, Order, native::Native};
 use crate::{
     exchange::{Answer, Ask, Event, Outcome, Ticket},
-    node_error::NodeErrorKind,
+    node_error::{NodeError, NodeErrorKind},
     protocol::{Moment, NodeId},
     world::System,
 };
@@ -72,6 +72,14 @@ fn order(op: usize, ask: Ask) -> Order {
     }
 }
 
+/// Offers a command to `node`, which ends nothing by that.
+fn offer(node: &mut Node, order: &Order, command: &[u8], now: Moment) -> Result<(), NodeError> {
+    let mut events = Vec::new();
+    let outcome = node.offer(order, command, now, &mut events);
+    assert!(events.is_empty(), "{events:?}");
+    outcome
+}
+
 /// Drives `node` until it has given `events` events, or `done` says so.
 async fn drive(node: &mut Node, now: Moment, mut done: impl FnMut(&[Event]) -> bool) -> Vec<Event> {
     let mut events = Vec::new();
@@ -121,12 +129,12 @@ async fn driving<T>(node: &mut Node, peering: impl Future<Output = T>) -> T {
 #[tokio::test]
 async fn what_is_offered_first_is_written_first_and_answered_first() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(&order(1, Ask::Set), b"1", START).unwrap(); // before there is a connection
-    node.offer(&order(2, Ask::Release), b"2", START).unwrap();
+    offer(&mut node, &order(1, Ask::Set), b"1", START).unwrap(); // before there is a connection
+    offer(&mut node, &order(2, Ask::Release), b"2", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     assert_eq!(receive(&mut node, &mut stream, 2).await, b"12");
-    node.offer(&order(3, Ask::Set), b"3", START).unwrap();
-    node.offer(&order(4, Ask::Release), b"4", START).unwrap();
+    offer(&mut node, &order(3, Ask::Set), b"3", START).unwrap();
+    offer(&mut node, &order(4, Ask::Release), b"4", START).unwrap();
     assert_eq!(receive(&mut node, &mut stream, 2).await, b"34");
 
     stream.write_all(b"+OK\r\n:1\r\n$-1\r\n:0\r\n").await.unwrap();
@@ -138,57 +146,84 @@ async fn what_is_offered_first_is_written_first_and_answered_first() {
 }
 
 #[tokio::test]
+async fn a_release_takes_back_an_acquire_that_was_not_sent_and_no_other() {
+    let (peer, mut node) = Peer::listen().await;
+    let of = |claim, order: Order| Order { ticket: Ticket { claim, ..order.ticket }, ..order };
+    offer(&mut node, &of(7, order(1, Ask::Set)), b"1", START).unwrap();
+    offer(&mut node, &of(8, order(2, Ask::Set)), b"2", START).unwrap();
+    let mut events = Vec::new();
+    let release = of(7, order(3, Ask::Release));
+    node.offer(&release, b"3", START.after(TIMEOUT / 2), &mut events).unwrap();
+    let [acquire, release] = &events[..] else { panic!("{events:?}") };
+    let (op, outcome) = (acquire.ticket.op, &acquire.outcome);
+    assert!(
+        matches!(outcome, Outcome::NotSent(e) if e.kind() == NodeErrorKind::Unreachable) && op == 1
+    );
+    assert!(matches!(release.outcome, Outcome::Withdrawn) && release.ticket.op == 3);
+    assert_eq!((acquire.offered_at, release.offered_at), (START, START.after(TIMEOUT / 2)));
+
+    offer(&mut node, &of(7, order(4, Ask::Release)), b"4", START).unwrap();
+    let mut stream = connected(&mut node, &peer).await;
+    assert_eq!(receive(&mut node, &mut stream, 2).await, b"24");
+    offer(&mut node, &of(8, order(5, Ask::Release)), b"5", START).unwrap();
+    assert_eq!(receive(&mut node, &mut stream, 1).await, b"5", "what was sent must be undone");
+}
+
+#[tokio::test]
 async fn a_node_that_owes_is_asked_for_nothing_but_releases_until_it_answers() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(&order(1, Ask::Set), b"1", START).unwrap();
+    offer(&mut node, &order(1, Ask::Set), b"1", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     assert_eq!(receive(&mut node, &mut stream, 1).await, b"1");
 
     let late = START.after(TIMEOUT);
-    let on_time = node.offer(&order(2, Ask::Set), b"", late);
+    let on_time = offer(&mut node, &order(2, Ask::Set), b"", late);
     assert!(on_time.is_ok(), "nobody has looked whether the answer is there");
     pass(&mut node, late).await;
     for op in 2..100_000 {
-        let refusal = node.offer(&order(op, Ask::Set), b"x", late).unwrap_err();
+        let refusal = offer(&mut node, &order(op, Ask::Set), b"x", late).unwrap_err();
         assert_eq!(refusal.kind(), NodeErrorKind::Owing);
     }
-    node.offer(&order(2, Ask::Release), b"2", late).unwrap();
+    offer(&mut node, &order(2, Ask::Release), b"2", late).unwrap();
     assert_eq!(receive(&mut node, &mut stream, 1).await, b"2", "and nothing before it");
 
     stream.write_all(b"+OK\r\n+OK\r\n:1\r\n").await.unwrap();
     drive(&mut node, late, |events| events.len() == 3).await;
-    assert!(node.offer(&order(3, Ask::Set), b"3", late).is_ok(), "it answered: it is asked again");
+    assert!(
+        offer(&mut node, &order(3, Ask::Set), b"3", late).is_ok(),
+        "it answered: it is asked again"
+    );
 }
 
 #[tokio::test]
 async fn a_node_that_owes_the_answer_to_a_release_owes() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(&order(1, Ask::Release), b"1", START).unwrap();
+    offer(&mut node, &order(1, Ask::Release), b"1", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     receive(&mut node, &mut stream, 1).await;
-    assert!(node.offer(&order(2, Ask::Set), b"2", START).is_ok());
+    assert!(offer(&mut node, &order(2, Ask::Set), b"2", START).is_ok());
     pass(&mut node, START.after(TIMEOUT)).await;
-    let refusal = node.offer(&order(3, Ask::Set), b"3", START.after(TIMEOUT)).unwrap_err();
+    let refusal = offer(&mut node, &order(3, Ask::Set), b"3", START.after(TIMEOUT)).unwrap_err();
     assert_eq!(refusal.kind(), NodeErrorKind::Owing);
 }
 
 #[tokio::test]
 async fn a_short_locks_timeout_does_not_cost_a_long_lock_its_vote() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(&order(1, Ask::Set), b"1", START).unwrap();
+    offer(&mut node, &order(1, Ask::Set), b"1", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     receive(&mut node, &mut stream, 1).await;
     let late = START.after(TIMEOUT);
     pass(&mut node, late).await;
     let patience = |timeout| Order { timeout, ..order(2, Ask::Set) };
-    assert!(node.offer(&patience(TIMEOUT), b"2", late).is_err());
-    assert!(node.offer(&patience(2 * TIMEOUT), b"2", late).is_ok());
+    assert!(offer(&mut node, &patience(TIMEOUT), b"2", late).is_err());
+    assert!(offer(&mut node, &patience(2 * TIMEOUT), b"2", late).is_ok());
 }
 
 #[tokio::test]
 async fn a_release_that_waited_long_for_a_connection_gets_its_time_to_be_answered() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(&order(1, Ask::Release), b"1", START).unwrap();
+    offer(&mut node, &order(1, Ask::Release), b"1", START).unwrap();
     let later = START.after(Duration::from_secs(30));
     let mut stream = tokio::select! {
         stream = peer.accept() => stream,
@@ -206,8 +241,8 @@ async fn a_release_that_waited_long_for_a_connection_gets_its_time_to_be_answere
 #[tokio::test]
 async fn a_broken_connection_ends_what_was_sent_and_a_new_one_is_made() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(&order(1, Ask::Set), b"1", START).unwrap();
-    node.offer(&order(2, Ask::Release), b"2", START).unwrap();
+    offer(&mut node, &order(1, Ask::Set), b"1", START).unwrap();
+    offer(&mut node, &order(2, Ask::Release), b"2", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     assert_eq!(receive(&mut node, &mut stream, 2).await, b"12");
     stream.write_all(b"+OK\r\n").await.unwrap();
@@ -219,7 +254,7 @@ async fn a_broken_connection_ends_what_was_sent_and_a_new_one_is_made() {
         matches!(&events[0].outcome, Outcome::Lost(e) if e.kind() == NodeErrorKind::ConnectionLost)
     );
 
-    node.offer(&order(2, Ask::Release), b"again", START).unwrap();
+    offer(&mut node, &order(2, Ask::Release), b"again", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     assert_eq!(receive(&mut node, &mut stream, 5).await, b"again");
 }
@@ -228,15 +263,15 @@ async fn a_broken_connection_ends_what_was_sent_and_a_new_one_is_made() {
 async fn a_node_that_is_down_refuses_at_once_and_keeps_releases() {
     let (peer, mut node) = Peer::listen().await;
     drop(peer);
-    node.offer(&order(1, Ask::Set), b"1", START).unwrap();
-    node.offer(&order(2, Ask::Release), b"2", START).unwrap();
+    offer(&mut node, &order(1, Ask::Set), b"1", START).unwrap();
+    offer(&mut node, &order(2, Ask::Release), b"2", START).unwrap();
     let events = drive(&mut node, START, |events| !events.is_empty()).await;
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0].ticket.op, 1);
     assert!(
         matches!(&events[0].outcome, Outcome::NotSent(e) if e.kind() == NodeErrorKind::Unreachable)
     );
-    let refusal = node.offer(&order(3, Ask::Set), b"3", START).unwrap_err();
+    let refusal = offer(&mut node, &order(3, Ask::Set), b"3", START).unwrap_err();
     assert_eq!(refusal.kind(), NodeErrorKind::Unreachable);
 
     let gone = START.after(Duration::from_secs(60));
@@ -247,7 +282,7 @@ async fn a_node_that_is_down_refuses_at_once_and_keeps_releases() {
 #[tokio::test]
 async fn a_silent_connection_is_given_up_in_the_end() {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(&order(1, Ask::Set), b"1", START).unwrap();
+    offer(&mut node, &order(1, Ask::Set), b"1", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     receive(&mut node, &mut stream, 1).await;
     assert_eq!(node.poll_timeout(), START.after(Duration::from_secs(10)));
@@ -262,7 +297,7 @@ async fn garbage_ends_the_connection_and_is_no_answer() {
     for (garbage, op) in [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], 1), (b"*3\r\n:1\r\n", 2)] {
         let now = START.after(Duration::from_secs(op as u64)); // past any pause
         let order = Order { keep_until: now.after(TIMEOUT), ..order(op, Ask::Release) };
-        node.offer(&order, b"1", now).unwrap();
+        offer(&mut node, &order, b"1", now).unwrap();
         let mut stream = tokio::select! {
             stream = peer.accept() => stream,
             _ = drive(&mut node, now, |_| false) => unreachable!("it never says done"),
@@ -283,11 +318,11 @@ async fn garbage_ends_the_connection_and_is_no_answer() {
 async fn what_is_on_its_way_to_one_node_is_bounded() {
     let (peer, mut node) = Peer::listen().await;
     let taken =
-        (0..100_000).take_while(|op| node.offer(&order(*op, Ask::Set), b"x", START).is_ok());
+        (0..100_000).take_while(|op| offer(&mut node, &order(*op, Ask::Set), b"x", START).is_ok());
     assert_eq!(taken.count(), super::link::MAX_IN_FLIGHT);
     let mut stream = connected(&mut node, &peer).await;
     receive(&mut node, &mut stream, super::link::MAX_IN_FLIGHT).await;
-    let refusal = node.offer(&order(0, Ask::Set), b"x", START).unwrap_err();
+    let refusal = offer(&mut node, &order(0, Ask::Set), b"x", START).unwrap_err();
     assert_eq!(refusal.kind(), NodeErrorKind::Overloaded);
 }
 
@@ -298,7 +333,7 @@ async fn a_server_that_says_why_it_hangs_up_is_quoted() {
         ("-DENIED Redis is running in protected mode\r\n", NodeErrorKind::Protected),
     ] {
         let (peer, mut node) = Peer::listen().await;
-        node.offer(&order(1, Ask::Set), b"1", START).unwrap();
+        offer(&mut node, &order(1, Ask::Set), b"1", START).unwrap();
         let (mut stream, _) = tokio::select! {
             accepted = peer.listener.accept() => accepted.unwrap(),
             _ = drive(&mut node, START, |_| false) => unreachable!("it never says done"),
@@ -315,13 +350,13 @@ async fn a_server_that_says_why_it_hangs_up_is_quoted() {
 /// that says it has it.
 async fn released_natively(replies: u8) -> (Peer, Node, TcpStream) {
     let (peer, mut node) = Peer::listen().await;
-    node.offer(&order(1, Ask::Set), b"1", START).unwrap();
+    offer(&mut node, &order(1, Ask::Set), b"1", START).unwrap();
     let mut stream = driving(&mut node, peer.accept_as(VALKEY_9)).await;
     assert_eq!(receive(&mut node, &mut stream, 1).await, b"1");
     let form = node.form(Ask::Release);
     assert_eq!(form, Form::Native(Native::DelIfEq));
-    node.offer(&Order { form, replies, ..order(2, Ask::Release) }, b"2", START).unwrap();
-    node.offer(&order(3, Ask::Set), b"3", START).unwrap();
+    offer(&mut node, &Order { form, replies, ..order(2, Ask::Release) }, b"2", START).unwrap();
+    offer(&mut node, &order(3, Ask::Set), b"3", START).unwrap();
     assert_eq!(receive(&mut node, &mut stream, 2).await, b"23");
     (peer, node, stream)
 }
@@ -351,7 +386,7 @@ async fn a_release_that_was_half_answered_is_lost_and_what_follows_is_not_shifte
     let events = drive(&mut node, START, |events| events.len() == 2).await;
     assert!(events.iter().all(|event| matches!(event.outcome, Outcome::Lost(_))), "{events:?}");
 
-    node.offer(&order(4, Ask::Set), b"4", START).unwrap();
+    offer(&mut node, &order(4, Ask::Set), b"4", START).unwrap();
     let mut stream = connected(&mut node, &peer).await;
     assert_eq!(receive(&mut node, &mut stream, 1).await, b"4");
     stream.write_all(b"$-1\r\n").await.unwrap();
@@ -367,7 +402,7 @@ async fn what_is_known_of_a_server_ends_with_the_connection() {
     drive(&mut node, START, |events| events.len() == 3).await;
     assert_eq!(node.form(Ask::Release), Form::Whole, "whichever server comes");
     let _older = connected(&mut node, &peer).await;
-    node.offer(&order(4, Ask::Set), b"4", START).unwrap();
+    offer(&mut node, &order(4, Ask::Set), b"4", START).unwrap();
     pass(&mut node, START).await;
     assert_eq!(node.form(Ask::Release), Form::Whole);
 }

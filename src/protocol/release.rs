@@ -76,15 +76,19 @@ impl Release {
                 self.unheard.insert(node);
             }
         }
-        if self.verdict.is_some() {
+        self.decide_if_certain();
+    }
+
+    /// Takes a node out of the count: the acquire was never sent there, so the
+    /// node has nothing of ours, and the release is not sent there either. A
+    /// definite answer stands.
+    pub(crate) fn handle_withdrawn(&mut self, node: NodeId) {
+        if !self.owed().contains(node) {
             return;
         }
-        let votes = self.quorum.votes();
-        let at_most = || self.deleted.union(self.owed()).len();
-        let certain = self.deleted.len() >= votes || at_most() < votes;
-        if certain || self.owed().minus(self.failed).is_empty() {
-            self.decide();
-        }
+        self.asked.remove(node);
+        self.had.remove(node);
+        self.decide_if_certain();
     }
 
     /// Ends the caller's wait.
@@ -110,6 +114,15 @@ impl Release {
 
     pub(crate) const fn absent(&self) -> NodeSet {
         self.absent
+    }
+
+    fn decide_if_certain(&mut self) {
+        let votes = self.quorum.votes();
+        let at_most = || self.deleted.union(self.owed()).len();
+        let certain = self.deleted.len() >= votes || at_most() < votes;
+        if certain || self.owed().minus(self.failed).is_empty() {
+            self.decide();
+        }
     }
 
     fn decide(&mut self) {
@@ -231,6 +244,48 @@ mod tests {
         };
         assert_eq!(votes(Vote::Unknown), Some(ReleaseVerdict::Released));
         assert_eq!(votes(Vote::Failed), Some(ReleaseVerdict::AlreadyExpired));
+    }
+
+    #[test]
+    fn a_node_whose_acquire_was_never_sent_counts_as_one_that_was_not_asked() {
+        use Vote::{Failed, Granted, Refused, Unknown};
+        let all: Vec<_> = NodeId::all(5).collect();
+        let quorum = Quorum::new(5, 3).unwrap();
+        for votes in [[Granted; 3], [Refused; 3], [Failed; 3], [Unknown, Granted, Granted]] {
+            for had in 0..=5 {
+                let had = NodeSet::first(had);
+                let mut unasked = Release::new(quorum, NodeSet::first(3), had);
+                let mut withdrawn = Release::new(quorum, NodeSet::first(5), had);
+                withdrawn.handle_withdrawn(all[3]);
+                assert_eq!(withdrawn.verdict(), None, "four of five may still have it");
+                for (node, vote) in all.iter().zip(votes) {
+                    unasked.handle_vote(*node, vote);
+                    withdrawn.handle_vote(*node, vote);
+                }
+                withdrawn.handle_withdrawn(all[4]);
+                assert_eq!(withdrawn.verdict(), unasked.verdict(), "{votes:?} {had:?}");
+                assert_eq!(withdrawn.owed(), unasked.owed());
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_decided_when_too_few_nodes_are_left_that_may_have_it() {
+        let all: Vec<_> = NodeId::all(3).collect();
+        let mut release = release(3, 3, &[]);
+        release.handle_withdrawn(all[0]);
+        release.handle_withdrawn(all[0]);
+        assert_eq!(release.verdict(), None);
+        release.handle_withdrawn(all[1]);
+        assert_eq!(release.verdict(), Some(ReleaseVerdict::AlreadyExpired));
+        assert_eq!(
+            release.owed(),
+            NodeSet::EMPTY.with(all[2]),
+            "and that one is still to delete it"
+        );
+        release.handle_vote(all[2], Vote::Granted);
+        release.handle_withdrawn(all[2]);
+        assert_eq!(release.deleted().len(), 1, "what was answered stands");
     }
 
     #[test]
