@@ -7,6 +7,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
+    key::Key,
     node_error::NodeError,
     protocol::{Moment, NodeId},
     token::Token,
@@ -139,6 +140,19 @@ pub(crate) struct Event {
     pub(crate) outcome: Outcome,
     /// When the node was given the question.
     pub(crate) offered_at: Moment,
+}
+
+/// What one node's listening connection has to say.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// The lock of this key was released, as its channel says.
+    Released(Key, News),
+    /// The server has confirmed that we are subscribed to this key's channel:
+    /// its releases are heard from now on, if the connection holds.
+    Subscribed(Key),
+    /// The connection is gone: nothing is heard on any channel until the server
+    /// confirms that channel again.
+    Deaf,
 }
 
 /// What one node answered to a look, and how long that took.

@@ -10,7 +10,7 @@ use rand::Rng as _;
 
 use super::run::{Driver, Timer};
 use crate::{
-    exchange::News,
+    exchange::{Heard, News},
     key::Key,
     node::Listener,
     protocol::{Moment, NodeId, NodeSet},
@@ -48,6 +48,8 @@ struct Channel {
     /// The last releases, and which nodes have told of them.
     recent: [(u64, NodeSet); REMEMBERED],
     next: usize,
+    /// Nodes that have confirmed that we are subscribed.
+    subscribed: NodeSet,
     wanted_at: Moment,
 }
 
@@ -131,10 +133,19 @@ impl Driver {
             listener.poll(cx, now, self.due, &mut draw, &mut heard);
         }
         let votes = self.config.quorum.votes();
-        for (node, key, news) in heard.drain(..) {
-            let channel = self.channels.0.get_mut(&key);
-            if channel.is_some_and(|channel| channel.count(node, news, votes)) {
-                self.hear_release(&key, now);
+        for (node, heard) in heard.drain(..) {
+            match heard {
+                Heard::Released(key, news) => {
+                    let channel = self.channels.0.get_mut(&key);
+                    if channel.is_some_and(|channel| channel.count(node, news, votes)) {
+                        self.hear_release(&key, now);
+                    }
+                }
+                Heard::Subscribed(key) => {
+                    let channel = self.channels.0.get_mut(&key);
+                    channel.into_iter().for_each(|channel| channel.subscribed.insert(node));
+                }
+                Heard::Deaf => self.channels.0.values_mut().for_each(|c| c.subscribed.remove(node)),
             }
         }
         self.heard = heard;
@@ -144,9 +155,8 @@ impl Driver {
 
     /// Whether a release of `key` from now on will be heard of.
     pub(super) fn hears(&self, key: &Key) -> bool {
-        self.channels.0.contains_key(key)
-            && self.listeners.iter().filter(|listener| listener.hears(key)).count()
-                >= self.config.quorum.votes()
+        let channel = self.channels.0.get(key);
+        channel.is_some_and(|channel| channel.subscribed.len() >= self.config.quorum.votes())
     }
 
     /// How many releases of `key` have been heard of.

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
-    exchange::{Event, News},
+    exchange::{Event, Heard},
     key::Key,
     mutant::{self, Mutant},
     node::{Listener, Node},
@@ -81,7 +81,7 @@ pub(crate) struct Driver {
     /// Listeners were told something and have not been polled since.
     pub(super) stirred: bool,
     /// What the listeners have just heard.
-    pub(super) heard: Vec<(NodeId, Key, News)>,
+    pub(super) heard: Vec<(NodeId, Heard)>,
     /// Nodes that do not let us publish.
     pub(super) mute: NodeSet,
     /// Set when it is first needed: a runtime without timers ends the driver,

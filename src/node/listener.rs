@@ -5,7 +5,7 @@
 //! that breaks and a message that is lost all only mean that nothing is heard.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -19,7 +19,7 @@ use super::{
     state::Attempt,
 };
 use crate::{
-    exchange::News,
+    exchange::{Heard, News},
     key::Key,
     node_error::{NodeError, NodeErrorKind},
     protocol::{Backoff, Moment, NodeId},
@@ -39,8 +39,10 @@ pub(crate) struct Listener {
     endpoint: Arc<Endpoint>,
     world: Arc<dyn World>,
     state: State,
-    /// What to listen to, and whether the server has said that we do.
-    channels: BTreeMap<Key, bool>,
+    /// The keys whose channels are wanted.
+    channels: BTreeSet<Key>,
+    /// Whether the server has confirmed any channel on this connection.
+    hears: bool,
     /// How many commands on this connection have no answer.
     unanswered: usize,
     backoff: Backoff,
@@ -61,7 +63,8 @@ impl Listener {
             endpoint,
             world,
             state: State::Off { retry_at: Moment::PAST },
-            channels: BTreeMap::new(),
+            channels: BTreeSet::new(),
+            hears: false,
             unanswered: 0,
             backoff: RECONNECT,
             told: false,
@@ -70,7 +73,7 @@ impl Listener {
 
     /// Listens for releases of `key` from now on, as soon as it can.
     pub(crate) fn listen(&mut self, key: &Key) {
-        if self.channels.insert(key.clone(), false).is_none()
+        if self.channels.insert(key.clone())
             && let State::Up(conn) = &mut self.state
         {
             push_command(conn, true, key);
@@ -80,7 +83,7 @@ impl Listener {
 
     /// Listens no more for those of `key`.
     pub(crate) fn leave(&mut self, key: &Key) {
-        if self.channels.remove(key).is_some()
+        if self.channels.remove(key)
             && let State::Up(conn) = &mut self.state
         {
             push_command(conn, false, key);
@@ -93,25 +96,19 @@ impl Listener {
         self.channels.is_empty() && matches!(self.state, State::Off { .. })
     }
 
-    /// Whether it surely hears of a release of `key` from now on, if the
-    /// connection holds.
-    pub(crate) fn hears(&self, key: &Key) -> bool {
-        self.channels.get(key).copied().unwrap_or(false)
-    }
-
-    /// Drives the connection, and gives to `heard` what is published.
+    /// Drives the connection, and appends to `heard` what came of it.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         now: Moment,
         due: Moment,
         draw: &mut dyn FnMut() -> u64,
-        heard: &mut Vec<(NodeId, Key, News)>,
+        heard: &mut Vec<(NodeId, Heard)>,
     ) {
         if self.channels.is_empty() {
             // Whatever is wrong with it can wait until it is wanted again.
             if !matches!(self.state, State::Off { .. }) {
-                self.state = State::Off { retry_at: Moment::PAST };
+                self.turn_off(Moment::PAST, heard);
             }
             return;
         }
@@ -127,15 +124,15 @@ impl Listener {
             match outcome {
                 Ok(Connected { stream, .. }) => {
                     let mut conn = Conn::new(stream);
-                    self.channels.keys().for_each(|key| push_command(&mut conn, true, key));
+                    self.channels.iter().for_each(|key| push_command(&mut conn, true, key));
                     self.unanswered = self.channels.len();
                     self.state = State::Up(conn);
                 }
-                Err(error) => return self.lose(&error, now, draw),
+                Err(error) => return self.lose(&error, now, draw, heard),
             }
         }
         if let Err(error) = self.poll_messages(cx, heard) {
-            self.lose(&error, now, draw);
+            self.lose(&error, now, draw, heard);
         }
     }
 
@@ -150,11 +147,11 @@ impl Listener {
     fn poll_messages(
         &mut self,
         cx: &mut Context<'_>,
-        heard: &mut Vec<(NodeId, Key, News)>,
+        heard: &mut Vec<(NodeId, Heard)>,
     ) -> Result<(), NodeError> {
         let State::Up(conn) = &mut self.state else { return Ok(()) };
         conn.poll_write(cx)?;
-        let (id, channels, unanswered) = (self.id, &mut self.channels, &mut self.unanswered);
+        let (id, channels, unanswered) = (self.id, &self.channels, &mut self.unanswered);
         let mut refused = None;
         conn.poll_read(cx, |unread| {
             let Some((push, len)) = push::decode(unread)? else { return Ok(None) };
@@ -166,17 +163,18 @@ impl Listener {
             match push {
                 Push::Listening(channel) => {
                     let key = Key::new(b"", key_of(channel)).ok();
-                    if let Some(confirmed) = key.and_then(|key| channels.get_mut(&key)) {
-                        *confirmed = true;
+                    if let Some(key) = key.and_then(|key| channels.get(&key)) {
+                        heard.push((id, Heard::Subscribed(key.clone())));
+                        self.hears = true;
                         self.backoff = RECONNECT;
                     }
                 }
                 Push::Message(channel, text) => {
                     let key = Key::new(b"", key_of(channel)).ok();
                     // With the prefix that it was asked for.
-                    let known = key.and_then(|key| channels.get_key_value(&key));
-                    if let (Some((key, _)), Some(news)) = (known, News::from_text(text)) {
-                        heard.push((id, key.clone(), news));
+                    let known = key.and_then(|key| channels.get(&key));
+                    if let (Some(key), Some(news)) = (known, News::from_text(text)) {
+                        heard.push((id, Heard::Released(key.clone(), news)));
                     }
                 }
                 Push::Error(text) => {
@@ -198,14 +196,26 @@ impl Listener {
     }
 
     /// Drops the connection, to be made again later.
-    fn lose(&mut self, error: &NodeError, now: Moment, draw: &mut dyn FnMut() -> u64) {
-        self.channels.values_mut().for_each(|confirmed| *confirmed = false);
+    fn lose(
+        &mut self,
+        error: &NodeError,
+        now: Moment,
+        draw: &mut dyn FnMut() -> u64,
+        heard: &mut Vec<(NodeId, Heard)>,
+    ) {
         let mut pause = self.backoff.next_delay(draw());
         if !error.is_transient() {
             pause = REFUSED;
             self.tell(error);
         }
-        self.state = State::Off { retry_at: now.after(pause) };
+        self.turn_off(now.after(pause), heard);
+    }
+
+    fn turn_off(&mut self, retry_at: Moment, heard: &mut Vec<(NodeId, Heard)>) {
+        self.state = State::Off { retry_at };
+        if std::mem::take(&mut self.hears) {
+            heard.push((self.id, Heard::Deaf));
+        }
     }
 
     /// Says, once, that we may not listen.

@@ -14,9 +14,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{Endpoint, Form, Node, Order, native::Native};
+use super::{Endpoint, Form, Listener, Node, Order, native::Native};
 use crate::{
-    exchange::{Answer, Ask, Event, Outcome, Ticket},
+    exchange::{Answer, Ask, Event, Heard, News, Outcome, Ticket},
+    key::Key,
     node_error::{NodeError, NodeErrorKind},
     protocol::{Moment, NodeId},
     world::System,
@@ -25,16 +26,24 @@ use crate::{
 const START: Moment = Moment::from_nanos(1_000_000_000);
 const TIMEOUT: Duration = Duration::from_millis(100);
 
+fn the_node() -> NodeId {
+    NodeId::all(1).next().unwrap()
+}
+
 struct Peer {
     listener: TcpListener,
 }
 
 impl Peer {
-    async fn listen() -> (Self, Node) {
+    async fn bind() -> (Self, Arc<Endpoint>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
-        let endpoint = Arc::new(Endpoint::from_url(&url, 1).unwrap());
-        (Self { listener }, Node::new(NodeId::all(1).next().unwrap(), endpoint, Arc::new(System)))
+        (Self { listener }, Arc::new(Endpoint::from_url(&url, 1).unwrap()))
+    }
+
+    async fn listen() -> (Self, Node) {
+        let (peer, endpoint) = Self::bind().await;
+        (peer, Node::new(the_node(), endpoint, Arc::new(System)))
     }
 
     /// Accepts a connection and answers what it says first.
@@ -423,4 +432,62 @@ async fn a_command_that_is_refused_in_spite_of_the_version_is_not_used_again() {
     let events = drive(&mut node, START, |events| events.len() == 2).await;
     assert!(matches!(events[1].outcome, Outcome::Answered(Answer::Failed(_))), "{events:?}");
     assert_eq!(node.form(Ask::Release), Form::Native(Native::DelIfEq), "it is of that key");
+}
+
+/// Drives `listener` until it has said `count` things.
+async fn hear(listener: &mut Listener, now: Moment, count: usize) -> Vec<Heard> {
+    let mut heard = Vec::new();
+    let driving = poll_fn(|cx| {
+        listener.poll(cx, now, now, &mut || 0, &mut heard);
+        if heard.len() >= count { Poll::Ready(()) } else { Poll::Pending }
+    });
+    tokio::time::timeout(Duration::from_secs(10), driving).await.expect("there is less to hear");
+    heard.into_iter().map(|(_, heard)| heard).collect()
+}
+
+/// The peer's side of the listener's connection, once it has asked to listen.
+async fn subscribing(peer: &Peer, listener: &mut Listener, now: Moment) -> TcpStream {
+    let peering = async {
+        let mut stream = peer.accept().await;
+        let command = b"*2\r\n$9\r\nSUBSCRIBE\r\n$9\r\nredlock:k\r\n";
+        let mut asked = vec![0; command.len()];
+        stream.read_exact(&mut asked).await.unwrap();
+        assert_eq!(asked, command);
+        stream
+    };
+    tokio::select! {
+        stream = peering => stream,
+        _ = hear(listener, now, 1) => unreachable!("nothing was said"),
+    }
+}
+
+#[tokio::test]
+async fn a_listener_says_when_it_hears_and_when_it_does_not_any_more() {
+    let (peer, endpoint) = Peer::bind().await;
+    let mut listener = Listener::new(the_node(), endpoint, Arc::new(System));
+    let key = Key::new(b"", b"k").unwrap();
+    let confirmed = b"*3\r\n$9\r\nsubscribe\r\n$9\r\nredlock:k\r\n:1\r\n";
+    listener.listen(&key);
+    let mut now = START;
+    for _ in 0..2 {
+        let mut stream = subscribing(&peer, &mut listener, now).await;
+        stream.write_all(confirmed).await.unwrap();
+        assert_eq!(hear(&mut listener, now, 1).await, [Heard::Subscribed(key.clone())]);
+        let message = b"*3\r\n$7\r\nmessage\r\n$9\r\nredlock:k\r\n$3\r\n7 2\r\n";
+        stream.write_all(message).await.unwrap();
+        let news = News { number: 7, age: 2 };
+        assert_eq!(hear(&mut listener, now, 1).await, [Heard::Released(key.clone(), news)]);
+        drop(stream);
+        assert_eq!(hear(&mut listener, now, 1).await, [Heard::Deaf]);
+        now = now.after(Duration::from_secs(10)); // past any pause
+    }
+    let stream = subscribing(&peer, &mut listener, now).await;
+    drop(stream);
+    while listener.poll_timeout() == Moment::NEVER {
+        assert_eq!(hear(&mut listener, now, 0).await, [], "there was nothing to lose");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    listener.leave(&key);
+    hear(&mut listener, now, 0).await;
+    assert!(listener.is_off());
 }
