@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     endpoint::Endpoint,
-    native::{self, Hello, Native},
-    wire::{self, Reply},
+    native::{Hello, Native},
+    resp::{self, Reply, Taken},
 };
 use crate::{
     node_error::{NodeError, NodeErrorKind},
@@ -135,8 +135,8 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<Option<Nativ
 }
 
 /// Only the answer to the greeting may be a list.
-fn take(replies: &[u8], greeted: bool) -> Result<Option<(Reply<'_>, usize)>, NodeError> {
-    if greeted { native::decode(replies) } else { wire::decode(replies) }
+fn take(replies: &[u8], greeted: bool) -> Taken<Reply<'_>> {
+    if greeted { resp::decode_any(replies) } else { resp::decode(replies) }
 }
 
 /// `HELLO` and twice `CLIENT SETINFO`.

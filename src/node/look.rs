@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{native::Hello, wire::Reply};
+use super::{native::Hello, resp::Reply};
 use crate::{
     exchange::{Answer, Greeted, Role},
     node_error::{NodeError, NodeErrorKind},

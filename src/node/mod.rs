@@ -17,6 +17,7 @@ mod order;
 mod owed;
 mod push;
 mod queue;
+mod resp;
 mod state;
 mod wire;
 

@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    native,
     order::Order,
-    wire::{self, Reply},
+    resp::{self, Reply, Taken},
+    wire,
 };
 use crate::{
     exchange::{Answer, Ask},
@@ -64,16 +64,13 @@ impl Owed {
 
     /// Takes one reply off the front of `unread`: the reply and its length,
     /// `None` if it has not all arrived.
-    pub(super) fn decode<'a>(
-        &self,
-        unread: &'a [u8],
-    ) -> Result<Option<(Reply<'a>, usize)>, NodeError> {
+    pub(super) fn decode<'a>(&self, unread: &'a [u8]) -> Taken<Reply<'a>> {
         let greets = |sent: &Sent| sent.order.ticket.ask == Ask::Greet && self.so_far.is_none();
         // Only a greeting is answered by a list.
         if unread.first() == Some(&b'*') && self.sent.front().is_some_and(greets) {
-            native::decode(unread)
+            resp::decode_any(unread)
         } else {
-            wire::decode(unread)
+            resp::decode(unread)
         }
     }
 

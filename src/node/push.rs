@@ -3,13 +3,8 @@
 //! It only reads and writes bytes. That a message is a hint and no more, and
 //! what follows from it, is the driver's business.
 
-use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
-
-use super::wire::{self, Reply};
-use crate::{
-    exchange::News,
-    node_error::{NodeError, NodeErrorKind},
-};
+use super::resp::{self, Reply, Taken};
+use crate::exchange::News;
 
 impl News {
     pub(super) fn to_text(self) -> NewsText {
@@ -69,28 +64,15 @@ pub(super) enum Push<'a> {
     Other,
 }
 
-/// Takes one push off the front of `buffer`, as [`wire::decode`] takes a reply.
-/// An array in the array is never fed to the parser, which recurses.
-pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Push<'_>, usize)>, NodeError> {
-    const HEAD: &[u8] = b"*3\r\n";
-    let shared = HEAD.len().min(buffer.len());
+/// Takes one push off the front of `buffer`.
+pub(super) fn decode(buffer: &[u8]) -> Taken<Push<'_>> {
     if buffer.first() != Some(&b'*') {
-        return Ok(wire::decode(buffer)?.map(|(reply, len)| match reply {
+        return Ok(resp::decode(buffer)?.map(|(reply, len)| match reply {
             Reply::Error(text) => (Push::Error(text), len),
             _ => (Push::Other, len),
         }));
     }
-    if buffer.get(..shared) != HEAD.get(..shared) {
-        return Err(NodeError::new(NodeErrorKind::Protocol));
-    }
-    let mut words = [&[][..]; 3];
-    let mut len = HEAD.len();
-    for word in &mut words {
-        let rest = buffer.get(len..).unwrap_or_default();
-        let Some((bytes, taken)) = decode_word(rest)? else { return Ok(None) };
-        *word = bytes;
-        len = len.saturating_add(taken);
-    }
+    let Some((words, len)) = resp::decode_words::<3>(buffer)? else { return Ok(None) };
     let push = match words {
         [b"subscribe", channel, _] => Push::Listening(channel),
         [b"unsubscribe", ..] => Push::Left,
@@ -98,22 +80,6 @@ pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Push<'_>, usize)>, NodeErr
         _ => Push::Other,
     };
     Ok(Some((push, len)))
-}
-
-/// A bulk string's bytes; nothing for what is none.
-pub(super) fn decode_word(buffer: &[u8]) -> Result<Option<(&[u8], usize)>, NodeError> {
-    let garbage = || NodeError::new(NodeErrorKind::Protocol);
-    if buffer.first() == Some(&b'*') {
-        return Err(garbage());
-    }
-    let Some((frame, len)) = decode_range(buffer).map_err(|_| garbage())? else {
-        return Ok(None);
-    };
-    let bytes = match frame {
-        RangeFrame::BulkString((start, end)) => buffer.get(start..end).unwrap_or_default(),
-        _ => &[],
-    };
-    Ok(Some((bytes, len)))
 }
 
 #[cfg(test)]

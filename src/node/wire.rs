@@ -5,12 +5,11 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
-
 use super::{
     look,
     native::Native,
     push::{CHANNEL, NewsText},
+    resp::Reply,
 };
 use crate::{
     exchange::{Answer, Ask, News},
@@ -164,52 +163,6 @@ fn write(out: &mut Vec<u8>, head: &[u8], words: &[&[u8]]) {
     }
 }
 
-/// One reply, borrowed from the buffer it came in.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reply<'a> {
-    Ok,
-    Nil,
-    Int(i64),
-    Error(&'a str),
-    Bulk(&'a [u8]),
-    /// All of it, as it came.
-    List(&'a [u8]),
-    Other,
-}
-
-/// Takes one reply off the front of `buffer`: the reply and its length, `None`
-/// if it has not all arrived.
-pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, NodeError> {
-    let garbage = || NodeError::new(NodeErrorKind::Protocol);
-    match buffer {
-        // What nearly all replies are needs no parser.
-        [b'+', b'O', b'K', b'\r', b'\n', ..] => return Ok(Some((Reply::Ok, 5))),
-        [b'$', b'-', b'1', b'\r', b'\n', ..] => return Ok(Some((Reply::Nil, 5))),
-        [b':', digit @ b'0'..=b'9', b'\r', b'\n', ..] => {
-            return Ok(Some((Reply::Int((digit - b'0').into()), 4)));
-        }
-        _ => {}
-    }
-    // Nothing that is asked is answered by an array; and a parser that
-    // recurses must not be fed a hostile one.
-    if buffer.first() == Some(&b'*') {
-        return Err(garbage());
-    }
-    let Some((frame, len)) = decode_range(buffer).map_err(|_| garbage())? else {
-        return Ok(None);
-    };
-    let bytes = |(start, end): (usize, usize)| buffer.get(start..end).unwrap_or_default();
-    let reply = match frame {
-        RangeFrame::SimpleString(range) if bytes(range) == b"OK" => Reply::Ok,
-        RangeFrame::Null => Reply::Nil,
-        RangeFrame::Integer(value) => Reply::Int(value),
-        RangeFrame::Error(range) => Reply::Error(str::from_utf8(bytes(range)).unwrap_or("")),
-        RangeFrame::BulkString(range) => Reply::Bulk(bytes(range)),
-        _ => Reply::Other,
-    };
-    Ok(Some((reply, len)))
-}
-
 /// What `reply`, the first, means to who asked `ask`.
 pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
     match (ask, reply) {
@@ -357,26 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_taken_one_at_a_time_and_whole() {
-        let stream = b"+OK\r\n$-1\r\n:-1\r\n-NOSCRIPT No\r\n$2\r\nhi\r\n";
-        let mut rest = &stream[..];
-        let mut seen = Vec::new();
-        while let Some((reply, len)) = decode(rest).unwrap() {
-            seen.push(reply);
-            rest = &rest[len..];
-        }
-        let (error, bulk) = (Reply::Error("NOSCRIPT No"), Reply::Bulk(b"hi"));
-        assert_eq!(seen, [Reply::Ok, Reply::Nil, Reply::Int(-1), error, bulk]);
-        for cut in 0..5 {
-            assert_eq!(decode(&stream[..cut]).unwrap(), None, "cut at {cut}");
-        }
-    }
-
-    #[test]
     fn garbage_is_an_error_and_never_a_vote() {
-        assert!(decode(b"HTTP/1.1 400 Bad Request\r\n").is_err());
-        assert!(decode(&b"*1\r\n".repeat(100_000)).is_err());
-        assert_eq!(decode(b"$4611686018427387904\r\n").unwrap_or(None), None);
         for ask in [Ask::Set, Ask::Extend, Ask::Heal, Ask::Release, Ask::Remaining] {
             for reply in [Reply::Other, Reply::Error("ERR ?"), Reply::Error("")] {
                 let answer = interpret(ask, Form::Short, &reply);
