@@ -106,14 +106,9 @@ impl Node {
         Ok(())
     }
 
-    /// How a command must be put. What waits for a connection may meet any
-    /// server: a script goes as its text.
+    /// How a command must be put to this node now.
     pub(crate) fn form(&self, ask: Ask) -> Form {
-        match &self.link {
-            Link::Up { known, .. } => known.form(ask),
-            _ if ask.script().is_some() => Form::Whole,
-            _ => Form::Short,
-        }
+        self.link.form(ask)
     }
 
     /// Drives the connection: connects, writes, reads. What ended is appended
@@ -139,13 +134,8 @@ impl Node {
             Ok(()) => self.poll_commands(cx, now, draw, events),
             Err(error) => self.lose(error, now, draw, events),
         }
-        match &self.link {
-            Link::Down { cause, retry_at } if *retry_at <= due => {
-                let cause = cause.clone();
-                self.reconnect(Some(cause));
-            }
-            Link::Idle { retry_at } if *retry_at <= due => self.reconnect(None),
-            _ => {}
+        if self.link.retry_at() <= due {
+            self.reconnect(self.link.failure().cloned());
         }
         // A new attempt must be polled once to be woken by it, and a connection
         // that is up at once must be read from.
@@ -182,17 +172,13 @@ impl Node {
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        matches!(self.link, Link::Up { .. })
+        self.link.is_up()
     }
 
     /// When to poll although nothing happened.
     pub(crate) fn poll_timeout(&self) -> Moment {
-        let retry_at = match &self.link {
-            Link::Down { retry_at, .. } | Link::Idle { retry_at } => *retry_at,
-            _ => Moment::NEVER,
-        };
-        let connected = matches!(self.link, Link::Up { .. });
-        self.waiting.poll_timeout(connected).min(retry_at).min(self.owed.abandon_at())
+        let sweep_at = self.waiting.poll_timeout(self.is_up());
+        sweep_at.min(self.link.retry_at()).min(self.owed.abandon_at())
     }
 
     /// How much is on its way here that is no release that waits, and not for
@@ -203,11 +189,8 @@ impl Node {
     }
 
     fn willing(&mut self, order: &Order) -> Result<(), NodeError> {
-        match &self.link {
-            Link::Down { cause, .. } | Link::Connecting { after: Some(cause), .. } => {
-                return Err(cause.clone());
-            }
-            _ => {}
+        if let Some(cause) = self.link.failure() {
+            return Err(cause.clone());
         }
         if let Some(waited) = self.owed.late_by(order.timeout) {
             if self.owed.is_news() {
@@ -324,7 +307,7 @@ impl Node {
 
     /// Drops what nobody waits for any more.
     fn sweep(&mut self, due: Moment, events: &mut Vec<Event>) {
-        let connected = matches!(self.link, Link::Up { .. });
+        let connected = self.is_up();
         if self.waiting.poll_timeout(connected) <= due {
             let overdue = self.waiting.take_overdue(due, connected);
             let kind =
