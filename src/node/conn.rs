@@ -51,11 +51,9 @@ impl Conn {
         while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
             match Pin::new(&mut self.stream).poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => return Err(lost(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(_)) if mutant::is(Mutant::PartialWrite) => {
-                    self.written = self.out.len();
-                }
                 Poll::Ready(Ok(len)) => {
-                    self.written = self.written.saturating_add(len);
+                    let taken = taken(len, rest.len());
+                    self.written = self.written.saturating_add(taken);
                     self.unflushed = true;
                 }
                 Poll::Ready(Err(error)) => return Err(lost(error)),
@@ -127,6 +125,14 @@ impl Conn {
         }
         Ok(())
     }
+}
+
+/// How much the socket took of `offered` bytes when it says `len`.
+fn taken(len: usize, offered: usize) -> usize {
+    if mutant::is(Mutant::PartialWrite) {
+        return offered;
+    }
+    len
 }
 
 fn lost(error: io::Error) -> NodeError {

@@ -199,8 +199,8 @@ impl Node {
             }
             return Err(NodeError::waited(NodeErrorKind::Owing, waited));
         }
-        let full = self.owed.len().saturating_add(self.waiting.len()) >= MAX_IN_FLIGHT;
-        if full && !order.reserved && !mutant::is(Mutant::UnboundedInFlight) {
+        let in_flight = self.owed.len().saturating_add(self.waiting.len());
+        if is_full(in_flight) && !order.reserved {
             return Err(NodeError::new(NodeErrorKind::Overloaded));
         }
         Ok(())
@@ -250,12 +250,8 @@ impl Node {
             self.backoff = RECONNECT;
             if let Some((Sent { order, offered_at, .. }, answer)) = answered {
                 known.note_answer(&order, &answer, &self.endpoint);
-                events.push(Event {
-                    node: self.id,
-                    ticket: order.ticket,
-                    outcome: Outcome::Answered(answer),
-                    offered_at,
-                });
+                let (node, ticket, outcome) = (self.id, order.ticket, Outcome::Answered(answer));
+                events.push(Event { node, ticket, outcome, offered_at });
             }
             Ok(Some(len))
         })
@@ -274,12 +270,8 @@ impl Node {
             tracing::warn!(node = %self.endpoint.label(), %error, "connection lost");
         }
         for Sent { order, offered_at, .. } in self.owed.drain() {
-            events.push(Event {
-                node: self.id,
-                ticket: order.ticket,
-                outcome: Outcome::Lost(error.clone()),
-                offered_at,
-            });
+            let (node, ticket, outcome) = (self.id, order.ticket, Outcome::Lost(error.clone()));
+            events.push(Event { node, ticket, outcome, offered_at });
         }
         if matches!(self.link, Link::Up { proven: true, .. }) {
             self.reconnect(None);
@@ -319,12 +311,8 @@ impl Node {
     /// Ends an acquire that was never sent, and the release that was to undo it.
     fn withdraw(&self, acquire: Waiting, release: &Order, now: Moment, events: &mut Vec<Event>) {
         self.drop_unsent([acquire], &NodeError::new(NodeErrorKind::Unreachable), events);
-        events.push(Event {
-            node: self.id,
-            ticket: release.ticket,
-            outcome: Outcome::Withdrawn,
-            offered_at: now,
-        });
+        let (node, ticket, outcome) = (self.id, release.ticket, Outcome::Withdrawn);
+        events.push(Event { node, ticket, outcome, offered_at: now });
     }
 
     fn drop_unsent(
@@ -340,6 +328,13 @@ impl Node {
             offered_at: waiting.offered_at,
         }));
     }
+}
+
+fn is_full(in_flight: usize) -> bool {
+    if mutant::is(Mutant::UnboundedInFlight) {
+        return false;
+    }
+    in_flight >= MAX_IN_FLIGHT
 }
 
 impl fmt::Debug for Node {

@@ -74,8 +74,7 @@ impl Queue {
     /// Takes what was offered first.
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         let number = |list: &VecDeque<Waiting>| list.front().map_or(u64::MAX, |first| first.number);
-        let first = number(&self.releases) <= number(&self.others);
-        if first || mutant::is(Mutant::ReconnectReorders) && !self.releases.is_empty() {
+        if is_before(number(&self.releases), number(&self.others)) {
             return self.releases.pop_front();
         }
         let first = self.others.pop_front();
@@ -123,6 +122,15 @@ impl Queue {
         }
         overdue
     }
+}
+
+/// Whether the first release was offered before the first of the others; the
+/// number of what is not there is [`u64::MAX`].
+fn is_before(release: u64, other: u64) -> bool {
+    if mutant::is(Mutant::ReconnectReorders) {
+        return release < u64::MAX;
+    }
+    release < other
 }
 
 fn sweep(list: &mut VecDeque<Waiting>, due: Moment, overdue: &mut Vec<Waiting>) {

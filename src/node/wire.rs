@@ -79,40 +79,21 @@ impl Script {
     }
 }
 
-/// Appends `request` to `out`, and says how many replies it brings.
+/// Appends `request` to `out`, and returns how many replies it brings.
 pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 {
-    let Request { ask, key, token, ttl, news } = request;
-    let mut digits = itoa::Buffer::new();
-    let ttl = digits.format(ttl.as_millis()).as_bytes();
-    match (ask, form) {
-        (Ask::Release, _) if mutant::is(Mutant::ReleaseWithoutCompare) => {
-            write(out, b"*2\r\n$3\r\nDEL\r\n", &[key]);
-        }
-        (Ask::Extend, _) if mutant::is(Mutant::ExtendWithoutCompare) => {
-            write(out, b"*5\r\n$3\r\nSET\r\n", &[key, token, b"PX", ttl]);
-        }
-        (Ask::Set, _) => {
-            write(out, b"*6\r\n$3\r\nSET\r\n", &[key, token, b"NX", b"PX", ttl]);
-        }
-        (Ask::Extend | Ask::Heal, _) => {
-            let heals = if ask == Ask::Heal { b"1" } else { b"0" };
-            write(out, EXTEND.head(form), &[key, token, ttl, heals]);
-        }
-        (Ask::Release, Form::Native(native)) => {
-            return encode_native(out, native, key, token, news);
-        }
-        (Ask::Release, _) => {
-            let news = news.map(News::to_text);
-            let news = news.as_ref().map_or(&[][..], NewsText::as_bytes);
-            write(out, RELEASE.head(form), &[key, token, news]);
-        }
-        (Ask::Remaining, _) => write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]),
-        (Ask::Look, _) => {
+    let key = request.key;
+    match request.ask {
+        Ask::Set => encode_set(out, request),
+        Ask::Extend => encode_extend(out, form, request),
+        Ask::Heal => call_extend(out, form, request, b"1"),
+        Ask::Release => return encode_release(out, form, request),
+        Ask::Remaining => write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]),
+        Ask::Look => {
             write(out, b"*4\r\n$8\r\nGETRANGE\r\n", &[key, b"0", look::LONGEST]);
             write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]);
             return 2;
         }
-        (Ask::Greet, _) => {
+        Ask::Greet => {
             out.extend_from_slice(look::GREET);
             return 2;
         }
@@ -120,9 +101,46 @@ pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 
     1
 }
 
-/// The release script's two steps, as a server executes them that has the first
-/// as a command. It cannot tell who waits only if the key was free: they learn
-/// what is there when they try.
+fn encode_set(out: &mut Vec<u8>, Request { key, token, ttl, .. }: Request<'_>) {
+    let mut digits = itoa::Buffer::new();
+    let ttl = digits.format(ttl.as_millis()).as_bytes();
+    write(out, b"*6\r\n$3\r\nSET\r\n", &[key, token, b"NX", b"PX", ttl]);
+}
+
+fn encode_extend(out: &mut Vec<u8>, form: Form, request: Request<'_>) {
+    if mutant::is(Mutant::ExtendWithoutCompare) {
+        let ttl = request.ttl.as_millis().to_string();
+        let words = [request.key, request.token, b"PX", ttl.as_bytes()];
+        return write(out, b"*5\r\n$3\r\nSET\r\n", &words);
+    }
+    call_extend(out, form, request, b"0");
+}
+
+fn call_extend(out: &mut Vec<u8>, form: Form, request: Request<'_>, heals: &[u8]) {
+    let Request { key, token, ttl, .. } = request;
+    let mut digits = itoa::Buffer::new();
+    let ttl = digits.format(ttl.as_millis()).as_bytes();
+    write(out, EXTEND.head(form), &[key, token, ttl, heals]);
+}
+
+fn encode_release(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 {
+    let Request { key, token, news, .. } = request;
+    if mutant::is(Mutant::ReleaseWithoutCompare) {
+        write(out, b"*2\r\n$3\r\nDEL\r\n", &[key]);
+        return 1;
+    }
+    if let Form::Native(native) = form {
+        return encode_native(out, native, key, token, news);
+    }
+    let news = news.map(News::to_text);
+    let news = news.as_ref().map_or(&[][..], NewsText::as_bytes);
+    write(out, RELEASE.head(form), &[key, token, news]);
+    1
+}
+
+/// The release script's two steps, for a server that has the first as a command
+/// of its own. Such a server publishes also when it found another's key: a
+/// waiter learns what is there when it tries.
 fn encode_native(
     out: &mut Vec<u8>,
     native: Native,
@@ -134,10 +152,19 @@ fn encode_native(
         Native::DelIfEq => write(out, b"*3\r\n$7\r\nDELIFEQ\r\n", &[key, token]),
         Native::DelEx => write(out, b"*4\r\n$5\r\nDELEX\r\n", &[key, b"IFEQ", token]),
     }
-    let Some(news) = news else { return 1 };
-    let channel = [CHANNEL, key].concat();
-    write(out, b"*3\r\n$7\r\nPUBLISH\r\n", &[&channel, news.to_text().as_bytes()]);
-    if mutant::is(Mutant::NewsIsAnAnswer) { 1 } else { 2 }
+    if let Some(news) = news {
+        let channel = [CHANNEL, key].concat();
+        write(out, b"*3\r\n$7\r\nPUBLISH\r\n", &[&channel, news.to_text().as_bytes()]);
+    }
+    native_replies(news.is_some())
+}
+
+/// How many replies a release as a server's own command brings.
+fn native_replies(publishes: bool) -> u8 {
+    if mutant::is(Mutant::NewsIsAnAnswer) {
+        return 1;
+    }
+    if publishes { 2 } else { 1 }
 }
 
 /// Appends the words that a command has after those in `head`. By hand, since
@@ -175,15 +202,12 @@ pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
                 _ => Answer::Failed(error),
             }
         }
+        (Ask::Extend, _) => interpret_extend(reply),
         (Ask::Set, Reply::Ok)
-        | (Ask::Extend | Ask::Heal | Ask::Release, Reply::Int(1))
+        | (Ask::Heal | Ask::Release, Reply::Int(1))
         | (Ask::Heal, Reply::Int(2)) => Answer::Granted,
         (Ask::Release, Reply::Int(2)) => Answer::NotPublished,
-        (Ask::Extend, Reply::Ok) if mutant::is(Mutant::ExtendWithoutCompare) => Answer::Granted,
-        (Ask::Extend, Reply::Int(0)) if mutant::is(Mutant::MissingKeyIsAVote) => Answer::Granted,
-        (Ask::Set, Reply::Nil) | (Ask::Extend | Ask::Heal | Ask::Release, Reply::Int(0 | -1)) => {
-            Answer::Refused
-        }
+        (Ask::Set, Reply::Nil) | (Ask::Heal | Ask::Release, Reply::Int(0 | -1)) => Answer::Refused,
         // -1: it never expires, so it is no lock. -2: it is gone by now.
         (Ask::Remaining, Reply::Int(-1)) => {
             Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey))
@@ -194,6 +218,26 @@ pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
         (Ask::Look, _) => look::got(reply),
         _ => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
     }
+}
+
+fn interpret_extend(reply: &Reply<'_>) -> Answer {
+    if mutant::is(Mutant::ExtendWithoutCompare) {
+        return Answer::Granted;
+    }
+    match reply {
+        Reply::Int(code) if is_extended(*code) => Answer::Granted,
+        Reply::Int(0 | -1) => Answer::Refused,
+        _ => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
+    }
+}
+
+/// Whether the script's answer is a vote. A key that is not there is none: it
+/// may be about to become another's.
+fn is_extended(code: i64) -> bool {
+    if mutant::is(Mutant::MissingKeyIsAVote) {
+        return matches!(code, 0 | 1);
+    }
+    code == 1
 }
 
 /// Whether a server that refuses its own command for this may still carry out
