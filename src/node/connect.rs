@@ -22,7 +22,8 @@ use crate::{
 /// sent again after 1 s, so waiting longer is a second attempt in disguise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A connection on which we are logged in, and what its server has of its own.
+/// A connection on which we are logged in, and the compare-and-delete that its
+/// server has of its own.
 pub(super) struct Connected {
     pub(super) stream: Stream,
     pub(super) native: Option<Native>,
@@ -44,7 +45,7 @@ pub(super) async fn connect(
     let logging_in = async {
         let native = log_in(&mut stream, &endpoint).await;
         native.map_err(|error| match error.kind() {
-            // Which it would have said, but for what we sent meanwhile.
+            // The server says why, but what we sent meanwhile keeps us from reading it.
             NodeErrorKind::Unreachable if endpoint.session.is_some() => error.hint(Some(HUNG_UP)),
             _ => error,
         })
@@ -60,7 +61,7 @@ const NO_HANDSHAKE: &str = "no answer to the TLS handshake, does it speak TLS at
 const HUNG_UP: &str =
     "the server hung up after the TLS handshake, does it want a client's certificate?";
 
-/// What `step` gives, unless the time is up before.
+/// Awaits `step`, unless the time is up before.
 async fn in_time<T>(
     step: impl Future<Output = Result<T, NodeError>>,
     late: &mut Pending<()>,
@@ -96,7 +97,7 @@ async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<Option<Nativ
         };
         return Err(login.refusal.unwrap_or_else(|| lost(error)));
     }
-    // What is left would pass for answers to what follows.
+    // Bytes that are left would pass for answers to what follows.
     if replies.is_empty() { Ok(login.native) } else { Err(NodeError::new(NodeErrorKind::Protocol)) }
 }
 
@@ -116,7 +117,7 @@ impl Login {
     /// greeted and to hear our name.
     const COURTESIES: usize = 3;
 
-    /// Returns what to say, too.
+    /// The words that must be said first, and what awaits the replies to them.
     fn begin(endpoint: &Endpoint) -> (Vec<u8>, Self) {
         let (mut words, mut required) = (Vec::new(), Vec::new());
         if let Some(password) = &endpoint.password {
@@ -164,5 +165,5 @@ impl Login {
     }
 }
 
-/// Far above what a few short replies take, and a server's list of its modules.
+/// Far more than a few short replies and a server's list of its modules take.
 const MAX_HELLO_BYTES: usize = 64 * 1024;

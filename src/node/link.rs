@@ -30,16 +30,16 @@ use crate::{
     world::{DEAD_PEER_AFTER, World},
 };
 
-/// The most commands on their way to one node. Far above what a round trip
-/// holds at the rate one connection reaches; it bounds memory, not speed.
+/// The most commands on their way to one node. This is far above what a round
+/// trip holds at the rate one connection reaches: it bounds memory, not speed.
 pub(crate) const MAX_IN_FLIGHT: usize = if cfg!(redlock_sim) { 32 } else { 8192 };
 
-/// Delays between attempts to reconnect: from quick, since a restart takes
-/// moments, to rare enough to be nothing to a host that stays away.
+/// The pauses between attempts to reconnect: short at first, since a restart takes
+/// moments, and then long enough to be nothing to a host that stays away.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
 
 /// The pause before a login that was refused is tried again: someone has to
-/// change something first, and some servers lock out who tries too often.
+/// change something first, and some servers lock out a client that tries too often.
 const MISCONFIGURED: Duration = Duration::from_secs(5);
 
 /// One Redis master.
@@ -48,7 +48,7 @@ pub(crate) struct Node {
     endpoint: Arc<Endpoint>,
     world: Arc<dyn World>,
     link: Link,
-    /// Not yet handed to a connection, oldest first.
+    /// The commands that no connection has been given yet.
     waiting: Queue,
     owed: Owed,
     backoff: Backoff,
@@ -137,8 +137,8 @@ impl Node {
         if self.link.retry_at() <= due {
             self.reconnect(self.link.failure().cloned());
         }
-        // A new attempt must be polled once to be woken by it, and a connection
-        // that is up at once must be read from.
+        // Only an attempt that has been polled wakes us, and a connection that is
+        // up at once must be read from.
         let was_up = self.is_up();
         self.poll_connect(cx, now, draw, events);
         if !was_up && self.is_up() {
@@ -146,8 +146,8 @@ impl Node {
         }
     }
 
-    /// Writes what it was offered, and no more: what it has to say it says in
-    /// [`Self::poll`].
+    /// Writes what the node was offered, and no more: what came from the server
+    /// is read by [`Self::poll`].
     pub(crate) fn poll_commands(
         &mut self,
         cx: &mut Context<'_>,
@@ -175,25 +175,26 @@ impl Node {
         self.link.is_up()
     }
 
-    /// When to poll although nothing happened.
+    /// When to poll the node even if nothing happens.
     pub(crate) fn poll_timeout(&self) -> Moment {
         let sweep_at = self.waiting.poll_timeout(self.is_up());
         sweep_at.min(self.link.retry_at()).min(self.owed.abandon_at())
     }
 
-    /// How much is on its way here that is no release that waits, and not for
-    /// a lock that is held.
+    /// How many commands are on their way here, without releases that wait and
+    /// without those for a lock that is held.
     #[cfg(redlock_sim)]
     pub(crate) fn in_flight(&self) -> usize {
         self.owed.bounded() + self.waiting.bounded()
     }
 
+    /// Whether the node takes a command that is no release.
     fn willing(&mut self, order: &Order) -> Result<(), NodeError> {
         if let Some(cause) = self.link.failure() {
             return Err(cause.clone());
         }
         if let Some(waited) = self.owed.late_by(order.timeout) {
-            if self.owed.is_news() {
+            if self.owed.warns() {
                 let node = self.endpoint.label();
                 tracing::warn!(%node, ?waited, "node owes an answer: it is sent only releases until it answers");
             }
@@ -297,7 +298,7 @@ impl Node {
         self.link = Link::Down { cause, retry_at };
     }
 
-    /// Drops what nobody waits for any more.
+    /// Drops the commands that nobody waits for any more.
     fn sweep(&mut self, due: Moment, events: &mut Vec<Event>) {
         let connected = self.is_up();
         if self.waiting.poll_timeout(connected) <= due {

@@ -1,12 +1,12 @@
-//! A server's own compare-and-delete, and how it is learned which server has
-//! one: by what it says of itself when it is greeted.
+//! A server's own compare-and-delete command, and which server has one, by what
+//! it says of itself when it is greeted.
 //!
-//! Nothing rests on that: what a server does not know after all, or what it
-//! does not let us use, is done by a script.
+//! Nothing relies on that: where a server does not know the command after all,
+//! or does not let us use it, a script does the same.
 
 use super::resp;
 
-/// What a server calls it.
+/// A server's own compare-and-delete command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Native {
     /// `DELIFEQ key token`: Valkey, from 9.0.
@@ -16,8 +16,8 @@ pub(crate) enum Native {
 }
 
 impl Native {
-    /// What a server of this name and version has. Forks that go by another
-    /// name, and by Redis's with an older version, have nothing.
+    /// What a server of this name and version has. Any other fork has nothing,
+    /// whether it goes by a name of its own or by Redis's with an older version.
     fn of(server: &[u8], version: &[u8]) -> Option<Self> {
         let version = str::from_utf8(version).ok()?;
         let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
@@ -37,7 +37,8 @@ impl Native {
     }
 }
 
-/// What a server says of itself when it is greeted; empty what it does not.
+/// What a server says of itself when it is greeted. What it does not say is
+/// empty.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Hello<'a> {
     pub(super) server: &'a [u8],
@@ -52,11 +53,11 @@ impl Hello<'_> {
 }
 
 impl<'a> Hello<'a> {
-    /// What a whole list says; nothing of what is none.
+    /// Reads a greeting's answer. If it is no whole list, all fields are empty.
     pub(super) fn of(list: &'a [u8]) -> Self {
         let (mut hello, mut before) = (Self::default(), &b""[..]);
         let walked = resp::walk(list, |word| {
-            // The first of each name: modules have versions, too.
+            // Only the first of each name counts: modules have versions, too.
             let said = match before {
                 b"server" => Some(&mut hello.server),
                 b"version" => Some(&mut hello.version),
@@ -76,7 +77,7 @@ impl<'a> Hello<'a> {
 mod tests {
     use super::{super::resp::Reply, *};
 
-    /// As Valkey 9.1 says it, with the modules that it has.
+    /// Valkey 9.1's answer, with the modules that it has.
     const VALKEY: &[u8] =
         b"*14\r\n$6\r\nserver\r\n$6\r\nvalkey\r\n$7\r\nversion\r\n$5\r\n9.1.2\r\n\
         $5\r\nproto\r\n:2\r\n$2\r\nid\r\n:3\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n\

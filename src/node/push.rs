@@ -1,7 +1,8 @@
-//! What releases publish, and how it comes to those who listen.
+//! The messages that releases publish, and what comes on a connection that
+//! listens for them.
 //!
 //! It only reads and writes bytes. That a message is a hint and no more, and
-//! what follows from it, is the driver's business.
+//! what follows from one, is not decided here.
 
 use super::resp::{self, Reply, Taken};
 use crate::exchange::News;
@@ -27,14 +28,14 @@ impl News {
     }
 }
 
-/// News in writing.
+/// News as text.
 pub(super) struct NewsText {
     bytes: [u8; Self::LONGEST],
     len: usize,
 }
 
 impl NewsText {
-    /// Twenty digits, a space, and ten more.
+    /// The longest text: twenty digits, a space, and ten digits.
     const LONGEST: usize = 31;
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -42,10 +43,10 @@ impl NewsText {
     }
 }
 
-/// What a release publishes on, before the key's own bytes.
+/// What the name of a channel begins with; the key's own bytes follow.
 pub(super) const CHANNEL: &[u8] = b"redlock:";
 
-/// Appends the command that begins, or ends, listening to a lock's channel.
+/// Appends the command that begins, or ends, the subscription to a key's channel.
 pub(super) fn encode(out: &mut Vec<u8>, begin: bool, key: &[u8]) {
     let name = if begin { "SUBSCRIBE" } else { "UNSUBSCRIBE" };
     redis::cmd(name).arg([CHANNEL, key].concat()).write_packed_command(out);
@@ -54,11 +55,11 @@ pub(super) fn encode(out: &mut Vec<u8>, begin: bool, key: &[u8]) {
 /// What comes on a connection that listens.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Push<'a> {
-    /// The channel is listened to from now on.
-    Listening(&'a [u8]),
-    /// A channel is not listened to any more.
-    Left,
-    /// Something was published there.
+    /// The server has confirmed that we are subscribed to this channel.
+    Subscribed(&'a [u8]),
+    /// The server has confirmed that a subscription is over.
+    Unsubscribed,
+    /// On this channel, this text was published.
     Message(&'a [u8], &'a [u8]),
     Error(&'a str),
     Other,
@@ -74,8 +75,8 @@ pub(super) fn decode(buffer: &[u8]) -> Taken<Push<'_>> {
     }
     let Some((words, len)) = resp::decode_words::<3>(buffer)? else { return Ok(None) };
     let push = match words {
-        [b"subscribe", channel, _] => Push::Listening(channel),
-        [b"unsubscribe", ..] => Push::Left,
+        [b"subscribe", channel, _] => Push::Subscribed(channel),
+        [b"unsubscribe", ..] => Push::Unsubscribed,
         [b"message", channel, text] => Push::Message(channel, text),
         _ => Push::Other,
     };
@@ -105,7 +106,7 @@ mod tests {
             rest = &rest[len..];
         }
         let message = Push::Message(b"ab", b"7");
-        assert_eq!(seen, [Push::Listening(b"ab"), message, Push::Error("NOPERM no")]);
+        assert_eq!(seen, [Push::Subscribed(b"ab"), message, Push::Error("NOPERM no")]);
         for cut in 0..31 {
             assert_eq!(decode(&stream[..cut]).unwrap(), None, "cut at {cut}");
         }

@@ -81,8 +81,7 @@ pub(super) fn walk<'a>(
     Ok(Some(len))
 }
 
-/// Takes a list of `N` words with no list among them; nothing else is expected
-/// where this is called.
+/// Takes a list of `N` words with no list among them. Any other is an error.
 pub(super) fn decode_words<const N: usize>(buffer: &[u8]) -> Taken<[&[u8]; N]> {
     let Some((count, mut len)) = decode_count(buffer)? else { return Ok(None) };
     if count != N {

@@ -1,7 +1,8 @@
-//! RESP: what is asked of a node, and what its reply means for the asker.
+//! The commands that put a question to a server, and what its replies mean as an
+//! answer to that question.
 //!
-//! Which commands there are, and how to read their answers; what is not a
-//! common reply is parsed by redis-protocol. It does no I/O.
+//! It does no I/O, takes no bytes apart, and does not know what an answer means
+//! for a lock.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -19,7 +20,8 @@ use crate::{
 };
 
 impl Ask {
-    /// The script that it runs, if any, named by who else runs it.
+    /// The script that this runs, if any: `Extend` stands for the one that heals,
+    /// too.
     pub(super) fn script(self) -> Option<Self> {
         match self {
             Self::Extend | Self::Heal => Some(Self::Extend),
@@ -32,22 +34,22 @@ impl Ask {
 /// How a request is put to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// A script by its hash, and all that needs no script.
+    /// A script goes by its hash, and anything else as plain commands.
     Short,
-    /// A script by its text, which also makes the server keep it.
+    /// A script goes by its text, which also makes the server keep it.
     Whole,
-    /// A release as a command of the server's own.
+    /// A release goes as a command of the server's own.
     Native(Native),
 }
 
-/// A command in the making.
+/// A question, and what its command must say.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
     pub(crate) ask: Ask,
     pub(crate) key: &'a [u8],
     pub(crate) token: &'a [u8],
     pub(crate) ttl: Ttl,
-    /// What a release tells those who wait.
+    /// What a release publishes, if anything.
     pub(crate) news: Option<News>,
 }
 
@@ -56,7 +58,7 @@ static RELEASE: LazyLock<Script> =
 static EXTEND: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("extend.lua"), b"*7\r\n"));
 
-/// How the calls of a script with one key begin.
+/// How a call of a script with one key begins, by its hash and by its text.
 struct Script {
     by_hash: Vec<u8>,
     whole: Vec<u8>,
@@ -139,8 +141,8 @@ fn encode_release(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 {
 }
 
 /// The release script's two steps, for a server that has the first as a command
-/// of its own. Such a server publishes also when it found another's key: a
-/// waiter learns what is there when it tries.
+/// of its own. It publishes even if nothing was deleted: a waiter learns what is
+/// there when it tries.
 fn encode_native(
     out: &mut Vec<u8>,
     native: Native,
@@ -159,7 +161,7 @@ fn encode_native(
     native_replies(news.is_some())
 }
 
-/// How many replies a release as a server's own command brings.
+/// How many replies a release brings that goes as a server's own command.
 fn native_replies(publishes: bool) -> u8 {
     if mutant::is(Mutant::NewsIsAnAnswer) {
         return 1;
@@ -167,9 +169,9 @@ fn native_replies(publishes: bool) -> u8 {
     if publishes { 2 } else { 1 }
 }
 
-/// Appends the words that a command has after those in `head`. By hand, since
-/// a library's encoder takes four to twenty times as many instructions for it,
-/// up to half of all that a lock costs us.
+/// Appends the words that a command has after those in `head`. This is written
+/// by hand, since a library's encoder takes four to twenty times as many
+/// instructions for it, up to half of all that a lock costs us.
 fn write(out: &mut Vec<u8>, head: &[u8], words: &[&[u8]]) {
     out.extend_from_slice(head);
     for word in words {
@@ -190,7 +192,7 @@ fn write(out: &mut Vec<u8>, head: &[u8], words: &[&[u8]]) {
     }
 }
 
-/// What `reply`, the first, means to who asked `ask`.
+/// What `reply`, the first to `ask`, means.
 pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
     match (ask, reply) {
         (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
@@ -208,7 +210,7 @@ pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
         | (Ask::Heal, Reply::Int(2)) => Answer::Granted,
         (Ask::Release, Reply::Int(2)) => Answer::NotPublished,
         (Ask::Set, Reply::Nil) | (Ask::Heal | Ask::Release, Reply::Int(0 | -1)) => Answer::Refused,
-        // -1: it never expires, so it is no lock. -2: it is gone by now.
+        // -1: the key never expires, so it is no lock. -2: it is gone by now.
         (Ask::Remaining, Reply::Int(-1)) => {
             Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey))
         }
@@ -231,8 +233,7 @@ fn interpret_extend(reply: &Reply<'_>) -> Answer {
     }
 }
 
-/// Whether the script's answer is a vote. A key that is not there is none: it
-/// may be about to become another's.
+/// Whether the script found the key to be ours, which a missing key is not.
 fn is_extended(code: i64) -> bool {
     if mutant::is(Mutant::MissingKeyIsAVote) {
         return matches!(code, 0 | 1);
@@ -240,26 +241,26 @@ fn is_extended(code: i64) -> bool {
     code == 1
 }
 
-/// Whether a server that refuses its own command for this may still carry out
-/// the script: which only reads where there is nothing to delete, as after most
-/// rollbacks, and which older rules allow.
+/// Whether a server that refuses its own command for this reason may still carry
+/// out the script. The script only reads where there is nothing to delete, as in
+/// most rollbacks, and access rules older than the command allow it.
 fn is_for_scripts(refusal: NodeErrorKind) -> bool {
     use NodeErrorKind as K;
     matches!(refusal, K::NotPermitted | K::Unsupported | K::ReadOnly | K::WritesRefused)
 }
 
-/// What `so_far`, the answer to the first of two commands, comes to by the
-/// reply to the second.
+/// The answer to a question of two commands: `so_far` is what the first reply
+/// made it, and `reply` is the second.
 pub(super) fn interpret_second(ask: Ask, so_far: Answer, reply: &Reply<'_>) -> Answer {
     match ask {
         Ask::Greet => look::pinged(so_far, reply),
         Ask::Look => look::timed(so_far, reply),
-        _ => interpret_told(so_far, reply),
+        _ => interpret_published(so_far, reply),
     }
 }
 
-/// What a release comes to whose news were answered by `reply`.
-fn interpret_told(released: Answer, reply: &Reply<'_>) -> Answer {
+/// The answer to a release whose `PUBLISH` was answered by `reply`.
+fn interpret_published(released: Answer, reply: &Reply<'_>) -> Answer {
     match (released, reply) {
         (Answer::Granted, Reply::Error(text)) if !NodeError::from_reply(text).is_transient() => {
             Answer::NotPublished
@@ -329,16 +330,16 @@ mod tests {
     }
 
     #[test]
-    fn the_reply_to_the_news_changes_nothing_but_who_was_told() {
+    fn the_reply_to_the_news_changes_nothing_but_whether_it_was_published() {
         use Answer as A;
-        let (told, forbidden) = (Reply::Int(3), Reply::Error("NOPERM no channel"));
+        let (published, forbidden) = (Reply::Int(3), Reply::Error("NOPERM no channel"));
         let busy = Reply::Error("BUSY a script");
-        assert!(matches!(interpret_told(A::Granted, &told), A::Granted));
-        assert!(matches!(interpret_told(A::Granted, &forbidden), A::NotPublished));
-        assert!(matches!(interpret_told(A::Granted, &busy), A::Granted));
-        assert!(matches!(interpret_told(A::Refused, &forbidden), A::Refused));
-        assert!(matches!(interpret_told(A::NoScript, &forbidden), A::NoScript));
-        assert!(matches!(interpret_told(A::Granted, &Reply::Ok), A::Failed(_)));
+        assert!(matches!(interpret_published(A::Granted, &published), A::Granted));
+        assert!(matches!(interpret_published(A::Granted, &forbidden), A::NotPublished));
+        assert!(matches!(interpret_published(A::Granted, &busy), A::Granted));
+        assert!(matches!(interpret_published(A::Refused, &forbidden), A::Refused));
+        assert!(matches!(interpret_published(A::NoScript, &forbidden), A::NoScript));
+        assert!(matches!(interpret_published(A::Granted, &Reply::Ok), A::Failed(_)));
     }
 
     #[test]
