@@ -20,7 +20,7 @@ pub(crate) enum Ask {
     Set,
     /// Lengthen the key's life if it is ours.
     Extend,
-    /// The same, and set the key again if it is not there.
+    /// Lengthen the key's life if it is ours, and set it again if it is not there.
     Heal,
     /// Delete the key if it is ours.
     Release,
@@ -41,7 +41,7 @@ pub(crate) struct Ticket {
     pub(crate) ask: Ask,
 }
 
-/// The news of a release, as it is published.
+/// The news of a release, as nodes publish it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct News {
     /// The same from all nodes, and different for each release.

@@ -17,10 +17,11 @@ use crate::{
     world::Stream,
 };
 
-/// The most a reply may take: all of ours fit a line, error texts included.
+/// The longest reply that is taken: all that we ask for fit a line, error texts
+/// included.
 const MAX_REPLY_BYTES: usize = 16 * 1024;
 
-/// Above this much unused room, the write buffer is given back.
+/// An empty write buffer keeps this much room, and gives back the rest.
 const KEEP_BYTES: usize = 64 * 1024;
 
 /// An established connection and its two buffers.
@@ -51,11 +52,9 @@ impl Conn {
         while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
             match Pin::new(&mut self.stream).poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => return Err(lost(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(_)) if mutant::is(Mutant::PartialWrite) => {
-                    self.written = self.out.len();
-                }
                 Poll::Ready(Ok(len)) => {
-                    self.written = self.written.saturating_add(len);
+                    let taken = taken(len, rest.len());
+                    self.written = self.written.saturating_add(taken);
                     self.unflushed = true;
                 }
                 Poll::Ready(Err(error)) => return Err(lost(error)),
@@ -74,7 +73,7 @@ impl Conn {
         self.poll_flush(cx)
     }
 
-    /// Nothing to do for a socket, which holds nothing back.
+    /// Flushes what the stream holds back, which for a socket is nothing.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), NodeError> {
         if self.unflushed {
             match Pin::new(&mut self.stream).poll_flush(cx) {
@@ -86,9 +85,9 @@ impl Conn {
         Ok(())
     }
 
-    /// Reads what has come, until the socket has no more, and shows it to
-    /// `take`, which says how long the reply is that it took off the front;
-    /// `None` while it has not all arrived.
+    /// Reads until the socket has no more, and shows what has come to `take`.
+    /// That takes one reply off the front and returns its length, or `None`
+    /// while the reply has not all arrived.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -129,6 +128,14 @@ impl Conn {
     }
 }
 
+/// How much the socket took of `offered` bytes when it says `len`.
+fn taken(len: usize, offered: usize) -> usize {
+    if mutant::is(Mutant::PartialWrite) {
+        return offered;
+    }
+    len
+}
+
 fn lost(error: io::Error) -> NodeError {
     NodeError::io(NodeErrorKind::ConnectionLost, error)
 }
@@ -141,7 +148,8 @@ mod tests {
 
     use super::*;
 
-    /// As TLS: takes all it is given, and lets it go when it is flushed, twice.
+    /// Like TLS, this takes all it is given, and lets it go when it is flushed for
+    /// the second time.
     #[derive(Default)]
     struct HoldsBack {
         flushed: usize,

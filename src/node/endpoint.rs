@@ -18,7 +18,7 @@ pub(crate) struct Endpoint {
     pub(super) password: Option<String>,
     pub(super) db: i64,
     wants_tls: bool,
-    /// What secures its connections, once it is known.
+    /// What secures the connections, once it is known.
     pub(crate) session: Option<Session>,
 }
 
@@ -30,7 +30,7 @@ impl Endpoint {
             let message = format!("node {place}: {why}");
             Err(Error::new(ErrorKind::InvalidConfig, message))
         };
-        // redis-rs reads these only with TLS of its own.
+        // redis-rs reads a URL with TLS only if it has TLS of its own.
         let plain = in_the_clear(url);
         if plain.is_some() && url.contains('#') {
             return refuse(INSECURE);
@@ -91,7 +91,7 @@ impl Endpoint {
         self.wants_tls
     }
 
-    /// The host in its URL, which its certificate must be for.
+    /// The host in the URL, which the server's certificate must be for.
     #[cfg(feature = "tls")]
     pub(crate) fn host(&self) -> Option<&str> {
         match &self.address {
@@ -107,7 +107,7 @@ const INSECURE: &str = "`#insecure` turns off the check of the certificate, so a
 const HAS_CERTIFICATES: &str = "the certificates that are in this `redis::Client` can't be taken out \
      of it: give them to `Builder::tls`";
 
-/// The same URL without TLS, if it is with.
+/// The same URL without TLS, if it is one with TLS.
 fn in_the_clear(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once(':')?;
     let is = |name: &str| scheme.eq_ignore_ascii_case(name);

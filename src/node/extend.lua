@@ -1,7 +1,8 @@
--- Compare and lengthen, never shorten. 1: ours until at least ARGV[2] ms from
--- now; 0: not there; -1: another's value is there. With ARGV[3] = 1, a key that
--- is not there is set again; 2: it was, and that is no vote.
--- PEXPIRE and not SET: it also works on a server that is out of memory.
+-- If the key's value is ARGV[1], makes it live for at least ARGV[2] ms from now,
+-- and never shortens its life. If ARGV[3] is 1, a key that is not there is set
+-- again. It returns 1 if the key lives so long, 2 if it was set again, which is
+-- no vote, 0 if it is not there, and -1 if another's value is there.
+-- PEXPIRE is used and not SET, since it works on a server without memory, too.
 local value = redis.call('GET', KEYS[1])
 if value == ARGV[1] then
   if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then

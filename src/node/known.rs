@@ -1,6 +1,6 @@
 //! What is known of the server at the other end of a connection: which scripts
-//! it has been taught, and what it has of its own. It ends with the connection,
-//! since the next one may lead to another server.
+//! it has been taught, and what it has of its own. This knowledge ends with the
+//! connection, since the next one may lead to another server.
 
 use super::{endpoint::Endpoint, native::Native, order::Order, wire::Form};
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
 pub(super) struct Known {
     /// The scripts whose text this connection has carried.
     taught: Vec<Ask>,
+    /// The server's own compare-and-delete, if it has one and lets us use it.
     native: Option<Native>,
 }
 
@@ -20,9 +21,8 @@ impl Known {
         Self { taught: Vec::new(), native }
     }
 
-    /// How a command must be put. A script of which it is not known that the
-    /// server has it goes as its text: asking again would come behind what was
-    /// asked since.
+    /// How a command must be put. A script that the server is not known to have
+    /// goes as its text: a second try would come behind what was sent meanwhile.
     pub(super) fn form(&self, ask: Ask) -> Form {
         match (ask.script(), self.native) {
             (None, _) => Form::Short,
@@ -32,6 +32,7 @@ impl Known {
         }
     }
 
+    /// A script whose text was sent is known to the server from then on.
     pub(super) fn note_sent(&mut self, order: &Order) {
         if let Some(script) = order.ticket.ask.script().filter(|_| order.form == Form::Whole)
             && !self.taught.contains(&script)

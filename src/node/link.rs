@@ -30,16 +30,16 @@ use crate::{
     world::{DEAD_PEER_AFTER, World},
 };
 
-/// The most commands on their way to one node. Far above what a round trip
-/// holds at the rate one connection reaches; it bounds memory, not speed.
+/// The most commands on their way to one node. This is far above what a round
+/// trip holds at the rate one connection reaches: it bounds memory, not speed.
 pub(crate) const MAX_IN_FLIGHT: usize = if cfg!(redlock_sim) { 32 } else { 8192 };
 
-/// Delays between attempts to reconnect: from quick, since a restart takes
-/// moments, to rare enough to be nothing to a host that stays away.
+/// The pauses between attempts to reconnect: short at first, since a restart takes
+/// moments, and then long enough to be nothing to a host that stays away.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
 
 /// The pause before a login that was refused is tried again: someone has to
-/// change something first, and some servers lock out who tries too often.
+/// change something first, and some servers lock out a client that tries too often.
 const MISCONFIGURED: Duration = Duration::from_secs(5);
 
 /// One Redis master.
@@ -48,7 +48,7 @@ pub(crate) struct Node {
     endpoint: Arc<Endpoint>,
     world: Arc<dyn World>,
     link: Link,
-    /// Not yet handed to a connection, oldest first.
+    /// The commands that no connection has been given yet.
     waiting: Queue,
     owed: Owed,
     backoff: Backoff,
@@ -106,14 +106,9 @@ impl Node {
         Ok(())
     }
 
-    /// How a command must be put. What waits for a connection may meet any
-    /// server: a script goes as its text.
+    /// How a command must be put to this node now.
     pub(crate) fn form(&self, ask: Ask) -> Form {
-        match &self.link {
-            Link::Up { known, .. } => known.form(ask),
-            _ if ask.script().is_some() => Form::Whole,
-            _ => Form::Short,
-        }
+        self.link.form(ask)
     }
 
     /// Drives the connection: connects, writes, reads. What ended is appended
@@ -139,16 +134,11 @@ impl Node {
             Ok(()) => self.poll_commands(cx, now, draw, events),
             Err(error) => self.lose(error, now, draw, events),
         }
-        match &self.link {
-            Link::Down { cause, retry_at } if *retry_at <= due => {
-                let cause = cause.clone();
-                self.reconnect(Some(cause));
-            }
-            Link::Idle { retry_at } if *retry_at <= due => self.reconnect(None),
-            _ => {}
+        if self.link.retry_at() <= due {
+            self.reconnect(self.link.failure().cloned());
         }
-        // A new attempt must be polled once to be woken by it, and a connection
-        // that is up at once must be read from.
+        // Only an attempt that has been polled wakes us, and a connection that is
+        // up at once must be read from.
         let was_up = self.is_up();
         self.poll_connect(cx, now, draw, events);
         if !was_up && self.is_up() {
@@ -156,8 +146,8 @@ impl Node {
         }
     }
 
-    /// Writes what it was offered, and no more: what it has to say it says in
-    /// [`Self::poll`].
+    /// Writes what the node was offered, and no more: what came from the server
+    /// is read by [`Self::poll`].
     pub(crate) fn poll_commands(
         &mut self,
         cx: &mut Context<'_>,
@@ -182,42 +172,36 @@ impl Node {
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        matches!(self.link, Link::Up { .. })
+        self.link.is_up()
     }
 
-    /// When to poll although nothing happened.
+    /// When to poll the node even if nothing happens.
     pub(crate) fn poll_timeout(&self) -> Moment {
-        let retry_at = match &self.link {
-            Link::Down { retry_at, .. } | Link::Idle { retry_at } => *retry_at,
-            _ => Moment::NEVER,
-        };
-        let connected = matches!(self.link, Link::Up { .. });
-        self.waiting.poll_timeout(connected).min(retry_at).min(self.owed.abandon_at())
+        let sweep_at = self.waiting.poll_timeout(self.is_up());
+        sweep_at.min(self.link.retry_at()).min(self.owed.abandon_at())
     }
 
-    /// How much is on its way here that is no release that waits, and not for
-    /// a lock that is held.
+    /// How many commands are on their way here, without releases that wait and
+    /// without those for a lock that is held.
     #[cfg(redlock_sim)]
     pub(crate) fn in_flight(&self) -> usize {
         self.owed.bounded() + self.waiting.bounded()
     }
 
+    /// Whether the node takes a command that is no release.
     fn willing(&mut self, order: &Order) -> Result<(), NodeError> {
-        match &self.link {
-            Link::Down { cause, .. } | Link::Connecting { after: Some(cause), .. } => {
-                return Err(cause.clone());
-            }
-            _ => {}
+        if let Some(cause) = self.link.failure() {
+            return Err(cause.clone());
         }
         if let Some(waited) = self.owed.late_by(order.timeout) {
-            if self.owed.is_news() {
+            if self.owed.warns() {
                 let node = self.endpoint.label();
                 tracing::warn!(%node, ?waited, "node owes an answer: it is sent only releases until it answers");
             }
             return Err(NodeError::waited(NodeErrorKind::Owing, waited));
         }
-        let full = self.owed.len().saturating_add(self.waiting.len()) >= MAX_IN_FLIGHT;
-        if full && !order.reserved && !mutant::is(Mutant::UnboundedInFlight) {
+        let in_flight = self.owed.len().saturating_add(self.waiting.len());
+        if is_full(in_flight) && !order.reserved {
             return Err(NodeError::new(NodeErrorKind::Overloaded));
         }
         Ok(())
@@ -267,12 +251,8 @@ impl Node {
             self.backoff = RECONNECT;
             if let Some((Sent { order, offered_at, .. }, answer)) = answered {
                 known.note_answer(&order, &answer, &self.endpoint);
-                events.push(Event {
-                    node: self.id,
-                    ticket: order.ticket,
-                    outcome: Outcome::Answered(answer),
-                    offered_at,
-                });
+                let (node, ticket, outcome) = (self.id, order.ticket, Outcome::Answered(answer));
+                events.push(Event { node, ticket, outcome, offered_at });
             }
             Ok(Some(len))
         })
@@ -291,12 +271,8 @@ impl Node {
             tracing::warn!(node = %self.endpoint.label(), %error, "connection lost");
         }
         for Sent { order, offered_at, .. } in self.owed.drain() {
-            events.push(Event {
-                node: self.id,
-                ticket: order.ticket,
-                outcome: Outcome::Lost(error.clone()),
-                offered_at,
-            });
+            let (node, ticket, outcome) = (self.id, order.ticket, Outcome::Lost(error.clone()));
+            events.push(Event { node, ticket, outcome, offered_at });
         }
         if matches!(self.link, Link::Up { proven: true, .. }) {
             self.reconnect(None);
@@ -322,9 +298,9 @@ impl Node {
         self.link = Link::Down { cause, retry_at };
     }
 
-    /// Drops what nobody waits for any more.
+    /// Drops the commands that nobody waits for any more.
     fn sweep(&mut self, due: Moment, events: &mut Vec<Event>) {
-        let connected = matches!(self.link, Link::Up { .. });
+        let connected = self.is_up();
         if self.waiting.poll_timeout(connected) <= due {
             let overdue = self.waiting.take_overdue(due, connected);
             let kind =
@@ -336,12 +312,8 @@ impl Node {
     /// Ends an acquire that was never sent, and the release that was to undo it.
     fn withdraw(&self, acquire: Waiting, release: &Order, now: Moment, events: &mut Vec<Event>) {
         self.drop_unsent([acquire], &NodeError::new(NodeErrorKind::Unreachable), events);
-        events.push(Event {
-            node: self.id,
-            ticket: release.ticket,
-            outcome: Outcome::Withdrawn,
-            offered_at: now,
-        });
+        let (node, ticket, outcome) = (self.id, release.ticket, Outcome::Withdrawn);
+        events.push(Event { node, ticket, outcome, offered_at: now });
     }
 
     fn drop_unsent(
@@ -357,6 +329,13 @@ impl Node {
             offered_at: waiting.offered_at,
         }));
     }
+}
+
+fn is_full(in_flight: usize) -> bool {
+    if mutant::is(Mutant::UnboundedInFlight) {
+        return false;
+    }
+    in_flight >= MAX_IN_FLIGHT
 }
 
 impl fmt::Debug for Node {

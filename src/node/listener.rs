@@ -1,8 +1,9 @@
 //! A second connection to a node, on which releases are heard of.
 //!
-//! Made when there is something to listen to, closed when there is not. It
-//! passes on what comes and promises nothing: a node that refuses, a connection
-//! that breaks and a message that is lost all only mean that nothing is heard.
+//! It is made when there is something to listen to, and closed when there is
+//! not. It passes on what comes and promises nothing: a node that refuses, a
+//! connection that breaks and a message that is lost all only mean that nothing
+//! is heard.
 
 use std::{
     collections::BTreeSet,
@@ -26,14 +27,14 @@ use crate::{
     world::World,
 };
 
-/// Delays between attempts to connect. Nobody waits for this connection, so
-/// they are longer than those of the node's own.
+/// The pauses between attempts to connect. Nobody waits for this connection, so
+/// they are longer than those of a node's main one.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
-/// The pause before a server is asked again that does not let us listen.
+/// The pause before a server that does not let us listen is asked again.
 const REFUSED: Duration = Duration::from_secs(60);
 
-/// The connection of one node that listens.
+/// One node's listening connection.
 pub(crate) struct Listener {
     id: NodeId,
     endpoint: Arc<Endpoint>,
@@ -46,8 +47,8 @@ pub(crate) struct Listener {
     /// How many commands on this connection have no answer.
     unanswered: usize,
     backoff: Backoff,
-    /// Whether it has been said that we may not.
-    told: bool,
+    /// Whether a warning has said that the server does not let us listen.
+    warned: bool,
 }
 
 enum State {
@@ -67,11 +68,11 @@ impl Listener {
             hears: false,
             unanswered: 0,
             backoff: RECONNECT,
-            told: false,
+            warned: false,
         }
     }
 
-    /// Listens for releases of `key` from now on, as soon as it can.
+    /// Subscribes to the channel of `key`, as soon as there is a connection.
     pub(crate) fn listen(&mut self, key: &Key) {
         if self.channels.insert(key.clone())
             && let State::Up(conn) = &mut self.state
@@ -81,7 +82,7 @@ impl Listener {
         }
     }
 
-    /// Listens no more for those of `key`.
+    /// Ends the subscription to the channel of `key`.
     pub(crate) fn leave(&mut self, key: &Key) {
         if self.channels.remove(key)
             && let State::Up(conn) = &mut self.state
@@ -106,7 +107,7 @@ impl Listener {
         heard: &mut Vec<(NodeId, Heard)>,
     ) {
         if self.channels.is_empty() {
-            // Whatever is wrong with it can wait until it is wanted again.
+            // Whatever is wrong with the connection can wait until it is wanted again.
             if !matches!(self.state, State::Off { .. }) {
                 self.turn_off(Moment::PAST, heard);
             }
@@ -136,7 +137,7 @@ impl Listener {
         }
     }
 
-    /// When to poll although nothing happened.
+    /// When to poll the listener even if nothing happens.
     pub(crate) fn poll_timeout(&self) -> Moment {
         match self.state {
             State::Off { retry_at } if !self.channels.is_empty() => retry_at,
@@ -156,12 +157,12 @@ impl Listener {
         conn.poll_read(cx, |unread| {
             let Some((push, len)) = push::decode(unread)? else { return Ok(None) };
             if !matches!(push, Push::Message(..)) {
-                // What nobody asked for is no answer of a server.
+                // No server answers what it was not asked.
                 let left = unanswered.checked_sub(1);
                 *unanswered = left.ok_or_else(|| NodeError::new(NodeErrorKind::Protocol))?;
             }
             match push {
-                Push::Listening(channel) => {
+                Push::Subscribed(channel) => {
                     let key = Key::new(b"", key_of(channel)).ok();
                     if let Some(key) = key.and_then(|key| channels.get(&key)) {
                         heard.push((id, Heard::Subscribed(key.clone())));
@@ -171,7 +172,7 @@ impl Listener {
                 }
                 Push::Message(channel, text) => {
                     let key = Key::new(b"", key_of(channel)).ok();
-                    // With the prefix that it was asked for.
+                    // The key that was asked for also knows its prefix.
                     let known = key.and_then(|key| channels.get(&key));
                     if let (Some(key), Some(news)) = (known, News::from_text(text)) {
                         heard.push((id, Heard::Released(key.clone(), news)));
@@ -182,20 +183,20 @@ impl Listener {
                     if error.is_transient() {
                         return Err(error);
                     }
-                    // This channel is not for us; others may be.
+                    // This channel is closed to us; others may not be.
                     refused = Some(error);
                 }
-                Push::Left | Push::Other => {}
+                Push::Unsubscribed | Push::Other => {}
             }
             Ok(Some(len))
         })?;
         if let Some(error) = refused {
-            self.tell(&error);
+            self.warn(&error);
         }
         Ok(())
     }
 
-    /// Drops the connection, to be made again later.
+    /// Drops the connection, which is made again later.
     fn lose(
         &mut self,
         error: &NodeError,
@@ -206,11 +207,12 @@ impl Listener {
         let mut pause = self.backoff.next_delay(draw());
         if !error.is_transient() {
             pause = REFUSED;
-            self.tell(error);
+            self.warn(error);
         }
         self.turn_off(now.after(pause), heard);
     }
 
+    /// Drops the connection, and says so if anything was heard on it.
     fn turn_off(&mut self, retry_at: Moment, heard: &mut Vec<(NodeId, Heard)>) {
         self.state = State::Off { retry_at };
         if std::mem::take(&mut self.hears) {
@@ -218,9 +220,9 @@ impl Listener {
         }
     }
 
-    /// Says, once, that we may not listen.
-    fn tell(&mut self, error: &NodeError) {
-        if !std::mem::replace(&mut self.told, true) {
+    /// Warns, once, that the server does not let us listen.
+    fn warn(&mut self, error: &NodeError) {
+        if !std::mem::replace(&mut self.warned, true) {
             let node = self.endpoint.label();
             tracing::warn!(
                 %node, %error,

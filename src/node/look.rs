@@ -1,20 +1,21 @@
-//! What is asked only to know: what is at a key, and whether a server serves.
-//! Both are two commands, and change nothing.
+//! The two questions that change nothing: what is at a key, and whether a server
+//! serves. Each is two commands. Nothing is concluded from the answers here.
 
 use std::time::Duration;
 
-use super::{native::Hello, wire::Reply};
+use super::{native::Hello, resp::Reply};
 use crate::{
     exchange::{Answer, Greeted, Role},
     node_error::{NodeError, NodeErrorKind},
     token::Token,
 };
 
-/// No ACL forbids the first; a server that can't serve refuses the second.
+/// `HELLO` and `PING`. No ACL forbids the first; a server that can't serve
+/// refuses the second.
 pub(super) const GREET: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n*1\r\n$4\r\nPING\r\n";
 
-/// Up to where a value is read: no token is so long, and others may be of any
-/// length.
+/// A value is read up to this byte: no token is so long, and other values may be
+/// of any length.
 pub(super) const LONGEST: &[u8] = b"256";
 
 impl Hello<'_> {
@@ -30,22 +31,22 @@ impl Hello<'_> {
     }
 }
 
-/// The answer to `HELLO`.
+/// Reads the reply to `HELLO`.
 pub(super) fn greeted(reply: &Reply<'_>) -> Answer {
     match reply {
         Reply::List(list) => Answer::Serves(Box::new(Hello::of(list).to_greeted())),
-        // Too old a server to know the command: the next one tells more.
+        // The server is too old to know the command: the next reply says more.
         Reply::Error(_) => Answer::Serves(Box::default()),
         _ => garbage(),
     }
 }
 
-/// What it comes to by the answer to `PING`.
+/// Adds the reply to `PING` to what `HELLO` made of the answer.
 pub(super) fn pinged(so_far: Answer, reply: &Reply<'_>) -> Answer {
     match reply {
         Reply::Other => so_far,
         Reply::Error(text) => match NodeError::from_reply(text) {
-            // An answer it is.
+            // The server answers, though the ACL forbids this.
             error if error.kind() == NodeErrorKind::NotPermitted => so_far,
             error => Answer::Failed(error),
         },
@@ -53,7 +54,7 @@ pub(super) fn pinged(so_far: Answer, reply: &Reply<'_>) -> Answer {
     }
 }
 
-/// The answer to `GETRANGE`, which knows no nothing but an empty value.
+/// Reads the reply to `GETRANGE`. A missing key looks like an empty value.
 pub(super) fn got(reply: &Reply<'_>) -> Answer {
     match reply {
         Reply::Nil | Reply::Bulk([]) => Answer::Free,
@@ -65,14 +66,15 @@ pub(super) fn got(reply: &Reply<'_>) -> Answer {
     }
 }
 
-/// What it comes to by the answer to `PTTL`: it may have ended in between.
+/// Adds the reply to `PTTL` to what `GETRANGE` made of the answer. The key may
+/// have expired in between.
 pub(super) fn timed(so_far: Answer, reply: &Reply<'_>) -> Answer {
     match (so_far, reply) {
         (failed @ Answer::Failed(_), _) => failed,
         (_, Reply::Error(text)) => Answer::Failed(NodeError::from_reply(text)),
-        // It never ends: so it is no lock.
+        // The key never expires, so it is no lock.
         (_, Reply::Int(-1)) => Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey)),
-        // What came in between, too.
+        // A key that came in between counts as not there, too.
         (_, Reply::Int(-2)) | (Answer::Free, Reply::Int(_)) => Answer::Free,
         (Answer::Taken(mut seen), Reply::Int(left)) => {
             seen.1 = Duration::from_millis(u64::try_from(*left).unwrap_or(0));

@@ -1,4 +1,4 @@
-//! What is handed to a node.
+//! A command as it is handed to a node. It holds values and decides nothing.
 
 use std::time::Duration;
 
@@ -9,16 +9,18 @@ use crate::{exchange::Ticket, protocol::Moment};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order {
     pub(crate) ticket: Ticket,
-    /// Not sent by then, it is dropped.
+    /// When the command is dropped if it has not been sent.
     pub(crate) keep_until: Moment,
-    /// Sent and not answered for so long, the node owes.
+    /// How long after it was sent the node owes, if it has not answered.
     pub(crate) timeout: Duration,
-    /// What the command was encoded as, and how many replies it brings.
+    /// How the command was put.
     pub(crate) form: Form,
+    /// How many replies the command brings.
     pub(crate) replies: u8,
-    /// A release: it is sent to a node that owes, and waits for one that is
-    /// down. Anything else is refused there.
+    /// Whether this is a release. A release is sent to a node that owes, and
+    /// waits for one that is down; anything else is refused there.
     pub(crate) is_release: bool,
-    /// For a lock that is held: a flood of acquires must not crowd it out.
+    /// Whether the command is for a lock that is held. Then it is taken however
+    /// much is on its way: a flood of acquires must not crowd it out.
     pub(crate) reserved: bool,
 }

@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    native,
     order::Order,
-    wire::{self, Reply},
+    resp::{self, Reply, Taken},
+    wire,
 };
 use crate::{
     exchange::{Answer, Ask},
@@ -19,7 +19,7 @@ use crate::{
     world::DEAD_PEER_AFTER,
 };
 
-/// Above this much unused room, the list gives it back when it is empty.
+/// An empty list keeps room for so many commands, and gives back the rest.
 const KEEP: usize = 1024;
 
 /// A command that was handed to the connection.
@@ -32,17 +32,17 @@ pub(super) struct Sent {
 /// Unanswered commands, oldest first.
 pub(super) struct Owed {
     sent: VecDeque<Sent>,
-    /// What the oldest has been told, if there is a second reply to come.
+    /// The answer to the oldest command so far, if its second reply is to come.
     so_far: Option<Answer>,
-    /// Until when it is known that the node had not answered.
+    /// Every answer that the node had sent by then has been taken.
     silent_until: Moment,
-    /// Whether it has been said that the node is late.
-    told: bool,
+    /// Whether a warning has said that the node is late.
+    warned: bool,
 }
 
 impl Owed {
     pub(super) fn new() -> Self {
-        Self { sent: VecDeque::new(), so_far: None, silent_until: Moment::PAST, told: false }
+        Self { sent: VecDeque::new(), so_far: None, silent_until: Moment::PAST, warned: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -62,32 +62,28 @@ impl Owed {
         self.sent.push_back(Sent { order, offered_at, sent_at: now });
     }
 
-    /// Takes one reply off the front of `unread`: the reply and its length,
-    /// `None` if it has not all arrived.
-    pub(super) fn decode<'a>(
-        &self,
-        unread: &'a [u8],
-    ) -> Result<Option<(Reply<'a>, usize)>, NodeError> {
+    /// Takes one reply off the front of `unread`.
+    pub(super) fn decode<'a>(&self, unread: &'a [u8]) -> Taken<Reply<'a>> {
         let greets = |sent: &Sent| sent.order.ticket.ask == Ask::Greet && self.so_far.is_none();
         // Only a greeting is answered by a list.
         if unread.first() == Some(&b'*') && self.sent.front().is_some_and(greets) {
-            native::decode(unread)
+            resp::decode_any(unread)
         } else {
-            wire::decode(unread)
+            resp::decode(unread)
         }
     }
 
-    /// Takes a reply, and gives the command that it was the last one to, with
-    /// the answer.
+    /// Counts a reply to the oldest command. If it was that command's last one,
+    /// the command is taken out and returned with its answer.
     ///
     /// # Errors
     ///
-    /// Nothing was asked.
+    /// There is no command that the reply could belong to.
     pub(super) fn take(&mut self, reply: &Reply<'_>) -> Result<Option<(Sent, Answer)>, NodeError> {
         let Some(Sent { order, .. }) = self.sent.front() else {
             return Err(NodeError::new(NodeErrorKind::Protocol));
         };
-        self.told = false;
+        self.warned = false;
         let answer = match (order.replies, &mut self.so_far) {
             (0 | 1, _) => wire::interpret(order.ticket.ask, order.form, reply),
             (_, so_far @ None) => {
@@ -106,34 +102,34 @@ impl Owed {
         Ok(first.map(|sent| (sent, answer)))
     }
 
-    /// Takes all of them: they will not be answered.
+    /// Takes out all commands: they will not be answered.
     pub(super) fn drain(&mut self) -> Drain<'_, Sent> {
-        self.told = false;
+        self.warned = false;
         self.so_far = None;
         self.sent.drain(..)
     }
 
-    /// Notes that by `due` nothing had come that is not taken here.
+    /// Notes that every answer that had come by `due` has been taken.
     pub(super) fn note_silence(&mut self, due: Moment) {
         self.silent_until = due;
     }
 
-    /// For how long the node is late, if it is by what both, who waits for it
-    /// and who asks now with `timeout`, would have: so a short lock's small
-    /// timeout does not cost a long lock its vote.
+    /// How long the oldest command has waited for its answer, if that is as long
+    /// as both its own timeout and `timeout`: so a short lock's small timeout
+    /// does not cost a long lock its vote.
     pub(super) fn late_by(&self, timeout: Duration) -> Option<Duration> {
         let oldest = self.sent.front()?;
         let waited = self.silent_until.since(oldest.sent_at);
         (waited >= oldest.order.timeout.max(timeout)).then_some(waited)
     }
 
-    /// Whether this is the first time since its last answer that it is late.
-    pub(super) fn is_news(&mut self) -> bool {
-        !std::mem::replace(&mut self.told, true)
+    /// Whether a warning that the node is late is due: once after each answer.
+    pub(super) fn warns(&mut self) -> bool {
+        !std::mem::replace(&mut self.warned, true)
     }
 
-    /// When a connection that owes an answer is given up. Not sooner: while it
-    /// lives, releases stay behind the acquires that hang in it.
+    /// When a connection that owes an answer is given up. It is kept until then,
+    /// since while it lives, releases stay behind the acquires that hang in it.
     pub(super) fn abandon_at(&self) -> Moment {
         self.sent.front().map_or(Moment::NEVER, |oldest| oldest.sent_at.after(DEAD_PEER_AFTER))
     }

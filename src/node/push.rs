@@ -1,15 +1,11 @@
-//! What releases publish, and how it comes to those who listen.
+//! The messages that releases publish, and what comes on a connection that
+//! listens for them.
 //!
 //! It only reads and writes bytes. That a message is a hint and no more, and
-//! what follows from it, is the driver's business.
+//! what follows from one, is not decided here.
 
-use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
-
-use super::wire::{self, Reply};
-use crate::{
-    exchange::News,
-    node_error::{NodeError, NodeErrorKind},
-};
+use super::resp::{self, Reply, Taken};
+use crate::exchange::News;
 
 impl News {
     pub(super) fn to_text(self) -> NewsText {
@@ -32,14 +28,14 @@ impl News {
     }
 }
 
-/// News in writing.
+/// News as text.
 pub(super) struct NewsText {
     bytes: [u8; Self::LONGEST],
     len: usize,
 }
 
 impl NewsText {
-    /// Twenty digits, a space, and ten more.
+    /// The longest text: twenty digits, a space, and ten digits.
     const LONGEST: usize = 31;
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -47,10 +43,10 @@ impl NewsText {
     }
 }
 
-/// What a release publishes on, before the key's own bytes.
+/// What the name of a channel begins with; the key's own bytes follow.
 pub(super) const CHANNEL: &[u8] = b"redlock:";
 
-/// Appends the command that begins, or ends, listening to a lock's channel.
+/// Appends the command that begins, or ends, the subscription to a key's channel.
 pub(super) fn encode(out: &mut Vec<u8>, begin: bool, key: &[u8]) {
     let name = if begin { "SUBSCRIBE" } else { "UNSUBSCRIBE" };
     redis::cmd(name).arg([CHANNEL, key].concat()).write_packed_command(out);
@@ -59,61 +55,32 @@ pub(super) fn encode(out: &mut Vec<u8>, begin: bool, key: &[u8]) {
 /// What comes on a connection that listens.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Push<'a> {
-    /// The channel is listened to from now on.
-    Listening(&'a [u8]),
-    /// A channel is not listened to any more.
-    Left,
-    /// Something was published there.
+    /// The server has confirmed that we are subscribed to this channel.
+    Subscribed(&'a [u8]),
+    /// The server has confirmed that a subscription is over.
+    Unsubscribed,
+    /// On this channel, this text was published.
     Message(&'a [u8], &'a [u8]),
     Error(&'a str),
     Other,
 }
 
-/// Takes one push off the front of `buffer`, as [`wire::decode`] takes a reply.
-/// An array in the array is never fed to the parser, which recurses.
-pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Push<'_>, usize)>, NodeError> {
-    const HEAD: &[u8] = b"*3\r\n";
-    let shared = HEAD.len().min(buffer.len());
+/// Takes one push off the front of `buffer`.
+pub(super) fn decode(buffer: &[u8]) -> Taken<Push<'_>> {
     if buffer.first() != Some(&b'*') {
-        return Ok(wire::decode(buffer)?.map(|(reply, len)| match reply {
+        return Ok(resp::decode(buffer)?.map(|(reply, len)| match reply {
             Reply::Error(text) => (Push::Error(text), len),
             _ => (Push::Other, len),
         }));
     }
-    if buffer.get(..shared) != HEAD.get(..shared) {
-        return Err(NodeError::new(NodeErrorKind::Protocol));
-    }
-    let mut words = [&[][..]; 3];
-    let mut len = HEAD.len();
-    for word in &mut words {
-        let rest = buffer.get(len..).unwrap_or_default();
-        let Some((bytes, taken)) = decode_word(rest)? else { return Ok(None) };
-        *word = bytes;
-        len = len.saturating_add(taken);
-    }
+    let Some((words, len)) = resp::decode_words::<3>(buffer)? else { return Ok(None) };
     let push = match words {
-        [b"subscribe", channel, _] => Push::Listening(channel),
-        [b"unsubscribe", ..] => Push::Left,
+        [b"subscribe", channel, _] => Push::Subscribed(channel),
+        [b"unsubscribe", ..] => Push::Unsubscribed,
         [b"message", channel, text] => Push::Message(channel, text),
         _ => Push::Other,
     };
     Ok(Some((push, len)))
-}
-
-/// A bulk string's bytes; nothing for what is none.
-pub(super) fn decode_word(buffer: &[u8]) -> Result<Option<(&[u8], usize)>, NodeError> {
-    let garbage = || NodeError::new(NodeErrorKind::Protocol);
-    if buffer.first() == Some(&b'*') {
-        return Err(garbage());
-    }
-    let Some((frame, len)) = decode_range(buffer).map_err(|_| garbage())? else {
-        return Ok(None);
-    };
-    let bytes = match frame {
-        RangeFrame::BulkString((start, end)) => buffer.get(start..end).unwrap_or_default(),
-        _ => &[],
-    };
-    Ok(Some((bytes, len)))
 }
 
 #[cfg(test)]
@@ -139,7 +106,7 @@ mod tests {
             rest = &rest[len..];
         }
         let message = Push::Message(b"ab", b"7");
-        assert_eq!(seen, [Push::Listening(b"ab"), message, Push::Error("NOPERM no")]);
+        assert_eq!(seen, [Push::Subscribed(b"ab"), message, Push::Error("NOPERM no")]);
         for cut in 0..31 {
             assert_eq!(decode(&stream[..cut]).unwrap(), None, "cut at {cut}");
         }

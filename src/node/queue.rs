@@ -1,8 +1,10 @@
-//! What waits for a connection, in the order in which it was offered.
+//! The commands that wait for a connection, in the order in which they were
+//! offered. It sends nothing itself.
 //!
-//! Two lists under one order: what is given up soon, and releases, which wait
-//! for as long as the key could live. There may be as many of those as locks
-//! were held when a node went away, so nothing here looks through them often.
+//! There are two lists under one order: releases, which wait for as long as the
+//! key could live, and the others, which are given up soon. There may be as many
+//! releases as locks were held when a node went away, so nothing here looks
+//! through them often.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -24,11 +26,11 @@ pub(super) struct Waiting {
     number: u64,
 }
 
-/// Commands that wait.
+/// The commands that wait.
 pub(super) struct Queue {
     releases: VecDeque<Waiting>,
     others: VecDeque<Waiting>,
-    /// No later than the first moment at which one of the others is given up.
+    /// A time no later than the first at which one of the others is given up.
     sweep_at: Moment,
     sweep_releases_at: Moment,
     next: u64,
@@ -71,11 +73,10 @@ impl Queue {
         }
     }
 
-    /// Takes what was offered first.
+    /// Takes the command that was offered first.
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         let number = |list: &VecDeque<Waiting>| list.front().map_or(u64::MAX, |first| first.number);
-        let first = number(&self.releases) <= number(&self.others);
-        if first || mutant::is(Mutant::ReconnectReorders) && !self.releases.is_empty() {
+        if is_before(number(&self.releases), number(&self.others)) {
             return self.releases.pop_front();
         }
         let first = self.others.pop_front();
@@ -100,15 +101,16 @@ impl Queue {
         self.others.drain(..)
     }
 
-    /// When there may be something for [`Self::take_overdue`]; releases count
-    /// only while there is no connection, on which they would go at once.
+    /// When there may be something for [`Self::take_overdue`]. Releases count
+    /// only while there is no connection: on one, they would go at once.
     pub(super) fn poll_timeout(&self, connected: bool) -> Moment {
         let releases = if connected { Moment::NEVER } else { self.sweep_releases_at };
         self.sweep_at.min(releases)
     }
 
-    /// Takes out what nobody waits for any more by `due`. A release is never
-    /// pointless while there is a connection: what it undoes may hang there.
+    /// Takes out the commands that nobody waits for any more at `due`. A release
+    /// is never pointless while there is a connection: what it undoes may hang
+    /// there.
     pub(super) fn take_overdue(&mut self, due: Moment, connected: bool) -> Vec<Waiting> {
         let mut overdue = Vec::new();
         if self.sweep_at <= due {
@@ -123,6 +125,15 @@ impl Queue {
         }
         overdue
     }
+}
+
+/// Whether the first release was offered before the first of the others. An
+/// empty list counts as [`u64::MAX`].
+fn is_before(release: u64, other: u64) -> bool {
+    if mutant::is(Mutant::ReconnectReorders) {
+        return release < u64::MAX;
+    }
+    release < other
 }
 
 fn sweep(list: &mut VecDeque<Waiting>, due: Moment, overdue: &mut Vec<Waiting>) {

@@ -1,5 +1,5 @@
-//! A node against a socket that says what the test wants it to: order, owing,
-//! and what becomes of a broken connection. Time is an argument; only the
+//! A node, and a listener, against a socket that says what the test wants it to:
+//! order, owing, and what becomes of a broken connection. Time is an argument; only the
 //! socket is real.
 
 use std::{
@@ -51,7 +51,7 @@ impl Peer {
         self.accept_as("-ERR unknown command 'HELLO'\r\n").await
     }
 
-    /// The same as a server that answers the greeting with `said`.
+    /// Does the same as a server that answers the greeting with `said`.
     async fn accept_as(&self, said: &str) -> TcpStream {
         let (mut stream, _) = self.listener.accept().await.unwrap();
         let mut hello = Vec::new();
@@ -355,8 +355,8 @@ async fn a_server_that_says_why_it_hangs_up_is_quoted() {
     }
 }
 
-/// A release as a server's own command and its news, on a connection to one
-/// that says it has it.
+/// A release has gone as a server's own command and its news, on a connection to
+/// a server that says it has that command.
 async fn released_natively(replies: u8) -> (Peer, Node, TcpStream) {
     let (peer, mut node) = Peer::listen().await;
     offer(&mut node, &order(1, Ask::Set), b"1", START).unwrap();

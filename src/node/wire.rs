@@ -1,16 +1,16 @@
-//! RESP: what is asked of a node, and what its reply means for the asker.
+//! The commands that put a question to a server, and what its replies mean as an
+//! answer to that question.
 //!
-//! Which commands there are, and how to read their answers; what is not a
-//! common reply is parsed by redis-protocol. It does no I/O.
+//! It does no I/O, takes no bytes apart, and does not know what an answer means
+//! for a lock.
 
 use std::{sync::LazyLock, time::Duration};
-
-use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
 
 use super::{
     look,
     native::Native,
     push::{CHANNEL, NewsText},
+    resp::Reply,
 };
 use crate::{
     exchange::{Answer, Ask, News},
@@ -20,7 +20,8 @@ use crate::{
 };
 
 impl Ask {
-    /// The script that it runs, if any, named by who else runs it.
+    /// The script that this runs, if any: `Extend` stands for the one that heals,
+    /// too.
     pub(super) fn script(self) -> Option<Self> {
         match self {
             Self::Extend | Self::Heal => Some(Self::Extend),
@@ -33,22 +34,22 @@ impl Ask {
 /// How a request is put to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// A script by its hash, and all that needs no script.
+    /// A script goes by its hash, and anything else as plain commands.
     Short,
-    /// A script by its text, which also makes the server keep it.
+    /// A script goes by its text, which also makes the server keep it.
     Whole,
-    /// A release as a command of the server's own.
+    /// A release goes as a command of the server's own.
     Native(Native),
 }
 
-/// A command in the making.
+/// A question, and what its command must say.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
     pub(crate) ask: Ask,
     pub(crate) key: &'a [u8],
     pub(crate) token: &'a [u8],
     pub(crate) ttl: Ttl,
-    /// What a release tells those who wait.
+    /// What a release publishes, if anything.
     pub(crate) news: Option<News>,
 }
 
@@ -57,7 +58,7 @@ static RELEASE: LazyLock<Script> =
 static EXTEND: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("extend.lua"), b"*7\r\n"));
 
-/// How the calls of a script with one key begin.
+/// How a call of a script with one key begins, by its hash and by its text.
 struct Script {
     by_hash: Vec<u8>,
     whole: Vec<u8>,
@@ -80,40 +81,21 @@ impl Script {
     }
 }
 
-/// Appends `request` to `out`, and says how many replies it brings.
+/// Appends `request` to `out`, and returns how many replies it brings.
 pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 {
-    let Request { ask, key, token, ttl, news } = request;
-    let mut digits = itoa::Buffer::new();
-    let ttl = digits.format(ttl.as_millis()).as_bytes();
-    match (ask, form) {
-        (Ask::Release, _) if mutant::is(Mutant::ReleaseWithoutCompare) => {
-            write(out, b"*2\r\n$3\r\nDEL\r\n", &[key]);
-        }
-        (Ask::Extend, _) if mutant::is(Mutant::ExtendWithoutCompare) => {
-            write(out, b"*5\r\n$3\r\nSET\r\n", &[key, token, b"PX", ttl]);
-        }
-        (Ask::Set, _) => {
-            write(out, b"*6\r\n$3\r\nSET\r\n", &[key, token, b"NX", b"PX", ttl]);
-        }
-        (Ask::Extend | Ask::Heal, _) => {
-            let heals = if ask == Ask::Heal { b"1" } else { b"0" };
-            write(out, EXTEND.head(form), &[key, token, ttl, heals]);
-        }
-        (Ask::Release, Form::Native(native)) => {
-            return encode_native(out, native, key, token, news);
-        }
-        (Ask::Release, _) => {
-            let news = news.map(News::to_text);
-            let news = news.as_ref().map_or(&[][..], NewsText::as_bytes);
-            write(out, RELEASE.head(form), &[key, token, news]);
-        }
-        (Ask::Remaining, _) => write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]),
-        (Ask::Look, _) => {
+    let key = request.key;
+    match request.ask {
+        Ask::Set => encode_set(out, request),
+        Ask::Extend => encode_extend(out, form, request),
+        Ask::Heal => call_extend(out, form, request, b"1"),
+        Ask::Release => return encode_release(out, form, request),
+        Ask::Remaining => write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]),
+        Ask::Look => {
             write(out, b"*4\r\n$8\r\nGETRANGE\r\n", &[key, b"0", look::LONGEST]);
             write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]);
             return 2;
         }
-        (Ask::Greet, _) => {
+        Ask::Greet => {
             out.extend_from_slice(look::GREET);
             return 2;
         }
@@ -121,9 +103,46 @@ pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 
     1
 }
 
-/// The release script's two steps, as a server executes them that has the first
-/// as a command. It cannot tell who waits only if the key was free: they learn
-/// what is there when they try.
+fn encode_set(out: &mut Vec<u8>, Request { key, token, ttl, .. }: Request<'_>) {
+    let mut digits = itoa::Buffer::new();
+    let ttl = digits.format(ttl.as_millis()).as_bytes();
+    write(out, b"*6\r\n$3\r\nSET\r\n", &[key, token, b"NX", b"PX", ttl]);
+}
+
+fn encode_extend(out: &mut Vec<u8>, form: Form, request: Request<'_>) {
+    if mutant::is(Mutant::ExtendWithoutCompare) {
+        let ttl = request.ttl.as_millis().to_string();
+        let words = [request.key, request.token, b"PX", ttl.as_bytes()];
+        return write(out, b"*5\r\n$3\r\nSET\r\n", &words);
+    }
+    call_extend(out, form, request, b"0");
+}
+
+fn call_extend(out: &mut Vec<u8>, form: Form, request: Request<'_>, heals: &[u8]) {
+    let Request { key, token, ttl, .. } = request;
+    let mut digits = itoa::Buffer::new();
+    let ttl = digits.format(ttl.as_millis()).as_bytes();
+    write(out, EXTEND.head(form), &[key, token, ttl, heals]);
+}
+
+fn encode_release(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 {
+    let Request { key, token, news, .. } = request;
+    if mutant::is(Mutant::ReleaseWithoutCompare) {
+        write(out, b"*2\r\n$3\r\nDEL\r\n", &[key]);
+        return 1;
+    }
+    if let Form::Native(native) = form {
+        return encode_native(out, native, key, token, news);
+    }
+    let news = news.map(News::to_text);
+    let news = news.as_ref().map_or(&[][..], NewsText::as_bytes);
+    write(out, RELEASE.head(form), &[key, token, news]);
+    1
+}
+
+/// The release script's two steps, for a server that has the first as a command
+/// of its own. It publishes even if nothing was deleted: a waiter learns what is
+/// there when it tries.
 fn encode_native(
     out: &mut Vec<u8>,
     native: Native,
@@ -135,15 +154,24 @@ fn encode_native(
         Native::DelIfEq => write(out, b"*3\r\n$7\r\nDELIFEQ\r\n", &[key, token]),
         Native::DelEx => write(out, b"*4\r\n$5\r\nDELEX\r\n", &[key, b"IFEQ", token]),
     }
-    let Some(news) = news else { return 1 };
-    let channel = [CHANNEL, key].concat();
-    write(out, b"*3\r\n$7\r\nPUBLISH\r\n", &[&channel, news.to_text().as_bytes()]);
-    if mutant::is(Mutant::NewsIsAnAnswer) { 1 } else { 2 }
+    if let Some(news) = news {
+        let channel = [CHANNEL, key].concat();
+        write(out, b"*3\r\n$7\r\nPUBLISH\r\n", &[&channel, news.to_text().as_bytes()]);
+    }
+    native_replies(news.is_some())
 }
 
-/// Appends the words that a command has after those in `head`. By hand, since
-/// a library's encoder takes four to twenty times as many instructions for it,
-/// up to half of all that a lock costs us.
+/// How many replies a release brings that goes as a server's own command.
+fn native_replies(publishes: bool) -> u8 {
+    if mutant::is(Mutant::NewsIsAnAnswer) {
+        return 1;
+    }
+    if publishes { 2 } else { 1 }
+}
+
+/// Appends the words that a command has after those in `head`. This is written
+/// by hand, since a library's encoder takes four to twenty times as many
+/// instructions for it, up to half of all that a lock costs us.
 fn write(out: &mut Vec<u8>, head: &[u8], words: &[&[u8]]) {
     out.extend_from_slice(head);
     for word in words {
@@ -164,53 +192,7 @@ fn write(out: &mut Vec<u8>, head: &[u8], words: &[&[u8]]) {
     }
 }
 
-/// One reply, borrowed from the buffer it came in.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reply<'a> {
-    Ok,
-    Nil,
-    Int(i64),
-    Error(&'a str),
-    Bulk(&'a [u8]),
-    /// All of it, as it came.
-    List(&'a [u8]),
-    Other,
-}
-
-/// Takes one reply off the front of `buffer`: the reply and its length, `None`
-/// if it has not all arrived.
-pub(super) fn decode(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, NodeError> {
-    let garbage = || NodeError::new(NodeErrorKind::Protocol);
-    match buffer {
-        // What nearly all replies are needs no parser.
-        [b'+', b'O', b'K', b'\r', b'\n', ..] => return Ok(Some((Reply::Ok, 5))),
-        [b'$', b'-', b'1', b'\r', b'\n', ..] => return Ok(Some((Reply::Nil, 5))),
-        [b':', digit @ b'0'..=b'9', b'\r', b'\n', ..] => {
-            return Ok(Some((Reply::Int((digit - b'0').into()), 4)));
-        }
-        _ => {}
-    }
-    // Nothing that is asked is answered by an array; and a parser that
-    // recurses must not be fed a hostile one.
-    if buffer.first() == Some(&b'*') {
-        return Err(garbage());
-    }
-    let Some((frame, len)) = decode_range(buffer).map_err(|_| garbage())? else {
-        return Ok(None);
-    };
-    let bytes = |(start, end): (usize, usize)| buffer.get(start..end).unwrap_or_default();
-    let reply = match frame {
-        RangeFrame::SimpleString(range) if bytes(range) == b"OK" => Reply::Ok,
-        RangeFrame::Null => Reply::Nil,
-        RangeFrame::Integer(value) => Reply::Int(value),
-        RangeFrame::Error(range) => Reply::Error(str::from_utf8(bytes(range)).unwrap_or("")),
-        RangeFrame::BulkString(range) => Reply::Bulk(bytes(range)),
-        _ => Reply::Other,
-    };
-    Ok(Some((reply, len)))
-}
-
-/// What `reply`, the first, means to who asked `ask`.
+/// What `reply`, the first to `ask`, means.
 pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
     match (ask, reply) {
         (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
@@ -222,16 +204,13 @@ pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
                 _ => Answer::Failed(error),
             }
         }
+        (Ask::Extend, _) => interpret_extend(reply),
         (Ask::Set, Reply::Ok)
-        | (Ask::Extend | Ask::Heal | Ask::Release, Reply::Int(1))
+        | (Ask::Heal | Ask::Release, Reply::Int(1))
         | (Ask::Heal, Reply::Int(2)) => Answer::Granted,
         (Ask::Release, Reply::Int(2)) => Answer::NotPublished,
-        (Ask::Extend, Reply::Ok) if mutant::is(Mutant::ExtendWithoutCompare) => Answer::Granted,
-        (Ask::Extend, Reply::Int(0)) if mutant::is(Mutant::MissingKeyIsAVote) => Answer::Granted,
-        (Ask::Set, Reply::Nil) | (Ask::Extend | Ask::Heal | Ask::Release, Reply::Int(0 | -1)) => {
-            Answer::Refused
-        }
-        // -1: it never expires, so it is no lock. -2: it is gone by now.
+        (Ask::Set, Reply::Nil) | (Ask::Heal | Ask::Release, Reply::Int(0 | -1)) => Answer::Refused,
+        // -1: the key never expires, so it is no lock. -2: it is gone by now.
         (Ask::Remaining, Reply::Int(-1)) => {
             Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey))
         }
@@ -243,26 +222,45 @@ pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
     }
 }
 
-/// Whether a server that refuses its own command for this may still carry out
-/// the script: which only reads where there is nothing to delete, as after most
-/// rollbacks, and which older rules allow.
+fn interpret_extend(reply: &Reply<'_>) -> Answer {
+    if mutant::is(Mutant::ExtendWithoutCompare) {
+        return Answer::Granted;
+    }
+    match reply {
+        Reply::Int(code) if is_extended(*code) => Answer::Granted,
+        Reply::Int(0 | -1) => Answer::Refused,
+        _ => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
+    }
+}
+
+/// Whether the script found the key to be ours, which a missing key is not.
+fn is_extended(code: i64) -> bool {
+    if mutant::is(Mutant::MissingKeyIsAVote) {
+        return matches!(code, 0 | 1);
+    }
+    code == 1
+}
+
+/// Whether a server that refuses its own command for this reason may still carry
+/// out the script. The script only reads where there is nothing to delete, as in
+/// most rollbacks, and access rules older than the command allow it.
 fn is_for_scripts(refusal: NodeErrorKind) -> bool {
     use NodeErrorKind as K;
     matches!(refusal, K::NotPermitted | K::Unsupported | K::ReadOnly | K::WritesRefused)
 }
 
-/// What `so_far`, the answer to the first of two commands, comes to by the
-/// reply to the second.
+/// The answer to a question of two commands: `so_far` is what the first reply
+/// made it, and `reply` is the second.
 pub(super) fn interpret_second(ask: Ask, so_far: Answer, reply: &Reply<'_>) -> Answer {
     match ask {
         Ask::Greet => look::pinged(so_far, reply),
         Ask::Look => look::timed(so_far, reply),
-        _ => interpret_told(so_far, reply),
+        _ => interpret_published(so_far, reply),
     }
 }
 
-/// What a release comes to whose news were answered by `reply`.
-fn interpret_told(released: Answer, reply: &Reply<'_>) -> Answer {
+/// The answer to a release whose `PUBLISH` was answered by `reply`.
+fn interpret_published(released: Answer, reply: &Reply<'_>) -> Answer {
     match (released, reply) {
         (Answer::Granted, Reply::Error(text)) if !NodeError::from_reply(text).is_transient() => {
             Answer::NotPublished
@@ -332,16 +330,16 @@ mod tests {
     }
 
     #[test]
-    fn the_reply_to_the_news_changes_nothing_but_who_was_told() {
+    fn the_reply_to_the_news_changes_nothing_but_whether_it_was_published() {
         use Answer as A;
-        let (told, forbidden) = (Reply::Int(3), Reply::Error("NOPERM no channel"));
+        let (published, forbidden) = (Reply::Int(3), Reply::Error("NOPERM no channel"));
         let busy = Reply::Error("BUSY a script");
-        assert!(matches!(interpret_told(A::Granted, &told), A::Granted));
-        assert!(matches!(interpret_told(A::Granted, &forbidden), A::NotPublished));
-        assert!(matches!(interpret_told(A::Granted, &busy), A::Granted));
-        assert!(matches!(interpret_told(A::Refused, &forbidden), A::Refused));
-        assert!(matches!(interpret_told(A::NoScript, &forbidden), A::NoScript));
-        assert!(matches!(interpret_told(A::Granted, &Reply::Ok), A::Failed(_)));
+        assert!(matches!(interpret_published(A::Granted, &published), A::Granted));
+        assert!(matches!(interpret_published(A::Granted, &forbidden), A::NotPublished));
+        assert!(matches!(interpret_published(A::Granted, &busy), A::Granted));
+        assert!(matches!(interpret_published(A::Refused, &forbidden), A::Refused));
+        assert!(matches!(interpret_published(A::NoScript, &forbidden), A::NoScript));
+        assert!(matches!(interpret_published(A::Granted, &Reply::Ok), A::Failed(_)));
     }
 
     #[test]
@@ -357,26 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_taken_one_at_a_time_and_whole() {
-        let stream = b"+OK\r\n$-1\r\n:-1\r\n-NOSCRIPT No\r\n$2\r\nhi\r\n";
-        let mut rest = &stream[..];
-        let mut seen = Vec::new();
-        while let Some((reply, len)) = decode(rest).unwrap() {
-            seen.push(reply);
-            rest = &rest[len..];
-        }
-        let (error, bulk) = (Reply::Error("NOSCRIPT No"), Reply::Bulk(b"hi"));
-        assert_eq!(seen, [Reply::Ok, Reply::Nil, Reply::Int(-1), error, bulk]);
-        for cut in 0..5 {
-            assert_eq!(decode(&stream[..cut]).unwrap(), None, "cut at {cut}");
-        }
-    }
-
-    #[test]
     fn garbage_is_an_error_and_never_a_vote() {
-        assert!(decode(b"HTTP/1.1 400 Bad Request\r\n").is_err());
-        assert!(decode(&b"*1\r\n".repeat(100_000)).is_err());
-        assert_eq!(decode(b"$4611686018427387904\r\n").unwrap_or(None), None);
         for ask in [Ask::Set, Ask::Extend, Ask::Heal, Ask::Release, Ask::Remaining] {
             for reply in [Reply::Other, Reply::Error("ERR ?"), Reply::Error("")] {
                 let answer = interpret(ask, Form::Short, &reply);
