@@ -94,6 +94,8 @@ mod key;
 mod mutant;
 mod node;
 mod node_error;
+#[cfg(any(feature = "http", feature = "tower"))]
+mod permit;
 mod protocol;
 #[cfg(redlock_sim)]
 #[doc(hidden)]

@@ -54,7 +54,7 @@ fn outcome(answer: &Result<LockGuard, Refusal>) -> Option<Acquired> {
 /// Waits for a lock while there is a place for it and the service goes on.
 async fn waiting(state: &State, acquire: Acquire) -> Result<LockGuard, Refusal> {
     let most = state.settings.max_waiters;
-    let Some(_place) = state.metrics.place(most) else {
+    let Some(_permit) = state.metrics.wait(most) else {
         let message = "too many requests wait for locks here: try again later, or elsewhere";
         return Err(Refusal::TooMany(message.into()));
     };

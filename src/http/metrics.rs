@@ -22,7 +22,7 @@ use prometheus_client::{
 };
 
 use super::clock;
-use crate::inspect::Health;
+use crate::{inspect::Health, permit::Permit};
 
 /// How an acquire ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,8 @@ pub(super) struct Metrics {
     acquired: [(Counter, Histogram); 6],
     released: [Counter; 4],
     extended: [Counter; 4],
-    waiting: AtomicUsize,
+    /// How many permits of [`Self::wait`] are out.
+    waiting: Arc<AtomicUsize>,
     waiting_shown: Gauge,
     handed_out: Gauge,
     node_up: Family<Node, Gauge>,
@@ -134,7 +135,7 @@ impl Metrics {
             let labels = [("outcome", name)];
             (acquire.get_or_create_owned(&labels), times.get_or_create_owned(&labels))
         };
-        let (acquired, waiting) = (Acquired::ALL.map(of), AtomicUsize::new(0));
+        let (acquired, waiting) = (Acquired::ALL.map(of), Arc::default());
         #[rustfmt::skip]
         let metrics = Self {
             registry, acquired, released, extended, waiting, waiting_shown, handed_out, node_up,
@@ -158,11 +159,10 @@ impl Metrics {
         Doing { counters: &self.extended, outcome: Some(Done::Cancelled) }
     }
 
-    /// A place among those who wait, unless there are `most` already.
-    pub(super) fn place(&self, most: usize) -> Option<Place<'_>> {
-        let more = |waiting: usize| (waiting < most).then(|| waiting.saturating_add(1));
-        let (order, waiting) = (Ordering::Relaxed, &self.waiting);
-        waiting.fetch_update(order, order, more).ok().map(|_| Place(waiting))
+    /// A permit to wait, unless `most` requests wait already. It counts its holder as
+    /// waiting until it is dropped.
+    pub(super) fn wait(&self, most: usize) -> Option<Permit> {
+        Permit::take(&self.waiting, most)
     }
 
     /// What the nodes answered to a greeting.
@@ -258,16 +258,6 @@ impl Drop for Acquiring<'_> {
     }
 }
 
-/// A place among those who wait; free again when this is dropped.
-#[derive(Debug)]
-pub(super) struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,13 +299,12 @@ mod tests {
     }
 
     #[test]
-    fn places_are_as_many_as_allowed_and_come_free_when_dropped() {
+    fn a_permit_to_wait_counts_until_it_is_dropped() {
         let metrics = Metrics::new();
-        assert!(metrics.place(0).is_none());
-        let (first, second) = (metrics.place(2), metrics.place(2));
-        assert!(first.is_some() && second.is_some() && metrics.place(2).is_none());
+        let (first, second) = (metrics.wait(2), metrics.wait(2));
+        assert!(first.is_some() && second.is_some() && metrics.wait(2).is_none());
         assert_eq!(metrics.totals().waiting, 2);
         drop(first);
-        assert!(metrics.place(2).is_some());
+        assert_eq!(metrics.totals().waiting, 1);
     }
 }

@@ -5,10 +5,7 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -20,7 +17,7 @@ use super::{
     layer::{Hold, OnLoss, Options},
     reject::{Reason, Rejection},
 };
-use crate::{Acquire, LockGuard};
+use crate::{Acquire, LockGuard, permit::Permit};
 
 /// A service behind a lock, as [`LockLayer`](super::LockLayer) makes it.
 pub struct LockService<S, F> {
@@ -121,11 +118,11 @@ impl Options {
     }
 
     async fn take_turn(&self, acquire: Acquire) -> Result<LockGuard, Rejection> {
-        let _place = if self.wait.is_zero() {
+        let _permit = if self.wait.is_zero() {
             None
         } else {
-            let place = Place::among(&self.queued, self.max_queued);
-            Some(place.ok_or_else(Rejection::too_many_queued)?)
+            let permit = Permit::take(&self.queued, self.max_queued);
+            Some(permit.ok_or_else(Rejection::too_many_queued)?)
         };
         acquire.await.map_err(|error| Rejection::of(error, self.busy_status))
     }
@@ -144,22 +141,6 @@ impl Options {
             }
         }
         (self.on_reject)(rejection).map(LockedBody::own)
-    }
-}
-
-/// A place among those who wait; it is free again when this is dropped.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn among(taken: &'a AtomicUsize, most: usize) -> Option<Self> {
-        let more = |taken: usize| (taken < most).then(|| taken.saturating_add(1));
-        taken.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Self(taken))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
     }
 }
 
