@@ -1,5 +1,5 @@
-//! What is counted, for Prometheus and for the page. Never by key: there are
-//! too many, and they may say who did what.
+//! The counts of one instance, for Prometheus and for the page. Nothing is ever
+//! counted by key: there are too many keys, and they may say who did what.
 
 use std::{
     sync::{
@@ -27,15 +27,15 @@ use crate::{inspect::Health, permit::Permit};
 /// How an acquire ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Acquired {
-    Had,
-    /// Another holds it.
+    Granted,
+    /// Another holds the lock.
     Busy,
     /// The wait ran out.
     TimedOut,
     NoQuorum,
-    /// Refused: too many wait.
+    /// It was refused, since too many wait.
     TooMany,
-    /// The client has gone, or the service ends.
+    /// The caller has gone, or the service ends.
     Cancelled,
 }
 
@@ -43,16 +43,16 @@ pub(super) enum Acquired {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Done {
     Ok,
-    /// Not the caller's, or gone.
+    /// The lock is not the caller's, or is gone.
     Lost,
     NoQuorum,
-    /// The client has gone before it was known.
+    /// The caller has gone before the outcome was known.
     Cancelled,
 }
 
 impl Acquired {
     const ALL: [(Self, &str); 6] = [
-        (Self::Had, "acquired"),
+        (Self::Granted, "acquired"),
         (Self::Busy, "busy"),
         (Self::TimedOut, "timed_out"),
         (Self::NoQuorum, "no_quorum"),
@@ -74,7 +74,7 @@ type Outcome = [(&'static str, &'static str); 1];
 type Node = [(&'static str, Arc<str>); 1];
 type NodeGauge = Family<Node, Gauge<f64, AtomicU64>>;
 
-/// All that one instance counts.
+/// All counts of one instance.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
@@ -89,20 +89,20 @@ pub(super) struct Metrics {
     node_latency: NodeGauge,
 }
 
-/// What the page draws: counts since the start, but for `waiting`.
+/// The counts that the page draws. All but `waiting` are since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) acquired: u64,
-    /// Held by another, or the wait ran out.
+    /// Acquires that found the lock held by another, or whose wait ran out.
     pub(super) refused: u64,
-    /// No quorum.
+    /// Acquires without a quorum.
     pub(super) unavailable: u64,
-    /// How many wait now.
+    /// How many requests wait now.
     pub(super) waiting: usize,
 }
 
-/// From a quarter of a millisecond, below which no network is, to what a
-/// request may wait by default, each twice the last.
+/// Bounds that double from a quarter of a millisecond, which no network undercuts, to
+/// the longest that a request may wait by default.
 fn buckets() -> impl Iterator<Item = f64> {
     exponential_buckets(0.000_25, 2.0, 19)
 }
@@ -144,17 +144,17 @@ impl Metrics {
         metrics
     }
 
-    /// An acquire begins. Dropping what this gives counts it as cancelled.
+    /// Begins an acquire. Dropping the returned value counts it as cancelled.
     pub(super) fn acquiring(&self) -> Acquiring<'_> {
         Acquiring { metrics: self, since: clock::now(), outcome: Some(Acquired::Cancelled) }
     }
 
-    /// A release begins. Dropping what this gives counts it as cancelled.
+    /// Begins a release. Dropping the returned value counts it as cancelled.
     pub(super) fn releasing(&self) -> Doing<'_> {
         Doing { counters: &self.released, outcome: Some(Done::Cancelled) }
     }
 
-    /// An extension begins. Dropping what this gives counts it as cancelled.
+    /// Begins an extension. Dropping the returned value counts it as cancelled.
     pub(super) fn extending(&self) -> Doing<'_> {
         Doing { counters: &self.extended, outcome: Some(Done::Cancelled) }
     }
@@ -165,7 +165,7 @@ impl Metrics {
         Permit::take(&self.waiting, most)
     }
 
-    /// What the nodes answered to a greeting.
+    /// Notes what the nodes answered to a greeting.
     pub(super) fn saw(&self, health: &Health) {
         for node in health.nodes() {
             let labels = [("node", Arc::from(node.address()))];
@@ -184,14 +184,14 @@ impl Metrics {
             self.acquired.get(outcome as usize).map_or(0, |(counter, _)| counter.get())
         };
         Totals {
-            acquired: of(Acquired::Had),
+            acquired: of(Acquired::Granted),
             refused: of(Acquired::Busy).saturating_add(of(Acquired::TimedOut)),
             unavailable: of(Acquired::NoQuorum),
             waiting: self.waiting.load(Ordering::Relaxed),
         }
     }
 
-    /// All of it as OpenMetrics text, with how many locks are handed out.
+    /// All metrics as OpenMetrics text; `handed_out` is how many locks are.
     pub(super) fn encode(&self, handed_out: usize) -> String {
         let shown = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.waiting_shown.set(shown(self.waiting.load(Ordering::Relaxed)));
@@ -217,7 +217,7 @@ pub(super) struct Doing<'a> {
 }
 
 impl Doing<'_> {
-    /// It has ended so; with `None`, it was none, and is not counted.
+    /// Counts it by its outcome. `None` says that nothing is to be counted.
     pub(super) fn ended(mut self, outcome: Option<Done>) {
         self.outcome = outcome;
     }
@@ -241,7 +241,7 @@ pub(super) struct Acquiring<'a> {
 }
 
 impl Acquiring<'_> {
-    /// It has ended so; with `None`, it was none, and is not counted.
+    /// Counts it by its outcome. `None` says that nothing is to be counted.
     pub(super) fn ended(mut self, outcome: Option<Acquired>) {
         self.outcome = outcome;
     }

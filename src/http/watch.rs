@@ -1,6 +1,6 @@
-//! What the page shows, once a second: counters, nodes and locks; and the stream
-//! that carries it. Neither the sampler nor a stream holds the service: what is
-//! left of them keeps no client alive. No token ever gets here.
+//! The sampler, which collects once a second what the page shows (counters, nodes and
+//! locks), and the stream that carries it. Neither holds the service, so neither keeps
+//! a client alive. No token ever gets here.
 
 use std::{
     convert::Infallible,
@@ -39,25 +39,25 @@ use crate::{Error, ErrorKind, inspect::Health};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Where the stream is.
+/// The path of the stream.
 pub(super) const EVENTS: &str = "/v1/events";
 
-/// How many may look at once. Each has a connection, of which a process has
-/// 1024 by default on Linux.
+/// How many viewers there may be at once. Each has a connection, and a process may
+/// have 1024 of those by default on Linux.
 const VIEWERS: usize = 64;
 
 /// What the sampler and the streams of one service share.
 pub(super) struct Watch {
     common: Arc<Common>,
     sampler: Mutex<Option<JoinHandle<()>>>,
-    /// Ends them all with the service.
+    /// Ends the sampler and the streams with the service.
     _end: DropGuard,
 }
 
 struct Common {
     /// The newest snapshot, as JSON: a slow reader never gets an older one.
     newest: watch::Sender<Arc<str>>,
-    /// Someone came, who wants to see what is true now.
+    /// Tells the sampler that a viewer came, which wants to see what is true now.
     came: Notify,
     seats: Arc<Semaphore>,
     ended: CancellationToken,
@@ -65,7 +65,7 @@ struct Common {
 }
 
 impl Watch {
-    /// Ends when `closing` is cancelled, if not before.
+    /// A watch that ends when `closing` is cancelled, or when it is dropped.
     pub(super) fn new(closing: &CancellationToken) -> Self {
         let ended = closing.child_token();
         let common = Common {
@@ -79,8 +79,8 @@ impl Watch {
     }
 }
 
-/// Starts the sampler, if it does not run. Called when the routes are made, so
-/// that the charts have a past when the first viewer comes; and when one comes,
+/// Starts the sampler, if it does not run. This is called when the routes are made, so
+/// that the charts have a past when the first viewer comes, and when a viewer comes,
 /// since there may have been no runtime before.
 pub(super) fn begin(state: &Arc<State>) {
     let Ok(runtime) = Handle::try_current() else { return };
@@ -98,7 +98,7 @@ struct Sampler {
     common: Arc<Common>,
     past: Past,
     nodes: Nodes,
-    /// The question to the nodes that is under way.
+    /// The look at the nodes that is under way.
     look: Option<Look>,
 }
 
@@ -136,7 +136,7 @@ impl Sampler {
             self.nodes.forget();
             return;
         }
-        // A node that hangs delays its own row, and nothing else.
+        // A node that hangs delays what is said of nodes, and nothing else.
         if self.look.is_some() {
             self.publish(&state);
         }
@@ -156,7 +156,7 @@ impl Sampler {
             Ok(health) => health,
             // The client was shut down: there is nothing left to see.
             Err(error) if error.kind() == ErrorKind::Closed => return self.common.ended.cancel(),
-            // It has too much to do: this second is not shown.
+            // The client has too much to do: this second is not shown.
             Err(_) => return,
         };
         let Some(state) = self.state.upgrade() else { return };
@@ -177,6 +177,7 @@ impl Sampler {
     }
 }
 
+/// The answer to the look that is under way. While none is, it never comes.
 async fn answer(look: &mut Option<Look>) -> Result<Health, Error> {
     match look {
         Some(look) => look.await,
@@ -188,8 +189,8 @@ pub(super) fn routes() -> Router<StateRef> {
     Router::new().route(EVENTS, get(events))
 }
 
-/// A snapshot at once, and one each second, as server-sent events. For the page
-/// alone: what is in one may change with it, so no document tells of it.
+/// Sends a snapshot at once, and one each second, as server-sent events. They are for
+/// the page alone and may change with it, so they are not documented.
 async fn events(Shared(state): Shared<StateRef>) -> Response {
     let common = &state.watch.common;
     if common.ended.is_cancelled() {
@@ -212,7 +213,7 @@ async fn events(Shared(state): Shared<StateRef>) -> Response {
     (headers, Sse::new(events).keep_alive(KeepAlive::default())).into_response()
 }
 
-/// One who looks.
+/// One reader of the stream.
 struct Viewer {
     newest: watch::Receiver<Arc<str>>,
     ended: CancellationToken,

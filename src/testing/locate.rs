@@ -1,5 +1,5 @@
-//! Which server program is installed here.
-//! Never runs it for more than its version.
+//! Finds the server program that is installed here. It never runs it for more than its
+//! version.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -15,11 +15,12 @@ const VERSION_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct Program {
     pub(super) path: OsString,
-    /// For people: the name and the version.
+    /// The name and the version, for people.
     pub(super) label: String,
 }
 
-/// Looks once for each process; the text says why there is none.
+/// The program, which is looked for once in each process. The error says why there is
+/// none.
 pub(super) fn program() -> Result<Program, String> {
     static FOUND: OnceLock<Result<Program, String>> = OnceLock::new();
     FOUND.get_or_init(look).clone()
@@ -56,7 +57,7 @@ fn ask(path: OsString) -> Result<Program, String> {
     };
     let mut text = String::new();
     if let Some(output) = child.stdout.take() {
-        // A version is a line; the pipe holds it whole.
+        // A version is one line, which a pipe always holds whole.
         let _ = output.take(4096).read_to_string(&mut text);
     }
     let version = text.split_whitespace().find_map(|word| word.strip_prefix("v="));

@@ -1,20 +1,20 @@
-//! What a server answered, as a value a test can compare.
-//! Never converts one kind of reply into another.
+//! A server's answer, as a value that a test can compare. One kind of reply is never
+//! converted into another.
 
 /// A server's answer to one command, in RESP2's kinds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Nothing there: a null bulk string or a null array.
+    /// A null bulk string or a null array: nothing is there.
     Nil,
     /// A number.
     Int(i64),
     /// A simple string, such as `OK`.
     Status(String),
-    /// Bytes, such as a value.
+    /// A bulk string, such as a value.
     Bulk(Vec<u8>),
     /// Several replies.
     Array(Vec<Self>),
-    /// The server refused: its text, code first, without the leading `-`.
+    /// The server's refusal: its text, code first, without the leading `-`.
     Error(String),
 }
 

@@ -1,4 +1,5 @@
-//! The service: one request's way through the lock.
+//! The service: one request's way through the lock. It never calls the service behind
+//! it without the lock that the request needs.
 
 use std::{
     fmt,
@@ -52,7 +53,7 @@ where
         let options = Arc::clone(&self.options);
         let key = Some(&request).filter(|request| options.methods.contain(request.method()));
         let acquire = key.and_then(|request| (self.key)(request)).map(|key| options.acquire(key));
-        // The one that has said it is ready is the one to call.
+        // The service that has said it is ready is the one to call, and not its clone.
         let next = self.inner.clone();
         let inner = mem::replace(&mut self.inner, next);
         Box::pin(async move {
@@ -74,8 +75,8 @@ where
     Ok(inner.call(request).await?.map(|body| LockedBody::inner(body, None)))
 }
 
-/// One request under its lock. Dropping this at any point releases it, or ends
-/// the wait for it.
+/// Handles one request under its lock. Dropping the future at any point releases the
+/// lock, or ends the wait for it.
 async fn locked<S, B, R>(
     options: &Options,
     acquire: Acquire,
@@ -132,7 +133,7 @@ impl Options {
         match reason {
             Reason::Busy | Reason::TooManyQueued => tracing::debug!(?reason, "refused"),
             Reason::Lost => tracing::error!("the lock was lost while a request was handled"),
-            // Not the whole text, which names the key.
+            // The whole text of the error would name the key.
             Reason::Unavailable | Reason::Invalid => {
                 let nodes =
                     rejection.error().map(|error| error.nodes().iter().map(ToString::to_string));

@@ -1,6 +1,6 @@
 //! In-memory nodes: a small Redis inside this process, on a real loopback
-//! port, so that every client and every fault goes the usual way. Enough for
-//! the lock and nothing else; never a stand-in for testing against a server.
+//! port, so that every client and every fault goes the usual way. They are enough for
+//! the lock and nothing else, and never replace a test against a server.
 
 mod channels;
 mod command;
@@ -48,7 +48,7 @@ impl MemoryNode {
     }
 
     pub(crate) fn kill(&self) {
-        // Dropping it stops it.
+        // Dropping the server stops it.
         self.server().take();
     }
 

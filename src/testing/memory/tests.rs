@@ -12,12 +12,12 @@ fn at(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// `SET`s and other words as a user would type them, at a time of our own.
+/// Runs a command as a user would type it, at the time `millis`.
 fn run(store: &mut Store, millis: u64, line: &str) -> Reply {
     only(store.execute(0, at(millis), &words(line)))
 }
 
-/// The same on one of several connections.
+/// Runs a command on one of several connections.
 fn run_on(store: &mut Store, conn: u64, line: &str) -> Outcome {
     store.execute(conn, at(0), &words(line))
 }
