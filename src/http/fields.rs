@@ -55,15 +55,7 @@ pub(super) trait Body: DeserializeOwned + Into<Fields> {
 pub(super) async fn read<B: Body>(request: Request) -> Result<Fields, Refusal> {
     let is_json = is(request.headers(), "application/json");
     let is_form = B::IS_FORM && is(request.headers(), "application/x-www-form-urlencoded");
-    let reading = timeout(BODY_WITHIN, Bytes::from_request(request, &())).await;
-    let late = |_| Refusal::malformed(format!("the body was not there within {BODY_WITHIN:?}"));
-    let body = reading.map_err(late)?.map_err(|rejection| {
-        if rejection.status() != StatusCode::PAYLOAD_TOO_LARGE {
-            return Refusal::malformed("the body broke off");
-        }
-        let message = format!("the body is too large: at most {MAX_BODY_BYTES} bytes are read");
-        Refusal::Invalid(StatusCode::PAYLOAD_TOO_LARGE, message.into())
-    })?;
+    let body = bytes(request).await?;
     if is_form {
         return form(&body, B::NAMES);
     }
@@ -79,6 +71,19 @@ pub(super) async fn read<B: Body>(request: Request) -> Result<Fields, Refusal> {
         "send no body, or JSON as Content-Type: application/json"
     };
     Err(Refusal::Invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, message.into()))
+}
+
+/// Reads a request's body, whatever it says.
+async fn bytes(request: Request) -> Result<Bytes, Refusal> {
+    let reading = timeout(BODY_WITHIN, Bytes::from_request(request, &())).await;
+    let late = |_| Refusal::malformed(format!("the body was not there within {BODY_WITHIN:?}"));
+    reading.map_err(late)?.map_err(|rejection| {
+        if rejection.status() != StatusCode::PAYLOAD_TOO_LARGE {
+            return Refusal::malformed("the body broke off");
+        }
+        let message = format!("the body is too large: at most {MAX_BODY_BYTES} bytes are read");
+        Refusal::Invalid(StatusCode::PAYLOAD_TOO_LARGE, message.into())
+    })
 }
 
 /// Whether the content type is `kind`, whatever its parameters.

@@ -78,7 +78,8 @@ type NodeGauge = Family<Node, Gauge<f64, AtomicU64>>;
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
-    acquired: [(Counter, Histogram); 6],
+    acquired: [Counter; 6],
+    acquired_after: [Histogram; 6],
     released: [Counter; 4],
     extended: [Counter; 4],
     /// How many permits of [`Self::wait`] are out.
@@ -112,14 +113,11 @@ impl Metrics {
         let mut registry = Registry::with_prefix("redlock");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The version that runs", build);
-        let acquire = Family::<Outcome, Counter>::default();
-        registry.register("acquire", "Acquires that ended, by outcome", acquire.clone());
-        let times =
-            Family::<Outcome, Histogram>::new_with_constructor(|| Histogram::new(buckets()));
-        let help = "How long acquires took, waiting included";
-        registry.register_with_unit("acquire_duration", help, Unit::Seconds, times.clone());
-        let released = done(&mut registry, "release", "Releases, by outcome");
-        let extended = done(&mut registry, "extend", "Extensions, by outcome");
+        let help = "Acquires that ended, by outcome";
+        let acquired = counters(&mut registry, "acquire", help, Acquired::ALL);
+        let acquired_after = times(&mut registry);
+        let released = counters(&mut registry, "release", "Releases, by outcome", Done::ALL);
+        let extended = counters(&mut registry, "extend", "Extensions, by outcome", Done::ALL);
         let waiting_shown = Gauge::default();
         registry.register("waiting", "Requests that wait for a lock", waiting_shown.clone());
         let handed_out = Gauge::default();
@@ -131,15 +129,11 @@ impl Metrics {
         let node_latency = NodeGauge::default();
         let help = "How long a node took to answer, when last looked at";
         registry.register_with_unit("node_latency", help, Unit::Seconds, node_latency.clone());
-        let of = |(_, name)| {
-            let labels = [("outcome", name)];
-            (acquire.get_or_create_owned(&labels), times.get_or_create_owned(&labels))
-        };
-        let (acquired, waiting) = (Acquired::ALL.map(of), Arc::default());
+        let waiting = Arc::default();
         #[rustfmt::skip]
         let metrics = Self {
-            registry, acquired, released, extended, waiting, waiting_shown, handed_out, node_up,
-            node_latency,
+            registry, acquired, acquired_after, released, extended, waiting, waiting_shown,
+            handed_out, node_up, node_latency,
         };
         metrics
     }
@@ -181,7 +175,7 @@ impl Metrics {
 
     pub(super) fn totals(&self) -> Totals {
         let of = |outcome: Acquired| {
-            self.acquired.get(outcome as usize).map_or(0, |(counter, _)| counter.get())
+            self.acquired.get(outcome as usize).map_or(0, |counter| counter.get())
         };
         Totals {
             acquired: of(Acquired::Granted),
@@ -203,10 +197,25 @@ impl Metrics {
     }
 }
 
-fn done(registry: &mut Registry, name: &str, help: &str) -> [Counter; 4] {
+/// A counter for each outcome, in the order of `all`.
+fn counters<T, const N: usize>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    all: [(T, &'static str); N],
+) -> [Counter; N] {
     let family = Family::<Outcome, Counter>::default();
     registry.register(name, help, family.clone());
-    Done::ALL.map(|(_, outcome)| family.get_or_create_owned(&[("outcome", outcome)]))
+    all.map(|(_, outcome)| family.get_or_create_owned(&[("outcome", outcome)]))
+}
+
+/// A histogram of how long acquires took, for each outcome.
+fn times(registry: &mut Registry) -> [Histogram; 6] {
+    let new = || Histogram::new(buckets());
+    let family = Family::<Outcome, Histogram>::new_with_constructor(new);
+    let help = "How long acquires took, waiting included";
+    registry.register_with_unit("acquire_duration", help, Unit::Seconds, family.clone());
+    Acquired::ALL.map(|(_, outcome)| family.get_or_create_owned(&[("outcome", outcome)]))
 }
 
 /// A release or an extension under way.
@@ -250,8 +259,9 @@ impl Acquiring<'_> {
 impl Drop for Acquiring<'_> {
     fn drop(&mut self) {
         let took: Duration = clock::now().saturating_duration_since(self.since);
-        let at = self.outcome.map(|outcome| outcome as usize);
-        if let Some((counter, times)) = at.and_then(|at| self.metrics.acquired.get(at)) {
+        let Some(at) = self.outcome.map(|outcome| outcome as usize) else { return };
+        let Metrics { acquired, acquired_after, .. } = self.metrics;
+        if let (Some(counter), Some(times)) = (acquired.get(at), acquired_after.get(at)) {
             counter.inc();
             times.observe(took.as_secs_f64());
         }

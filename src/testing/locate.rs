@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -41,8 +41,23 @@ fn look() -> Result<Program, String> {
         .map_err(|_| "no redis-server or valkey-server on PATH".to_owned())
 }
 
+/// A server program at `path`, if it says that it is one.
 fn ask(path: OsString) -> Result<Program, String> {
-    let mut child = Command::new(&path)
+    let (status, text) = version(&path)?;
+    match text.split_whitespace().find_map(|word| word.strip_prefix("v=")) {
+        Some(version) if status.success() => {
+            Ok(Program { label: format!("{} {version}", file_name(&path)), path })
+        }
+        _ => {
+            let line = text.lines().next().unwrap_or_default();
+            Err(format!("no Redis or Valkey server: --version gave {line:?}"))
+        }
+    }
+}
+
+/// How a program ends when it is asked for its version, and what it prints.
+fn version(path: &OsString) -> Result<(ExitStatus, String), String> {
+    let mut child = Command::new(path)
         .arg("--version")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -60,16 +75,7 @@ fn ask(path: OsString) -> Result<Program, String> {
         // A version is one line, which a pipe always holds whole.
         let _ = output.take(4096).read_to_string(&mut text);
     }
-    let version = text.split_whitespace().find_map(|word| word.strip_prefix("v="));
-    match version {
-        Some(version) if status.success() => {
-            Ok(Program { label: format!("{} {version}", file_name(&path)), path })
-        }
-        _ => {
-            let line = text.lines().next().unwrap_or_default();
-            Err(format!("no Redis or Valkey server: --version gave {line:?}"))
-        }
-    }
+    Ok((status, text))
 }
 
 fn file_name(path: &OsString) -> String {

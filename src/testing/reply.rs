@@ -62,6 +62,14 @@ impl Reply {
         Self::Status("OK".to_owned())
     }
 
+    pub(crate) fn count(count: usize) -> Self {
+        Self::Int(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
+    pub(crate) fn bulk(bytes: impl AsRef<[u8]>) -> Self {
+        Self::Bulk(bytes.as_ref().to_vec())
+    }
+
     pub(crate) fn error(text: impl Into<String>) -> Self {
         Self::Error(text.into())
     }

@@ -92,16 +92,9 @@ where
     };
     request.extensions_mut().insert(guard.held());
     let cancels = options.on_loss == OnLoss::Cancel;
-    let response = if cancels {
-        let lost = guard.lost_token();
-        tokio::select! {
-            biased;
-            () = lost.cancelled() => None,
-            response = inner.call(request) => Some(response?).filter(|_| guard.is_held()),
-        }
-    } else {
-        Some(inner.call(request).await?)
-    };
+    let handling = inner.call(request);
+    let response =
+        if cancels { unless_lost(&guard, handling).await? } else { Some(handling.await?) };
     let Some(response) = response else { return Ok(options.reject(&Rejection::lost())) };
     if !guard.is_held() {
         tracing::error!("the lock was lost while a request was handled, which went on");
@@ -111,6 +104,20 @@ where
         Hold::UntilBodyEnd => Some(Keeps::new(guard, cancels)),
     };
     Ok(response.map(|body| LockedBody::inner(body, keeps)))
+}
+
+/// The response of the handler, unless the lock is lost first. Then the handler is
+/// dropped where it is.
+async fn unless_lost<R, E>(
+    guard: &LockGuard,
+    handling: impl Future<Output = Result<R, E>>,
+) -> Result<Option<R>, E> {
+    let lost = guard.lost_token();
+    tokio::select! {
+        biased;
+        () = lost.cancelled() => Ok(None),
+        response = handling => Ok(Some(response?).filter(|_| guard.is_held())),
+    }
 }
 
 impl Options {

@@ -18,7 +18,7 @@ impl Channels {
         let listening = self.0.entry(conn).or_default();
         let subscribe = |channel: &&[u8]| {
             listening.insert(channel.to_vec());
-            confirm("subscribe", bulk(channel), listening.len())
+            confirm("subscribe", Reply::bulk(channel), listening.len())
         };
         channels.iter().map(subscribe).collect()
     }
@@ -50,7 +50,8 @@ impl Channels {
 
     /// The message for each connection that listens.
     pub(super) fn publish(&self, channel: &[u8], payload: &[u8]) -> Vec<(ConnId, Reply)> {
-        let message = Reply::Array(vec![bulk(b"message"), bulk(channel), bulk(payload)]);
+        let message =
+            Reply::Array(vec![Reply::bulk(b"message"), Reply::bulk(channel), Reply::bulk(payload)]);
         let listening = self.0.iter().filter(|(_, channels)| channels.contains(channel));
         listening.map(|(conn, _)| (*conn, message.clone())).collect()
     }
@@ -61,10 +62,5 @@ impl Channels {
 }
 
 fn confirm(kind: &str, channel: Reply, left: usize) -> Reply {
-    let left = Reply::Int(i64::try_from(left).unwrap_or(i64::MAX));
-    Reply::Array(vec![bulk(kind.as_bytes()), channel, left])
-}
-
-fn bulk(bytes: &[u8]) -> Reply {
-    Reply::Bulk(bytes.to_vec())
+    Reply::Array(vec![Reply::bulk(kind), channel, Reply::count(left)])
 }

@@ -4,6 +4,8 @@
 
 mod channels;
 mod command;
+mod flavor;
+mod keys;
 mod server;
 mod store;
 #[cfg(test)]
@@ -11,9 +13,9 @@ mod tests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::server::Server;
 #[cfg(redlock_sim)]
-pub use self::store::Flavor;
+pub use self::flavor::Flavor;
+use self::server::Server;
 #[cfg(redlock_sim)]
 pub(crate) use self::store::Store;
 use super::FixtureError;
