@@ -4,8 +4,6 @@
 
 use std::{
     convert::Infallible,
-    future,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -20,7 +18,11 @@ use axum::{
     },
     routing::get,
 };
-use futures_util::stream;
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Fuse, FusedFuture as _},
+    stream,
+};
 use tokio::{
     runtime::Handle,
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
@@ -90,16 +92,14 @@ pub(super) fn begin(state: &Arc<State>) {
     }
 }
 
-type Look = Pin<Box<dyn Future<Output = Result<Health, Error>> + Send>>;
-
 /// The task that looks each second.
 struct Sampler {
     state: Weak<State>,
     common: Arc<Common>,
     past: Past,
     nodes: Nodes,
-    /// The look at the nodes that is under way.
-    look: Option<Look>,
+    /// The look at the nodes that is under way; terminated while none is.
+    look: Fuse<BoxFuture<'static, Result<Health, Error>>>,
 }
 
 impl Sampler {
@@ -109,7 +109,7 @@ impl Sampler {
             common: Arc::clone(&state.watch.common),
             past: Past::since(state.metrics.totals()),
             nodes: Nodes::default(),
-            look: None,
+            look: Fuse::terminated(),
         }
     }
 
@@ -123,7 +123,7 @@ impl Sampler {
                 () = common.ended.cancelled() => return,
                 _ = second.tick() => self.tick(),
                 () = common.came.notified() => self.look(),
-                health = answer(&mut self.look) => self.seen(health),
+                health = &mut self.look => self.seen(health),
             }
         }
     }
@@ -137,7 +137,7 @@ impl Sampler {
             return;
         }
         // A node that hangs delays what is said of nodes, and nothing else.
-        if self.look.is_some() {
+        if !self.look.is_terminated() {
             self.publish(&state);
         }
         drop(state);
@@ -146,12 +146,13 @@ impl Sampler {
 
     fn look(&mut self) {
         let Some(state) = self.state.upgrade() else { return };
-        let redlock = state.redlock.clone();
-        self.look.get_or_insert_with(|| Box::pin(async move { redlock.health().await }));
+        if self.look.is_terminated() {
+            let redlock = state.redlock.clone();
+            self.look = async move { redlock.health().await }.boxed().fuse();
+        }
     }
 
     fn seen(&mut self, health: Result<Health, Error>) {
-        self.look = None;
         let health = match health {
             Ok(health) => health,
             // The client was shut down: there is nothing left to see.
@@ -174,14 +175,6 @@ impl Sampler {
             Ok(json) => drop(self.common.newest.send_replace(json.into())),
             Err(error) => tracing::error!(%error, "a snapshot for the page could not be written"),
         }
-    }
-}
-
-/// The answer to the look that is under way. While none is, it never comes.
-async fn answer(look: &mut Option<Look>) -> Result<Health, Error> {
-    match look {
-        Some(look) => look.await,
-        None => future::pending().await,
     }
 }
 
