@@ -1,5 +1,5 @@
-//! Orders that are paid once at a time, behind a tower layer, in axum. Starts its
-//! own nodes, and asks itself:
+//! Orders that are paid one at a time, behind a tower layer, in axum. The example
+//! starts its own nodes, and sends its own requests:
 //!
 //! `cargo run --example axum --features tower,http`
 
@@ -19,11 +19,11 @@ use tokio::{
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Stands for the bank, which would charge an order twice that comes twice at once.
+/// Stands for a bank, which would charge an order twice if it came twice at once.
 static CHARGING: Mutex<BTreeSet<String>> = Mutex::const_new(BTreeSet::new());
 
 async fn pay(Path(order): Path<String>, Extension(lock): Extension<Held>) -> String {
-    // Right before what must not happen unprotected: is it still ours?
+    // Right before the step that must not happen unprotected: is the lock still ours?
     if !lock.is_held() {
         return format!("order {order} is not paid: come again");
     }
@@ -35,7 +35,7 @@ async fn pay(Path(order): Path<String>, Extension(lock): Extension<Held>) -> Str
 }
 
 fn app(redlock: Redlock) -> Router {
-    // One request at a time for each order; others for it wait up to 5 s.
+    // One request at a time for each order; others for that order wait up to 5 s.
     let turns = LockLayer::new(redlock, |request: &Request| Some(path_key(request)))
         .wait(Duration::from_secs(5));
     Router::new().route("/orders/{id}/pay", post(pay).layer(turns))
@@ -59,7 +59,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// A client as small as it gets.
+/// Sends one request, by the smallest client there can be.
 async fn post_to(address: SocketAddr, order: &str) -> Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!(

@@ -1,5 +1,5 @@
-//! One lock over five nodes: taken, refused to another, taken again while a
-//! node is dead, extended, released.
+//! One lock over five nodes: it is taken, refused to another client, taken again
+//! while a node is dead, extended and released.
 //!
 //! `cargo run --example quickstart` starts the nodes itself. To use servers
 //! that run already, masters independent of each other:
@@ -37,7 +37,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let (urls, cluster) = find_nodes().await?;
-    // A key that no earlier run can have left on servers of yours.
+    // A key that no earlier run can have left on your servers.
     let key = format!("quickstart:{}", SystemTime::UNIX_EPOCH.elapsed()?.as_nanos());
 
     let redlock = Redlock::builder().nodes(&urls).ttl(TTL).build()?;
@@ -89,7 +89,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     step("Release it", start);
 
     let start = Instant::now();
-    // What is still being released at the dead node need not be waited for.
+    // Nothing needs to wait for what is still being released at the dead node.
     redlock.shutdown(Duration::from_secs(1)).await?;
     step("Shut down", start);
     Ok(())
@@ -116,8 +116,8 @@ async fn find_nodes() -> Result<(Vec<String>, Option<Cluster>), Box<dyn Error>> 
     Ok((cluster.urls(), Some(cluster)))
 }
 
-/// Who voted. A lock is ours as soon as a majority has granted it, so the last
-/// votes come in a little later: wait for them here.
+/// Shows which nodes voted. A lock is ours as soon as a majority has granted it, so
+/// the last votes come in a little later: this waits for them.
 async fn show(guard: &LockGuard) {
     tokio::time::sleep(Duration::from_millis(20)).await;
     let votes = guard.votes();

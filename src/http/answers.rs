@@ -1,4 +1,4 @@
-//! What answers are made of, in either form.
+//! The parts that answers are made of, in the clean form as in the older one.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -18,19 +18,19 @@ pub(super) struct NodeSaid<'a> {
     /// The node, as `host:port` or a socket's path.
     #[schema(example = "10.0.0.1:6379")]
     node: &'a str,
-    /// `granted`: it did what was asked. `refused`: another's value is there, or
-    /// this one is gone. `failed`: it gave no answer, see `error`.
-    /// `not_awaited`: the outcome was clear without it. Where a lock was only
-    /// looked at, `free` or `held` instead of the first two.
+    /// `granted`: the node did what was asked. `refused`: it holds another's value,
+    /// or no longer holds this one. `failed`: it gave no answer, see `error`.
+    /// `not_awaited`: the outcome was clear without it. If a lock was only looked
+    /// at, `free` or `held` instead of the first two.
     #[schema(example = "granted")]
     answer: &'static str,
-    /// For how long its copy still lives, where it told.
+    /// How long the node's copy of the key still lives, if the node told.
     #[serde(skip_serializing_if = "Option::is_none")]
     remaining_ms: Option<u64>,
-    /// Why it failed, and what to change there.
+    /// Why the node failed, and what to change there.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// How long its answer took, in microseconds.
+    /// How long the node's answer took, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_us: Option<u64>,
 }
@@ -44,7 +44,7 @@ impl<'a> NodeSaid<'a> {
         Self { error: Some(error.to_string()), ..Self::new(node, "failed") }
     }
 
-    /// In a call that failed.
+    /// The nodes' answers in a call that failed.
     pub(super) fn all(reports: &'a [NodeReport]) -> Vec<Self> {
         let said = |report: &'a NodeReport| match report.answer() {
             NodeAnswer::Granted => Self::new(report.address(), "granted"),
@@ -63,7 +63,7 @@ impl<'a> NodeSaid<'a> {
         reports.iter().map(said).collect()
     }
 
-    /// When a lock was looked at.
+    /// The nodes' answers when a lock was looked at.
     pub(super) fn seen(found: &'a Inspection) -> Vec<Self> {
         let said = |(node, found): (&'a str, Result<Option<Duration>, &NodeError>)| match found {
             Ok(None) => Self::new(node, "free"),
@@ -73,7 +73,8 @@ impl<'a> NodeSaid<'a> {
         found.nodes().map(said).collect()
     }
 
-    /// In a call that succeeded, before all had answered as a rule.
+    /// The nodes' votes in a call that succeeded, which is usually before all of
+    /// them have answered.
     pub(super) fn voted(votes: &'a Votes) -> Vec<Self> {
         let said = |(node, latency): (&'a str, Option<Duration>)| match latency.map(micros) {
             None => Self::new(node, "not_awaited"),
@@ -83,16 +84,17 @@ impl<'a> NodeSaid<'a> {
     }
 }
 
-/// Whole milliseconds, of which no span here has too many.
+/// Whole milliseconds, saturating.
 pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Whole microseconds, saturating.
 pub(super) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A key or a token as text, which those that are none lose something by.
+/// A key or token as text; bytes that are not UTF-8 are replaced.
 pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
@@ -101,14 +103,15 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 
 pub(super) const LOCK_TOKEN: &str = "lock-token";
 
-/// A token as a header, if it can be one, as those made here can.
+/// A token as a header's value. Tokens that the library made always fit; one that a
+/// caller made up may not.
 pub(super) fn token_header(token: &Token) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_bytes(token.as_bytes()).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-/// An answer of that type, with a body that is written already.
+/// An answer with a body that is already written, of the content type `kind`.
 pub(super) fn answer(status: StatusCode, kind: HeaderValue, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -117,6 +120,6 @@ pub(super) fn answer(status: StatusCode, kind: HeaderValue, body: impl Into<Body
 }
 
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    // What is written here is plain structs, which can be.
+    // All of these are plain structs, which can always be written.
     answer(status, JSON, serde_json::to_vec(body).unwrap_or_default())
 }

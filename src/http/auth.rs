@@ -1,8 +1,8 @@
-//! Who may use the service: whoever has the bearer token, and no web page of
-//! another site.
+//! Access to the service: a caller needs the bearer token, if one is set, and web
+//! pages of other sites are refused.
 //!
-//! The token is compared in a time that does not depend on what was sent, nor
-//! on how long the right one is.
+//! The time to compare tokens never depends on what was sent, nor on the length of
+//! the right one.
 
 use std::net::IpAddr;
 
@@ -15,11 +15,11 @@ use subtle::ConstantTimeEq as _;
 
 use super::{settings::MAX_BEARER_BYTES, watch::EVENTS};
 
-/// The bearer token that is wanted, if any.
+/// The bearer token that callers must send, if any.
 pub(super) struct Bearer(Option<Padded>);
 
-/// A token, zeros behind it, and its length: any two take the same time to
-/// compare.
+/// A token that is padded with zeros, and its length: comparing any two takes the
+/// same time.
 #[derive(Clone, Copy)]
 struct Padded {
     bytes: [u8; MAX_BEARER_BYTES],
@@ -39,19 +39,19 @@ impl Padded {
 }
 
 impl Bearer {
-    /// With a token that the settings have been checked for.
+    /// Expects a token that has passed the check of the settings.
     pub(super) fn new(token: Option<&str>) -> Self {
-        // One that is too long, which is refused before, fits nothing.
+        // That check refuses a token that is too long; here it would match nothing.
         let nothing = Padded { bytes: [0; MAX_BEARER_BYTES], len: u64::MAX };
         Self(token.map(|token| Padded::new(token.as_bytes()).unwrap_or(nothing)))
     }
 
-    /// Whether one is wanted at all.
+    /// Whether callers must send a token at all.
     pub(super) fn is_wanted(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether who sent these headers may use the service.
+    /// Whether the sender of these headers may use the service.
     pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
         let Some(wanted) = &self.0 else { return true };
         let sent = headers.get(AUTHORIZATION).and_then(|value| token(value.as_bytes()));
@@ -59,21 +59,22 @@ impl Bearer {
     }
 }
 
-/// What follows the scheme, whose case does not matter.
+/// The token after the scheme `Bearer`, whose case does not matter.
 fn token(header: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = header.split_at_checked(b"Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| rest.trim_ascii())
 }
 
-/// Whether a browser sends this for a page of another site. Such a page can
-/// send forms to a service that listens on its visitor's own host; it can't
-/// read the answer, but a lock taken or released is harm enough, and so is each
-/// stream of events that nobody else gets then. Programs send none of the headers.
-/// Who follows a link from there may look.
+/// Whether a browser sends this request for a page of another site.
 ///
-/// Unless the service is `guarded` by a token, a page of a site with a name is one of
-/// another site, too, though the name is the service's own: whoever owns a name
-/// can let it lead to his visitor's host once the page is there.
+/// Such a page can send forms to a service on its visitor's own host. It can't read
+/// the answer, but a lock taken or released is harm enough, and so is each stream of
+/// events that others then can't have. Programs send none of these headers. A person
+/// may follow a link from another site, to look.
+///
+/// Unless the service is `guarded` by a token, a page under a host name counts as one
+/// of another site, even if the name is the service's own: the owner of a name can
+/// let it lead to a visitor's host once the page is loaded.
 pub(super) fn is_cross_site(
     method: &Method,
     uri: &Uri,
@@ -98,12 +99,12 @@ pub(super) fn is_cross_site(
     !own.is_some_and(|own| own.eq_ignore_ascii_case(host)) || !guarded && has_name(host)
 }
 
-/// Whether a host is named by something that its owner can let lead elsewhere.
+/// Whether `host` is a name that its owner can let lead elsewhere.
 fn has_name(host: &[u8]) -> bool {
     let Ok(authority) = Authority::try_from(host) else { return true };
     let name = authority.host().to_ascii_lowercase();
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    // RFC 6761, 6.3: localhost, and what ends in it, is this host for all.
+    // RFC 6761, 6.3: localhost, and any name that ends in it, is always this host.
     address.is_err() && name != "localhost" && !name.ends_with(".localhost")
 }
 

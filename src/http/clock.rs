@@ -1,16 +1,16 @@
-//! The only clocks of the service. Deadlines of locks are the client's
-//! business, see `src/clock.rs`; these measure how long requests take, tell
-//! the page what is left, and stamp what a lock is taken back with.
+//! The only clocks of the service. They measure how long requests take, tell the
+//! page how much time locks have left, and date the parts that a lock is released
+//! by. They never decide whether a lock is held: `src/clock.rs` is for that.
 
 use std::time::{Instant, SystemTime};
 
-/// The time now, to measure by.
+/// The monotonic clock, to measure by.
 #[expect(clippy::disallowed_methods, reason = "the one place of the service that reads it")]
 pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-/// The wall clock, which [`LockParts`](crate::LockParts) are stamped with.
+/// The wall clock, for the end of [`LockParts`](crate::LockParts).
 #[expect(clippy::disallowed_methods, reason = "the one place of the service that reads it")]
 pub(super) fn wall() -> SystemTime {
     SystemTime::now()

@@ -1,11 +1,12 @@
-//! Percent-encoding, to bytes: a key need not be text.
+//! Percent-decoding, to bytes: a key need not be text. Nothing malformed is ever
+//! let through.
 
 use percent_encoding::percent_decode;
 
 use super::refusal::Refusal;
 
-/// The bytes that `text` stands for. What `percent_decode` would leave as it
-/// is, a percent sign without two digits, is refused here.
+/// The bytes that `text` stands for. A percent sign without two digits is refused
+/// here; `percent_decode` would leave it as it is.
 pub(super) fn decode(text: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut rest = text;
     while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
@@ -19,7 +20,7 @@ pub(super) fn decode(text: &[u8]) -> Result<Vec<u8>, Refusal> {
     Ok(percent_decode(text).collect())
 }
 
-/// As [`decode`], where a plus stands for a space.
+/// Like [`decode`], but a plus stands for a space.
 pub(super) fn decode_form(text: &[u8]) -> Result<Vec<u8>, Refusal> {
     if !text.contains(&b'+') {
         return decode(text);

@@ -1,5 +1,5 @@
-//! What a request says in its body, as a form or as JSON, with each field's
-//! bounds. Nothing is guessed: what is not known, or said twice, is refused.
+//! The fields of a request's body, which is a form or JSON, and the bounds of each.
+//! Nothing is ever guessed: a field that is unknown, or given twice, is refused.
 
 use std::time::Duration;
 
@@ -21,19 +21,19 @@ use super::{
 };
 use crate::Token;
 
-/// The largest body: every field at its longest, key and owner and token with
-/// each byte as three, and as much again.
+/// The largest body. All fields at their longest, with each byte of key, owner and
+/// token written as three, take less than half of it.
 pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
 
-/// How long a body may take from the head on: it fits a few packets, and who sends
-/// none would keep a connection for nothing.
+/// How long a body may take after the head of its request. It fits a few packets, and
+/// a client that sends none would keep a connection for nothing.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// The longest owner: enough for a host, a process and a task, and no more than
 /// the page can show.
 const MAX_OWNER_BYTES: usize = 256;
 
-/// What a body may say, all of it together.
+/// The fields of all bodies together; each endpoint takes some of them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields {
     pub(super) key: Option<Vec<u8>>,
@@ -43,11 +43,11 @@ pub(super) struct Fields {
     pub(super) owner: Option<String>,
 }
 
-/// What one endpoint takes.
+/// The body that one endpoint takes.
 pub(super) trait Body: DeserializeOwned + Into<Fields> {
-    /// Its fields' names, as in the struct.
+    /// The names of its fields, as in the struct.
     const NAMES: &'static [&'static str];
-    /// Whether a form will do, and a body must be.
+    /// Whether it may be a form. Then no request may leave out the content type.
     const IS_FORM: bool;
 }
 
@@ -55,15 +55,7 @@ pub(super) trait Body: DeserializeOwned + Into<Fields> {
 pub(super) async fn read<B: Body>(request: Request) -> Result<Fields, Refusal> {
     let is_json = is(request.headers(), "application/json");
     let is_form = B::IS_FORM && is(request.headers(), "application/x-www-form-urlencoded");
-    let reading = timeout(BODY_WITHIN, Bytes::from_request(request, &())).await;
-    let late = |_| Refusal::malformed(format!("the body was not there within {BODY_WITHIN:?}"));
-    let body = reading.map_err(late)?.map_err(|rejection| {
-        if rejection.status() != StatusCode::PAYLOAD_TOO_LARGE {
-            return Refusal::malformed("the body broke off");
-        }
-        let message = format!("the body is too large: at most {MAX_BODY_BYTES} bytes are read");
-        Refusal::Invalid(StatusCode::PAYLOAD_TOO_LARGE, message.into())
-    })?;
+    let body = bytes(request).await?;
     if is_form {
         return form(&body, B::NAMES);
     }
@@ -81,7 +73,20 @@ pub(super) async fn read<B: Body>(request: Request) -> Result<Fields, Refusal> {
     Err(Refusal::Invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, message.into()))
 }
 
-/// Whether the content is of that type, whatever its parameters.
+/// Reads a request's body, whatever it says.
+async fn bytes(request: Request) -> Result<Bytes, Refusal> {
+    let reading = timeout(BODY_WITHIN, Bytes::from_request(request, &())).await;
+    let late = |_| Refusal::malformed(format!("the body was not there within {BODY_WITHIN:?}"));
+    reading.map_err(late)?.map_err(|rejection| {
+        if rejection.status() != StatusCode::PAYLOAD_TOO_LARGE {
+            return Refusal::malformed("the body broke off");
+        }
+        let message = format!("the body is too large: at most {MAX_BODY_BYTES} bytes are read");
+        Refusal::Invalid(StatusCode::PAYLOAD_TOO_LARGE, message.into())
+    })
+}
+
+/// Whether the content type is `kind`, whatever its parameters.
 fn is(headers: &HeaderMap, kind: &str) -> bool {
     let value = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
     let end = value.iter().position(|byte| *byte == b';').unwrap_or(value.len());
@@ -89,13 +94,13 @@ fn is(headers: &HeaderMap, kind: &str) -> bool {
 }
 
 fn json<B: Body>(body: &[u8]) -> Result<B, Refusal> {
-    // serde would take the fields of a list in their order.
+    // From a list, serde would take the fields in their order.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Refusal::malformed("the body is not the JSON that it should be: an object"));
     }
     serde_json::from_slice(body).map_err(|error| {
         let message = error.to_string();
-        // serde has no other sign of it.
+        // serde gives no other sign of a duplicate.
         let is_twice = message.starts_with("duplicate field");
         match error.classify() {
             Category::Data if !is_twice => Refusal::unprocessable(message),
@@ -142,12 +147,12 @@ impl Fields {
         Ok(())
     }
 
-    /// The key, which is checked where it is used.
+    /// Takes the key out, which is checked where it is used.
     pub(super) fn key(&mut self) -> Result<Vec<u8>, Refusal> {
         self.key.take().ok_or_else(|| Refusal::malformed("the field key is missing"))
     }
 
-    /// The ttl that is asked for, or the default.
+    /// The ttl that the caller asks for, or the default.
     pub(super) fn ttl(&self, settings: &Settings) -> Result<Duration, Refusal> {
         let Some(millis_asked) = self.ttl_ms else { return Ok(settings.ttl) };
         let ttl = Duration::from_millis(millis_asked);
@@ -160,7 +165,7 @@ impl Fields {
         )))
     }
 
-    /// The wait that is asked for, or none.
+    /// The wait that the caller asks for, or none.
     pub(super) fn wait(&self, settings: &Settings) -> Result<Duration, Refusal> {
         let wait = Duration::from_millis(self.wait_ms.unwrap_or(0));
         if wait <= settings.max_wait {
@@ -207,8 +212,8 @@ pub(super) fn token(headers: &HeaderMap, field: Option<Vec<u8>>) -> Result<Optio
     found.map(|token| Token::from_bytes(token).map_err(Refusal::of)).transpose()
 }
 
-/// Declares what an endpoint takes: the struct that JSON is read into and that
-/// the documentation is made from, and the names that a form may have.
+/// Declares the body of one endpoint: the struct that JSON is read into and that the
+/// documentation is made from, and the names that a form may have.
 macro_rules! body {
     (
         $(#[$doc:meta])* struct $name:ident, IS_FORM: $is_form:literal,

@@ -1,5 +1,6 @@
-//! What every request goes through first: is it allowed, how long does it take.
-//! Logs neither key nor token nor query, and no more than one line at debug.
+//! The gate that every request passes first: it refuses what is not allowed, and
+//! measures the rest. It never logs a key, a token or a query, and of each request no
+//! more than one line, at debug.
 
 use axum::{
     extract::{MatchedPath, Request, State as Shared},
@@ -10,13 +11,14 @@ use tracing::Level;
 
 use super::{auth::is_cross_site, clock, legacy, refusal::Refusal, service::StateRef};
 
-/// Who may come through, and the form in which others are told so.
+/// Which requests may pass, and in which form the others are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// All, with or without the bearer token, from wherever.
+    /// All requests may pass, with or without the bearer token, from any site.
     Open,
+    /// The bearer token is wanted, if one is set, and other sites' pages are refused.
     Guarded,
-    /// Guarded, and answering as older services do.
+    /// The same as [`Self::Guarded`], but refusals look like those of older services.
     Legacy,
 }
 

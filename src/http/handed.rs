@@ -1,7 +1,7 @@
-//! What this instance has handed out: for its page, and for who unlocks without
-//! a token where that is allowed. No other instance knows of it, and nothing
-//! that must be right is decided by it: the servers know who holds a lock.
-//! A token leaves it for such an unlock alone.
+//! The locks that this instance has handed out: for its page, and for callers that
+//! unlock without a token where that is allowed. No other instance knows of them, and
+//! they never decide anything that must be right: the servers know who holds a lock.
+//! A token leaves this module only for such an unlock.
 
 use std::{
     cmp::Reverse,
@@ -13,13 +13,14 @@ use std::{
 use super::clock;
 use crate::Token;
 
-/// So many are remembered at most, a few hundred bytes each: locks that nobody
-/// releases stay for their ttl, and may not fill the memory until then. What is
-/// over it is not on the page, and needs its token.
+/// The most locks that are remembered, at a few hundred bytes each: locks that nobody
+/// releases stay for their ttl, and must not fill the memory until then. Any further
+/// lock is not on the page, and can't be unlocked without its token.
 const MOST: usize = 65_536;
 
-/// Those whose time has passed are looked for after so many were noted, or as
-/// many as there were the last time: then each pays for one that is looked at.
+/// Ended locks are swept out each time that so many locks have been noted, or as many
+/// as the last sweep has left, if that is more: then each note pays for one lock that
+/// a sweep looks at.
 const SWEEP_AFTER: usize = 1024;
 
 /// The locks that were handed out and have neither ended nor been released here.
@@ -41,7 +42,7 @@ struct Lock {
     until: Instant,
 }
 
-/// One lock, as it is shown.
+/// One lock, as the page shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) key: Vec<u8>,
@@ -55,8 +56,8 @@ impl Handed {
         Self { locks: Mutex::new(Locks { by_key, until_sweep: SWEEP_AFTER }) }
     }
 
-    /// Notes a lock that is held for `remaining` from now, in the place of an
-    /// earlier one of that key.
+    /// Notes a lock that is held for `remaining` from now. It replaces an earlier one
+    /// of that key.
     pub(super) fn note(
         &self,
         key: Vec<u8>,
@@ -73,15 +74,15 @@ impl Handed {
         }
     }
 
-    /// For how long a lock is held, if it was handed out here with that token.
+    /// How long a lock is still held, if it was handed out here with that token.
     pub(super) fn left(&self, key: &[u8], token: &Token) -> Option<Duration> {
         let locks = self.locks();
         let lock = locks.by_key.get(key).filter(|lock| lock.token == *token)?;
         Some(lock.until.saturating_duration_since(clock::now()))
     }
 
-    /// Forgets a lock, and says for how long it would have been held, if it was
-    /// here with that token.
+    /// Forgets a lock, if it was handed out here with that token, and says how long it
+    /// would still have been held.
     pub(super) fn forget(&self, key: &[u8], token: &Token) -> Option<Duration> {
         let mut locks = self.locks();
         let lock = locks.by_key.get(key).filter(|lock| lock.token == *token)?;
@@ -91,11 +92,12 @@ impl Handed {
         Some(until.saturating_duration_since(clock::now()))
     }
 
-    /// A lock of ours is held for `remaining` from now.
+    /// Notes that a lock is held for `remaining` from now, if it was handed out here
+    /// with that token.
     pub(super) fn prolong(&self, key: &[u8], token: &Token, remaining: Duration) {
         let until = after(clock::now(), remaining);
         if let Some(lock) = self.locks().by_key.get_mut(key).filter(|lock| lock.token == *token) {
-            // It never ends sooner than it would have.
+            // An extension never makes a lock end sooner.
             lock.until = lock.until.max(until);
         }
     }
@@ -106,7 +108,7 @@ impl Handed {
         self.locks().by_key.get(key).filter(|lock| lock.until > now).map(|lock| lock.token.clone())
     }
 
-    /// Up to `most` of them, those with the most time left first.
+    /// Up to `most` of the locks, those with the most time left first.
     pub(super) fn list(&self, most: usize) -> Vec<Entry> {
         let now = clock::now();
         let mut locks = self.locks();
@@ -127,7 +129,7 @@ impl Handed {
         list
     }
 
-    /// How many there are; those whose time has just passed may be counted.
+    /// How many locks there are. Some that have just ended may be among them.
     pub(super) fn len(&self) -> usize {
         self.locks().by_key.len()
     }

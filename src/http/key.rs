@@ -1,11 +1,12 @@
-//! The key in a path: any bytes, percent-encoded in one segment.
+//! The key in a path: any bytes, percent-encoded in one segment. Its length is not
+//! checked here.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 
 use super::{encoding::decode, refusal::Refusal};
 
-/// The last segment of the path as it was sent: axum's own extractor wants
-/// text.
+/// The last segment of the path, from the bytes that were sent: axum's own extractor
+/// takes nothing but text.
 pub(super) struct PathKey(pub(super) Vec<u8>);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathKey {

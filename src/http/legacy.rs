@@ -1,6 +1,6 @@
 //! `POST /lock` and `POST /unlock`, in the form of the services that this one
-//! replaces: their callers go on working, byte for byte. What those did not
-//! have (a token, a code for trouble) stands behind their fields.
+//! replaces: their callers go on working, byte for byte. Fields that those services
+//! did not have (a token, more codes) always come after theirs.
 
 use std::borrow::Cow;
 
@@ -34,14 +34,14 @@ body! {
     /// percent-encoded.
     #[schema(value_type = String, required, min_length = 1, max_length = 1024, example = "orders:42")]
     key: String = Vec::from,
-    /// How long it is held, in milliseconds; 30 s unless told otherwise.
+    /// How long the lock is held, in milliseconds; 30 s by default.
     #[schema(minimum = 10, example = 30_000)]
     ttl_ms: u64 = u64::into,
-    /// How long to wait while another holds it, in milliseconds; not at all
-    /// unless told otherwise.
+    /// How long to wait while another holds the lock, in milliseconds; by default
+    /// not at all.
     #[schema(example = 0)]
     wait_ms: u64 = u64::into,
-    /// Who asks: shown on the page, and logged at debug.
+    /// A label for the caller: it is shown on the page, and logged at debug.
     #[schema(max_length = 256, example = "worker-7")]
     owner: String = String::into,
 }
@@ -52,12 +52,12 @@ body! {
     /// The name of the lock.
     #[schema(value_type = String, required, min_length = 1, max_length = 1024, example = "orders:42")]
     key: String = Vec::from,
-    /// What `/lock` answered. May be sent as the header `Lock-Token` instead.
+    /// The token that `/lock` gave. It may be sent as the header `Lock-Token` instead.
     #[schema(max_length = 256, example = "u3Vd0bq1sS5dXa2yT7GkQw")]
     token: String = Vec::from,
 }
 
-/// The lock was had.
+/// The lock was acquired.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "code": 0, "message": "get lock success", "token": "u3Vd0bq1sS5dXa2yT7GkQw",
@@ -67,30 +67,30 @@ struct Locked<'a> {
     /// Zero.
     code: u8,
     message: &'static str,
-    /// What `/unlock` wants. A secret: whoever has it can unlock.
+    /// The token that `/unlock` wants. It is a secret: whoever has it can unlock.
     #[schema(value_type = String)]
     token: Cow<'a, str>,
-    /// For how long the lock is held, from this answer on.
+    /// How long the lock is held, from this answer on.
     validity_ms: u64,
     /// How many nodes had granted it by then.
     votes: usize,
 }
 
-/// What was done, or why it was not.
+/// Whether it was done, or why it was not.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "code": 1, "message": "get lock failed", "retry_after_ms": 12_034 }))]
 struct Outcome<'a> {
-    /// 0: done. 1: another holds the lock. 2: it is not held with this token, or
-    /// gone. 3: the token is missing. 4: too few nodes answer. 5: the request is
-    /// not valid. 6: too many wait. 7: the bearer token is missing or wrong. 8: a
-    /// web page of another site may not do this.
+    /// 0: done. 1: another holds the lock. 2: the lock is not held with this token,
+    /// or is gone. 3: the token is missing. 4: too few nodes answer. 5: the request
+    /// is not valid. 6: too many requests wait. 7: the bearer token is missing or
+    /// wrong. 8: a web page of another site may not do this.
     code: u8,
     #[schema(value_type = String)]
     message: Cow<'a, str>,
-    /// When the lock ends by itself, where that is known.
+    /// How long until the lock ends by itself, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
-    /// What each node said, where too few answered.
+    /// What each node said, if too few answered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Option<Vec<NodeSaid>>)]
     nodes: Vec<NodeSaid<'a>>,
@@ -99,7 +99,7 @@ struct Outcome<'a> {
 const RELEASED: &str = r#"{"code":0,"message":"release lock success"}"#;
 const NOT_RELEASED: &str = r#"{"code":2,"message":"release lock failed"}"#;
 
-/// A refusal in this form.
+/// A refusal in the form of the older services.
 pub(super) struct Refused(Refusal);
 
 impl From<Refusal> for Refused {
@@ -112,7 +112,7 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let Self(refusal) = self;
         let (code, message) = match &refusal {
-            // Not what such a status means, but what callers look for.
+            // The status does not mean that, but callers look for it.
             Refusal::NotYours => {
                 return answer(StatusCode::INTERNAL_SERVER_ERROR, JSON, NOT_RELEASED);
             }
@@ -186,7 +186,7 @@ async fn lock(Shared(state): Shared<StateRef>, request: Request) -> Result<Respo
 
 /// Releases a lock
 ///
-/// Any instance of the service can, also another than took it.
+/// Any instance of the service can release it, not only the one that took it.
 #[utoipa::path(
     post, path = "/unlock", operation_id = "unlock", tag = "drop-in",
     params(("Lock-Token" = Option<String>, Header, description = "The token, unless it is in the body")),
@@ -222,7 +222,8 @@ async fn unlock(Shared(state): Shared<StateRef>, request: Request) -> Result<Res
     Ok(answer(StatusCode::OK, JSON, RELEASED))
 }
 
-/// The token of what this instance handed out for `key`, where that is allowed.
+/// The token of the lock that this instance handed out for `key`, if the settings let
+/// callers unlock without it.
 fn handed_out(state: &StateRef, key: &[u8]) -> Result<Token, Refusal> {
     if !state.settings.tokenless_unlock {
         return Err(Refusal::TokenRequired);

@@ -1,8 +1,8 @@
-//! What the endpoints do, in whatever form they are asked: acquire, release,
-//! extend, by the library's public calls, and the counting of it.
+//! The work behind the endpoints of either form: it acquires, releases and extends by
+//! the library's public calls, and counts what came of that.
 //!
-//! A lock that a client got is kept when its request is over; the token is all
-//! that it needs. Until it got it, dropping the request lets go of the lock.
+//! A lock outlives the request that acquired it; its token is all that a client
+//! needs. Until it is handed out, dropping the request releases it.
 
 use std::time::{Duration, SystemTime};
 
@@ -38,10 +38,10 @@ pub(super) async fn acquire(state: &State, key: &[u8], fields: &Fields) -> Resul
     answer.map(|guard| hand_out(state, guard, owner))
 }
 
-/// What an acquire is counted as. A key that can't be one is no acquire.
+/// How an acquire is counted. A request whose key is not valid is not counted.
 fn outcome(answer: &Result<LockGuard, Refusal>) -> Option<Acquired> {
     Some(match answer {
-        Ok(_) => Acquired::Had,
+        Ok(_) => Acquired::Granted,
         Err(Refusal::Held(error)) if error.kind() == ErrorKind::Timeout => Acquired::TimedOut,
         Err(Refusal::Held(_)) => Acquired::Busy,
         Err(Refusal::TooMany(_)) => Acquired::TooMany,
@@ -51,10 +51,10 @@ fn outcome(answer: &Result<LockGuard, Refusal>) -> Option<Acquired> {
     })
 }
 
-/// Waits for a lock while there is a place for it and the service goes on.
+/// Waits for a lock until the service ends, if not too many wait already.
 async fn waiting(state: &State, acquire: Acquire) -> Result<LockGuard, Refusal> {
     let most = state.settings.max_waiters;
-    let Some(_place) = state.metrics.place(most) else {
+    let Some(_permit) = state.metrics.wait(most) else {
         let message = "too many requests wait for locks here: try again later, or elsewhere";
         return Err(Refusal::TooMany(message.into()));
     };
@@ -65,7 +65,7 @@ async fn waiting(state: &State, acquire: Acquire) -> Result<LockGuard, Refusal> 
     }
 }
 
-/// From here on the lock is the client's.
+/// Makes the lock the client's: from here on, nothing here releases it.
 fn hand_out(state: &State, guard: LockGuard, owner: Option<&str>) -> Lease {
     let (validity, votes) = (guard.remaining(), guard.votes());
     let LockParts { key, token, .. } = guard.into_parts();
@@ -74,11 +74,11 @@ fn hand_out(state: &State, guard: LockGuard, owner: Option<&str>) -> Lease {
     Lease { token, validity, votes }
 }
 
-/// Releases the lock, if `token` is its token. On nodes that do not answer the
-/// library goes on trying until the lock has ended, as far as this instance knows,
-/// and at least for as long as a lock is held by default.
+/// Releases the lock, if `token` is its token. The library goes on trying on nodes
+/// that do not answer until the lock has ended, as far as this instance knows, and at
+/// least for as long as a lock is held by default.
 pub(super) async fn release(state: &State, key: Vec<u8>, token: Token) -> Result<(), Refusal> {
-    // Another instance may have extended it, or handed it out.
+    // Another instance may have extended the lock, or handed it out.
     let left = state.handed.left(&key, &token).unwrap_or_default().max(state.settings.ttl);
     let valid_until = after(clock::wall(), left);
     let releasing = state.metrics.releasing();
@@ -96,8 +96,8 @@ pub(super) async fn release(state: &State, key: Vec<u8>, token: Token) -> Result
     answer
 }
 
-/// Holds the lock for `ttl` from now, if `token` is its token. Whatever becomes of
-/// this request, it is not released.
+/// Extends the lock to `ttl` from now, if `token` is its token. Whatever becomes of
+/// this request, the lock is not released.
 pub(super) async fn extend(
     state: &State,
     key: &[u8],
@@ -107,15 +107,15 @@ pub(super) async fn extend(
     let extending = state.metrics.extending();
     let (outcome, answer) = match state.redlock.resume(key, token, ttl).await {
         Ok(guard) => (Some(Done::Ok), Ok(extended(state, guard))),
-        // But for a loss, it is held for as long as before.
+        // Unless it is lost, the lock is held for as long as before.
         Err(error) => failed(error),
     };
     extending.ended(outcome);
     answer
 }
 
-/// What a failed release or extension is counted as, and answered. What can't be
-/// a key, or was never begun, is none.
+/// How a failed release or extension is counted and answered. One with a key that is
+/// not valid, or that was never begun, is not counted.
 fn failed<T>(error: Error) -> (Option<Done>, Result<T, Refusal>) {
     let refusal = Refusal::of(error);
     let outcome = match refusal {

@@ -1,4 +1,5 @@
-//! `/v1/locks/{key}`: take, extend, release, look.
+//! `/v1/locks/{key}`: the handlers that take, extend, release and look at a lock. A
+//! token is never in the path: it goes in a header.
 
 use std::borrow::Cow;
 
@@ -29,14 +30,14 @@ pub(super) fn routes() -> OpenApiRouter<StateRef> {
 body! {
     /// How to take a lock.
     struct TakeBody, IS_FORM: false,
-    /// How long it is held, in milliseconds; 30 s unless told otherwise.
+    /// How long the lock is held, in milliseconds; 30 s by default.
     #[schema(minimum = 10, example = 30_000)]
     ttl_ms: u64 = u64::into,
-    /// How long to wait while another holds it, in milliseconds; not at all
-    /// unless told otherwise.
+    /// How long to wait while another holds the lock, in milliseconds; by default
+    /// not at all.
     #[schema(example = 2_000)]
     wait_ms: u64 = u64::into,
-    /// Who asks: shown on the page, and logged at debug.
+    /// A label for the caller: it is shown on the page, and logged at debug.
     #[schema(max_length = 256, example = "worker-7")]
     owner: String = String::into,
 }
@@ -44,8 +45,8 @@ body! {
 body! {
     /// How to extend a lock.
     struct ExtendBody, IS_FORM: false,
-    /// How long it is held from now on, in milliseconds; 30 s unless told
-    /// otherwise. It never ends sooner than it would have.
+    /// How long the lock is held from now on, in milliseconds; 30 s by default. An
+    /// extension never makes it end sooner.
     #[schema(minimum = 10, example = 30_000)]
     ttl_ms: u64 = u64::into,
 }
@@ -53,13 +54,13 @@ body! {
 /// A lock that was taken.
 #[derive(Serialize, ToSchema)]
 struct Taken<'a> {
-    /// The key; if it is no UTF-8, with what is not replaced.
+    /// The key. Bytes that are not UTF-8 are shown as U+FFFD.
     #[schema(value_type = String, example = "orders:42")]
     key: Cow<'a, str>,
-    /// What extends and releases it. A secret.
+    /// The token that extends and releases the lock. It is a secret.
     #[schema(value_type = String, example = "u3Vd0bq1sS5dXa2yT7GkQw")]
     token: Cow<'a, str>,
-    /// For how long the lock is held, from this answer on.
+    /// How long the lock is held, from this answer on.
     #[schema(example = 29_688)]
     validity_ms: u64,
     /// How many nodes had granted it by then.
@@ -71,10 +72,10 @@ struct Taken<'a> {
 /// A lock that was extended.
 #[derive(Serialize, ToSchema)]
 struct Extended<'a> {
-    /// The key; if it is no UTF-8, with what is not replaced.
+    /// The key. Bytes that are not UTF-8 are shown as U+FFFD.
     #[schema(value_type = String, example = "orders:42")]
     key: Cow<'a, str>,
-    /// For how long the lock is held, from this answer on.
+    /// How long the lock is held, from this answer on.
     #[schema(example = 29_688)]
     validity_ms: u64,
     /// How many nodes had granted it by then.
@@ -86,18 +87,18 @@ struct Extended<'a> {
 /// How a lock stood when it was looked at.
 #[derive(Serialize, ToSchema)]
 struct Seen<'a> {
-    /// The key; if it is no UTF-8, with what is not replaced.
+    /// The key. Bytes that are not UTF-8 are shown as U+FFFD.
     #[schema(value_type = String, example = "orders:42")]
     key: Cow<'a, str>,
     /// Whether someone held it.
     held: bool,
-    /// On how many nodes its most frequent holder was.
+    /// On how many nodes the most frequent holder was found.
     #[schema(example = 3)]
     votes: usize,
-    /// How many a holder needs.
+    /// How many nodes a holder needs.
     #[schema(example = 2)]
     needed: usize,
-    /// For how long it is held unless it is released or extended; 0 if it is not.
+    /// How long the lock is held unless it is released or extended; 0 if it is free.
     #[schema(example = 12_031)]
     remaining_ms: u64,
     nodes: Vec<NodeSaid<'a>>,
@@ -106,7 +107,7 @@ struct Seen<'a> {
 /// Takes a lock, if it is free or comes free in time
 ///
 /// The key is one segment of the path, percent-encoded, a slash as `%2F`: 1 to
-/// 1024 bytes of any sort. Most clients can't send one that is a dot or two,
+/// 1024 bytes of any sort. Most clients can't send a key that is one dot or two,
 /// since that means another path; `/lock` takes it. The body may be left out.
 #[utoipa::path(
     post, path = "/v1/locks/{key}", operation_id = "takeLock", tag = "locks",
@@ -152,8 +153,8 @@ async fn take(
 
 /// Extends a lock
 ///
-/// It is then held for `ttl_ms` from now. After 503 it is held for as long as
-/// before: try again.
+/// The lock is then held for `ttl_ms` from now. After 503 it is held for as long
+/// as before: try again.
 #[utoipa::path(
     put, path = "/v1/locks/{key}", operation_id = "extendLock", tag = "locks",
     params(
@@ -194,7 +195,7 @@ async fn extend(
 
 /// Releases a lock
 ///
-/// Any instance of the service can, also another than took it.
+/// Any instance of the service can release it, not only the one that took it.
 #[utoipa::path(
     delete, path = "/v1/locks/{key}", operation_id = "releaseLock", tag = "locks",
     params(
@@ -224,8 +225,8 @@ async fn release(
 
 /// Looks at a lock
 ///
-/// For people and for monitoring: what was seen may have changed before it is
-/// read, so nothing may be decided by it that a lock should decide.
+/// This is for people and for monitoring: what was seen may have changed before it
+/// is read, so nothing may be decided by it that a lock should decide.
 #[utoipa::path(
     get, path = "/v1/locks/{key}", operation_id = "lookAtLock", tag = "locks",
     params(("key" = String, Path, description = "The name of the lock, percent-encoded", example = "orders:42")),

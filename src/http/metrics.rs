@@ -1,5 +1,5 @@
-//! What is counted, for Prometheus and for the page. Never by key: there are
-//! too many, and they may say who did what.
+//! The counts of one instance, for Prometheus and for the page. Nothing is ever
+//! counted by key: there are too many keys, and they may say who did what.
 
 use std::{
     sync::{
@@ -22,20 +22,20 @@ use prometheus_client::{
 };
 
 use super::clock;
-use crate::inspect::Health;
+use crate::{inspect::Health, permit::Permit};
 
 /// How an acquire ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Acquired {
-    Had,
-    /// Another holds it.
+    Granted,
+    /// Another holds the lock.
     Busy,
     /// The wait ran out.
     TimedOut,
     NoQuorum,
-    /// Refused: too many wait.
+    /// It was refused, since too many wait.
     TooMany,
-    /// The client has gone, or the service ends.
+    /// The caller has gone, or the service ends.
     Cancelled,
 }
 
@@ -43,16 +43,16 @@ pub(super) enum Acquired {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Done {
     Ok,
-    /// Not the caller's, or gone.
+    /// The lock is not the caller's, or is gone.
     Lost,
     NoQuorum,
-    /// The client has gone before it was known.
+    /// The caller has gone before the outcome was known.
     Cancelled,
 }
 
 impl Acquired {
     const ALL: [(Self, &str); 6] = [
-        (Self::Had, "acquired"),
+        (Self::Granted, "acquired"),
         (Self::Busy, "busy"),
         (Self::TimedOut, "timed_out"),
         (Self::NoQuorum, "no_quorum"),
@@ -74,34 +74,36 @@ type Outcome = [(&'static str, &'static str); 1];
 type Node = [(&'static str, Arc<str>); 1];
 type NodeGauge = Family<Node, Gauge<f64, AtomicU64>>;
 
-/// All that one instance counts.
+/// All counts of one instance.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
-    acquired: [(Counter, Histogram); 6],
+    acquired: [Counter; 6],
+    acquired_after: [Histogram; 6],
     released: [Counter; 4],
     extended: [Counter; 4],
-    waiting: AtomicUsize,
+    /// How many permits of [`Self::wait`] are out.
+    waiting: Arc<AtomicUsize>,
     waiting_shown: Gauge,
     handed_out: Gauge,
     node_up: Family<Node, Gauge>,
     node_latency: NodeGauge,
 }
 
-/// What the page draws: counts since the start, but for `waiting`.
+/// The counts that the page draws. All but `waiting` are since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) acquired: u64,
-    /// Held by another, or the wait ran out.
+    /// Acquires that found the lock held by another, or whose wait ran out.
     pub(super) refused: u64,
-    /// No quorum.
+    /// Acquires without a quorum.
     pub(super) unavailable: u64,
-    /// How many wait now.
+    /// How many requests wait now.
     pub(super) waiting: usize,
 }
 
-/// From a quarter of a millisecond, below which no network is, to what a
-/// request may wait by default, each twice the last.
+/// Bounds that double from a quarter of a millisecond, which no network undercuts, to
+/// the longest that a request may wait by default.
 fn buckets() -> impl Iterator<Item = f64> {
     exponential_buckets(0.000_25, 2.0, 19)
 }
@@ -111,14 +113,11 @@ impl Metrics {
         let mut registry = Registry::with_prefix("redlock");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The version that runs", build);
-        let acquire = Family::<Outcome, Counter>::default();
-        registry.register("acquire", "Acquires that ended, by outcome", acquire.clone());
-        let times =
-            Family::<Outcome, Histogram>::new_with_constructor(|| Histogram::new(buckets()));
-        let help = "How long acquires took, waiting included";
-        registry.register_with_unit("acquire_duration", help, Unit::Seconds, times.clone());
-        let released = done(&mut registry, "release", "Releases, by outcome");
-        let extended = done(&mut registry, "extend", "Extensions, by outcome");
+        let help = "Acquires that ended, by outcome";
+        let acquired = counters(&mut registry, "acquire", help, Acquired::ALL);
+        let acquired_after = times(&mut registry);
+        let released = counters(&mut registry, "release", "Releases, by outcome", Done::ALL);
+        let extended = counters(&mut registry, "extend", "Extensions, by outcome", Done::ALL);
         let waiting_shown = Gauge::default();
         registry.register("waiting", "Requests that wait for a lock", waiting_shown.clone());
         let handed_out = Gauge::default();
@@ -130,42 +129,37 @@ impl Metrics {
         let node_latency = NodeGauge::default();
         let help = "How long a node took to answer, when last looked at";
         registry.register_with_unit("node_latency", help, Unit::Seconds, node_latency.clone());
-        let of = |(_, name)| {
-            let labels = [("outcome", name)];
-            (acquire.get_or_create_owned(&labels), times.get_or_create_owned(&labels))
-        };
-        let (acquired, waiting) = (Acquired::ALL.map(of), AtomicUsize::new(0));
+        let waiting = Arc::default();
         #[rustfmt::skip]
         let metrics = Self {
-            registry, acquired, released, extended, waiting, waiting_shown, handed_out, node_up,
-            node_latency,
+            registry, acquired, acquired_after, released, extended, waiting, waiting_shown,
+            handed_out, node_up, node_latency,
         };
         metrics
     }
 
-    /// An acquire begins. Dropping what this gives counts it as cancelled.
+    /// Begins an acquire. Dropping the returned value counts it as cancelled.
     pub(super) fn acquiring(&self) -> Acquiring<'_> {
         Acquiring { metrics: self, since: clock::now(), outcome: Some(Acquired::Cancelled) }
     }
 
-    /// A release begins. Dropping what this gives counts it as cancelled.
+    /// Begins a release. Dropping the returned value counts it as cancelled.
     pub(super) fn releasing(&self) -> Doing<'_> {
         Doing { counters: &self.released, outcome: Some(Done::Cancelled) }
     }
 
-    /// An extension begins. Dropping what this gives counts it as cancelled.
+    /// Begins an extension. Dropping the returned value counts it as cancelled.
     pub(super) fn extending(&self) -> Doing<'_> {
         Doing { counters: &self.extended, outcome: Some(Done::Cancelled) }
     }
 
-    /// A place among those who wait, unless there are `most` already.
-    pub(super) fn place(&self, most: usize) -> Option<Place<'_>> {
-        let more = |waiting: usize| (waiting < most).then(|| waiting.saturating_add(1));
-        let (order, waiting) = (Ordering::Relaxed, &self.waiting);
-        waiting.fetch_update(order, order, more).ok().map(|_| Place(waiting))
+    /// A permit to wait, unless `most` requests wait already. It counts its holder as
+    /// waiting until it is dropped.
+    pub(super) fn wait(&self, most: usize) -> Option<Permit> {
+        Permit::take(&self.waiting, most)
     }
 
-    /// What the nodes answered to a greeting.
+    /// Notes what the nodes answered to a greeting.
     pub(super) fn saw(&self, health: &Health) {
         for node in health.nodes() {
             let labels = [("node", Arc::from(node.address()))];
@@ -181,17 +175,17 @@ impl Metrics {
 
     pub(super) fn totals(&self) -> Totals {
         let of = |outcome: Acquired| {
-            self.acquired.get(outcome as usize).map_or(0, |(counter, _)| counter.get())
+            self.acquired.get(outcome as usize).map_or(0, |counter| counter.get())
         };
         Totals {
-            acquired: of(Acquired::Had),
+            acquired: of(Acquired::Granted),
             refused: of(Acquired::Busy).saturating_add(of(Acquired::TimedOut)),
             unavailable: of(Acquired::NoQuorum),
             waiting: self.waiting.load(Ordering::Relaxed),
         }
     }
 
-    /// All of it as OpenMetrics text, with how many locks are handed out.
+    /// All metrics as OpenMetrics text; `handed_out` is how many locks are.
     pub(super) fn encode(&self, handed_out: usize) -> String {
         let shown = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.waiting_shown.set(shown(self.waiting.load(Ordering::Relaxed)));
@@ -203,10 +197,25 @@ impl Metrics {
     }
 }
 
-fn done(registry: &mut Registry, name: &str, help: &str) -> [Counter; 4] {
+/// A counter for each outcome, in the order of `all`.
+fn counters<T, const N: usize>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    all: [(T, &'static str); N],
+) -> [Counter; N] {
     let family = Family::<Outcome, Counter>::default();
     registry.register(name, help, family.clone());
-    Done::ALL.map(|(_, outcome)| family.get_or_create_owned(&[("outcome", outcome)]))
+    all.map(|(_, outcome)| family.get_or_create_owned(&[("outcome", outcome)]))
+}
+
+/// A histogram of how long acquires took, for each outcome.
+fn times(registry: &mut Registry) -> [Histogram; 6] {
+    let new = || Histogram::new(buckets());
+    let family = Family::<Outcome, Histogram>::new_with_constructor(new);
+    let help = "How long acquires took, waiting included";
+    registry.register_with_unit("acquire_duration", help, Unit::Seconds, family.clone());
+    Acquired::ALL.map(|(_, outcome)| family.get_or_create_owned(&[("outcome", outcome)]))
 }
 
 /// A release or an extension under way.
@@ -217,7 +226,7 @@ pub(super) struct Doing<'a> {
 }
 
 impl Doing<'_> {
-    /// It has ended so; with `None`, it was none, and is not counted.
+    /// Counts it by its outcome. `None` says that nothing is to be counted.
     pub(super) fn ended(mut self, outcome: Option<Done>) {
         self.outcome = outcome;
     }
@@ -241,7 +250,7 @@ pub(super) struct Acquiring<'a> {
 }
 
 impl Acquiring<'_> {
-    /// It has ended so; with `None`, it was none, and is not counted.
+    /// Counts it by its outcome. `None` says that nothing is to be counted.
     pub(super) fn ended(mut self, outcome: Option<Acquired>) {
         self.outcome = outcome;
     }
@@ -250,21 +259,12 @@ impl Acquiring<'_> {
 impl Drop for Acquiring<'_> {
     fn drop(&mut self) {
         let took: Duration = clock::now().saturating_duration_since(self.since);
-        let at = self.outcome.map(|outcome| outcome as usize);
-        if let Some((counter, times)) = at.and_then(|at| self.metrics.acquired.get(at)) {
+        let Some(at) = self.outcome.map(|outcome| outcome as usize) else { return };
+        let Metrics { acquired, acquired_after, .. } = self.metrics;
+        if let (Some(counter), Some(times)) = (acquired.get(at), acquired_after.get(at)) {
             counter.inc();
             times.observe(took.as_secs_f64());
         }
-    }
-}
-
-/// A place among those who wait; free again when this is dropped.
-#[derive(Debug)]
-pub(super) struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -309,13 +309,12 @@ mod tests {
     }
 
     #[test]
-    fn places_are_as_many_as_allowed_and_come_free_when_dropped() {
+    fn a_permit_to_wait_counts_until_it_is_dropped() {
         let metrics = Metrics::new();
-        assert!(metrics.place(0).is_none());
-        let (first, second) = (metrics.place(2), metrics.place(2));
-        assert!(first.is_some() && second.is_some() && metrics.place(2).is_none());
+        let (first, second) = (metrics.wait(2), metrics.wait(2));
+        assert!(first.is_some() && second.is_some() && metrics.wait(2).is_none());
         assert_eq!(metrics.totals().waiting, 2);
         drop(first);
-        assert!(metrics.place(2).is_some());
+        assert_eq!(metrics.totals().waiting, 1);
     }
 }

@@ -1,9 +1,9 @@
 //! The lock service over HTTP, for programs in any language: an axum router
 //! over a [`Redlock`](crate::Redlock).
 //!
-//! It keeps no state that matters: a token releases through any instance. What
-//! an instance knows of the locks that it handed out is for its page, and
-//! forgotten with it. It never decides whether a lock is held; the client does.
+//! The service keeps no state that matters: a token releases its lock through any
+//! instance. An instance remembers the locks that it handed out for its page, and
+//! forgets them when it ends. It never decides whether a lock is held; the client does.
 //!
 //! ```
 //! # use redlock_quorum::{Redlock, http::{Service, Settings}, testing::{Backend, Cluster}};
@@ -16,7 +16,7 @@
 //! let serving = axum::serve(listener, service.router());
 //! # let serving = serving.with_graceful_shutdown(async {});
 //! serving.await?;
-//! service.close(); // whoever waits is told; before `Redlock::shutdown`
+//! service.close(); // waiters are refused; do this before `Redlock::shutdown`
 //! # Ok(()) }
 //! ```
 

@@ -1,5 +1,5 @@
-//! `/openapi.json`: the document that clients are generated from. It is made
-//! from the handlers themselves, with their routes.
+//! `/openapi.json`: the document that clients are generated from. It is made from the
+//! handlers themselves, with their routes, and never written by hand.
 
 use std::sync::LazyLock;
 
@@ -45,7 +45,7 @@ impl Modify for Bearer {
     }
 }
 
-/// It depends on nothing that an operator decides.
+/// The document, made once: it does not depend on any setting.
 static JSON_TEXT: LazyLock<Bytes> = LazyLock::new(|| {
     let all = OpenApiRouter::<StateRef>::with_openapi(Document::openapi())
         .merge(legacy::routes())
@@ -53,7 +53,7 @@ static JSON_TEXT: LazyLock<Bytes> = LazyLock::new(|| {
         .merge(probes::routes())
         .merge(probes::metrics_route())
         .merge(routes());
-    // What derives make can be written.
+    // A document that derives made can always be written.
     serde_json::to_vec(&all.into_openapi()).unwrap_or_default().into()
 });
 

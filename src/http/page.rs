@@ -1,6 +1,6 @@
-//! The live page: three files out of the binary. They say nothing of locks or
-//! nodes, so they are served to anyone; what they show comes from
-//! `/v1/events`, under the bearer token.
+//! The live page: three files out of the binary. They never say anything of locks or
+//! nodes, so they are served to anyone; what the page shows comes from `/v1/events`,
+//! under the bearer token.
 
 use axum::{
     Router,
@@ -11,12 +11,14 @@ use axum::{
 
 use super::service::StateRef;
 
-/// Scripts, styles and data from here alone, nothing inline, no frame around it.
+/// It allows scripts, styles and data from this service alone, nothing inline, and no
+/// frame around the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
-/// As RFC 9110 names it: asked again each time, so that page and program match.
+/// In the words of RFC 9110, it lets a browser keep the files but makes it ask each
+/// time, so that the page always matches the program.
 const CACHING: &str = "no-cache";
 
 pub(super) fn routes() -> Router<StateRef> {

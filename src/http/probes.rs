@@ -1,4 +1,4 @@
-//! What orchestrators and Prometheus ask for.
+//! The endpoints that orchestrators and Prometheus ask. They never show a key.
 
 use axum::{
     extract::State as Shared,
@@ -16,19 +16,19 @@ use super::{
 };
 use crate::inspect::{Health, NodeHealth};
 
-/// Open to all.
+/// The probes, which are open to all.
 pub(super) fn routes() -> OpenApiRouter<StateRef> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
 }
 
-/// For who has the bearer token, where one is wanted.
+/// The metrics, for callers with the bearer token if one is set.
 pub(super) fn metrics_route() -> OpenApiRouter<StateRef> {
     OpenApiRouter::new().routes(routes!(metrics))
 }
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// What Prometheus asks for, and understands without asking.
+/// The format that Prometheus asks for, and understands even if it did not ask.
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
@@ -37,7 +37,7 @@ const OPEN_METRICS: HeaderValue =
 struct Ready<'a> {
     /// Whether a quorum answers, and the service is not about to end.
     ready: bool,
-    /// Whether it is about to end.
+    /// Whether the service is about to end.
     closing: bool,
     /// How many nodes can vote.
     #[schema(example = 3)]
@@ -45,7 +45,8 @@ struct Ready<'a> {
     /// How many votes a lock needs.
     #[schema(example = 2)]
     needed: usize,
-    /// Each node. Left out where a bearer token is wanted and was not sent.
+    /// How each node stands. It is left out if a bearer token is wanted and was not
+    /// sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Option<Vec<NodeState>>)]
     nodes: Vec<NodeState<'a>>,
@@ -57,19 +58,19 @@ struct NodeState<'a> {
     /// The node, as `host:port` or a socket's path.
     #[schema(example = "10.0.0.1:6379")]
     node: &'a str,
-    /// Whether it answered and can vote.
+    /// Whether the node answered and can vote.
     able: bool,
-    /// `master` or `replica`, where it says so.
+    /// `master` or `replica`, if the node says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
-    /// Its server and version, where it says so.
+    /// The node's server and version, if it says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "redis 7.4.1")]
     server: Option<&'a str>,
-    /// How long its answer took, in microseconds.
+    /// How long the node's answer took, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_us: Option<u64>,
-    /// Why it did not answer, and what to change there.
+    /// Why the node did not answer, and what to change there.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -119,7 +120,7 @@ async fn readyz(Shared(state): Shared<StateRef>, headers: HeaderMap) -> Response
     json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
 }
 
-/// What was counted, as OpenMetrics text
+/// All metrics, as OpenMetrics text
 ///
 /// Asks every node how it is, and waits for that up to one node timeout.
 #[utoipa::path(

@@ -21,7 +21,7 @@ use crate::ErrorKind;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Why a request was not done, as RFC 9457 has it.
+/// Why a request was not done, in the form of RFC 9457.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "type": "urn:redlock-quorum:contended",
@@ -37,29 +37,29 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
     ],
 }))]
 pub(super) struct Problem<'a> {
-    /// `urn:redlock-quorum:` and the kind.
+    /// `urn:redlock-quorum:` followed by the kind.
     r#type: String,
-    /// The same for all problems of that kind.
+    /// A title that is the same for all problems of that kind.
     title: &'static str,
     status: u16,
     /// What went wrong this time, and what to change.
     #[schema(value_type = String)]
     detail: Cow<'a, str>,
-    /// To branch on. One of `contended`, `timed_out`, `lost`, `no_quorum`,
+    /// The kind, to branch on. One of `contended`, `timed_out`, `lost`, `no_quorum`,
     /// `expired`, `closed`, `too_many_waiters`, `too_many_viewers`,
     /// `token_required`, `unauthorized`, `cross_site`, `not_found`, `method_not_allowed`,
     /// `too_large`, `unsupported_media_type`, `invalid`; more may come.
     kind: &'static str,
-    /// When the lock ends by itself, where that is known.
+    /// How long until the lock ends by itself, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
-    /// What each node said, where nodes were asked.
+    /// What each node said, if nodes were asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Option<Vec<NodeSaid>>)]
     nodes: Vec<NodeSaid<'a>>,
 }
 
-/// The kind, and its title.
+/// The kind of a problem, and its title.
 fn kind(refusal: &Refusal) -> (&'static str, &'static str) {
     match refusal {
         Refusal::Held(error) if error.kind() == ErrorKind::Timeout => {
@@ -110,7 +110,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The headers that a refusal has in either form.
+/// Adds the headers that a refusal has in either form.
 pub(super) fn with_headers(mut response: Response, refusal: &Refusal) -> Response {
     let headers = response.headers_mut();
     if let Some(after) = refusal.retry_after_header() {

@@ -1,8 +1,8 @@
 //! Why a request was not done, before it takes the form that its path answers
 //! in: see [`legacy`](super::legacy) and [`problem`](super::problem).
 //!
-//! Contention and trouble never look alike: what the nodes could not decide is
-//! [`Refusal::Unavailable`], whatever it was.
+//! Contention and trouble never look alike: anything that the nodes could not decide
+//! is [`Refusal::Unavailable`].
 
 use std::{borrow::Cow, time::Duration};
 
@@ -13,24 +13,24 @@ use crate::{Error, ErrorKind, NodeReport};
 /// Why a request was not done.
 #[derive(Clone, Debug)]
 pub(super) enum Refusal {
-    /// Another holds the lock, also after the wait.
+    /// Another holds the lock, even after the wait.
     Held(Error),
-    /// No quorum, for whatever reason.
+    /// There was no quorum, for whatever reason.
     Unavailable(Error),
     /// The service ends.
     Closing,
-    /// Too many wait already.
+    /// Too many requests wait already.
     TooMany(Cow<'static, str>),
-    /// Too many look at the page already.
+    /// Too many viewers look at the page already.
     TooManyViewers,
-    /// The lock is not the caller's, or gone.
+    /// The lock is not the caller's, or is gone.
     NotYours,
     TokenRequired,
     Unauthorized,
     CrossSite,
     NotFound,
     MethodNotAllowed(Method),
-    /// What was sent can't be understood or done.
+    /// The request can't be understood or done.
     Invalid(StatusCode, Cow<'static, str>),
 }
 
@@ -40,24 +40,24 @@ impl Refusal {
         Self::Invalid(StatusCode::BAD_REQUEST, message.into())
     }
 
-    /// A request that can be read, and says what can't be.
+    /// A request that can be read, but asks for something impossible.
     pub(super) fn unprocessable(message: impl Into<Cow<'static, str>>) -> Self {
         Self::Invalid(StatusCode::UNPROCESSABLE_ENTITY, message.into())
     }
 
-    /// What the library refused.
+    /// The refusal for an error of the library.
     pub(super) fn of(error: Error) -> Self {
         match error.kind() {
             ErrorKind::Contended | ErrorKind::Timeout => Self::Held(error),
             ErrorKind::InvalidConfig => Self::unprocessable(error.to_string()),
             ErrorKind::Busy => Self::TooMany(error.to_string().into()),
             ErrorKind::Lost => Self::NotYours,
-            // Nobody is known to hold it.
+            // Nobody is known to hold the lock.
             _ => Self::Unavailable(error),
         }
     }
 
-    /// By the rules of HTTP.
+    /// The status by the rules of HTTP.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Held(_) | Self::NotYours => StatusCode::CONFLICT,
@@ -105,7 +105,7 @@ impl Refusal {
         }
     }
 
-    /// What each node said, where nodes were asked.
+    /// What each node said, if nodes were asked.
     pub(super) fn nodes(&self) -> &[NodeReport] {
         match self {
             Self::Held(error) | Self::Unavailable(error) => error.nodes(),
@@ -113,7 +113,7 @@ impl Refusal {
         }
     }
 
-    /// When the lock ends by itself, where that is known.
+    /// How long until the lock ends by itself, if that is known.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Held(error) => error.retry_after(),
@@ -121,8 +121,8 @@ impl Refusal {
         }
     }
 
-    /// The header `Retry-After`, for what time may cure: whole seconds, and at
-    /// least one, since zero would mean "at once".
+    /// The header `Retry-After`, for refusals that time may cure: whole seconds, and
+    /// at least one, since zero would mean "at once".
     pub(super) fn retry_after_header(&self) -> Option<HeaderValue> {
         match self {
             Self::Held(_)

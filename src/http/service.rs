@@ -1,4 +1,5 @@
-//! One instance of the service: what its handlers share, and its routes.
+//! One instance of the service: its routes, and what their handlers share. It never
+//! opens a socket: the program that embeds it does.
 
 use std::{fmt, sync::Arc};
 
@@ -19,13 +20,13 @@ use super::{
 };
 use crate::Redlock;
 
-/// The lock service, ready to be served. A handle: cloning it is cheap.
+/// The lock service, ready to be served. It is a handle: cloning it is cheap.
 #[derive(Clone)]
 pub struct Service {
     state: Arc<State>,
 }
 
-/// As the handlers get it.
+/// The state as the handlers get it.
 pub(super) type StateRef = Arc<State>;
 
 /// What the handlers share.
@@ -45,7 +46,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Settings that can't work together; the text says what to change.
+    /// [`SettingsError`] if the settings can't work together; its text says what to
+    /// change.
     pub fn new(redlock: Redlock, settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
         if settings.tokenless_unlock {
@@ -61,10 +63,12 @@ impl Service {
         Ok(Self { state: Arc::new(state) })
     }
 
-    /// Its routes. They are absolute: to serve them under a prefix, nest them.
+    /// The routes of the service. They are absolute: to serve them under a prefix,
+    /// nest them.
     ///
-    /// Called in a runtime, it starts the task that counts for the page, which
-    /// ends with the service; else the first who opens the page does.
+    /// If this is called in a tokio runtime, it starts the task that counts for the
+    /// page, which ends with the service. Otherwise the first viewer of the page
+    /// starts it.
     pub fn router(&self) -> Router {
         watch::begin(&self.state);
         let open = Router::from(probes::routes().merge(openapi::routes())).merge(page::routes());
@@ -81,14 +85,14 @@ impl Service {
             .with_state(Arc::clone(&self.state))
     }
 
-    /// These routes, behind the gate.
+    /// Puts these routes behind the gate.
     fn through(&self, way: Way, routes: Router<StateRef>) -> Router<StateRef> {
         routes.layer(from_fn_with_state((Arc::clone(&self.state), way), gate))
     }
 
-    /// Begins the end: who waits for a lock is answered 503, streams end, and
-    /// `/readyz` says no more than that. Requests that can be answered still
-    /// are.
+    /// Begins the end of the service: requests that wait for a lock are answered 503,
+    /// the page's streams end, and `/readyz` answers 503 from now on. Requests that
+    /// need not wait are still served.
     pub fn close(&self) {
         self.state.closing.cancel();
     }

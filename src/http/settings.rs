@@ -1,27 +1,28 @@
-//! What an operator decides of the service.
+//! The settings of the service, which its operator decides. A bearer token is never
+//! shown.
 
 use std::{error, fmt, time::Duration};
 
-/// How long a lock is held where the caller does not say, as in the services
+/// How long a lock is held if the caller does not say: the same as in the services
 /// that this one replaces.
 const DEFAULT_TTL: Duration = Duration::from_secs(30);
 
-/// The longest ttl unless told otherwise: the library's own.
+/// The longest ttl by default: the library's own.
 const MAX_TTL: Duration = Duration::from_secs(3600);
 
-/// The longest wait unless told otherwise: what proxies on the way wait for an
-/// answer, as a rule.
+/// The longest wait by default: proxies on the way usually wait that long for an
+/// answer.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// How many requests may wait for a lock at once unless told otherwise. Each
-/// has a connection, and of those a process has 1024 by default on Linux.
+/// How many requests may wait for a lock at once by default. Each has a connection,
+/// and a process may have 1024 of those by default on Linux.
 const MAX_WAITERS: usize = 512;
 
 /// The shortest ttl: the library's own.
 pub(super) const MIN_TTL: Duration = Duration::from_millis(10);
 
-/// The longest bearer token: any that is made to be one is shorter, and one
-/// that is longer is a file given by mistake.
+/// The longest bearer token: real ones are shorter, and a longer one is a file that
+/// was given by mistake.
 pub(super) const MAX_BEARER_BYTES: usize = 512;
 
 /// The settings of a [`Service`](super::Service).
@@ -58,7 +59,7 @@ impl Settings {
         }
     }
 
-    /// How long a lock is held where the request does not say.
+    /// How long a lock is held if the request does not say.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -84,14 +85,14 @@ impl Settings {
         self
     }
 
-    /// What callers must send as `Authorization: Bearer …`.
+    /// The token that callers must send as `Authorization: Bearer …`.
     pub fn bearer_token(mut self, token: impl Into<String>) -> Self {
         self.bearer_token = Some(token.into());
         self
     }
 
-    /// Lets `POST /unlock` without a token release what this instance handed
-    /// out last for that key. Unsafe: anyone can then unlock anything.
+    /// Lets `POST /unlock` without a token release the lock that this instance handed
+    /// out last for that key. This is unsafe: anyone can then unlock anything.
     pub fn allow_tokenless_unlock(mut self) -> Self {
         self.tokenless_unlock = true;
         self
@@ -110,7 +111,7 @@ impl Settings {
             return Err(SettingsError(message));
         }
         let Some(token) = bearer_token else { return Ok(()) };
-        // What a header can carry as it is, and what is no mistake of quoting.
+        // A header carries these as they are, and none comes from wrong quoting.
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             let message = "the bearer token must be visible ASCII characters without spaces";
             return Err(SettingsError(message.into()));
@@ -126,7 +127,7 @@ impl Settings {
     }
 }
 
-/// Settings that can't work; it says what to change.
+/// Settings that can't work. The text says what to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsError(String);
 

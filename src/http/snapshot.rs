@@ -1,5 +1,5 @@
-//! What one moment of an instance looks like on its page. Holds keys and owners,
-//! never a token; keys that are no text are shown as near to it as they come.
+//! One moment of an instance, as its page shows it. A snapshot holds keys and owners,
+//! and never a token.
 
 use std::{
     collections::VecDeque,
@@ -18,7 +18,7 @@ use crate::inspect::{Health, NodeHealth};
 /// How far back the charts go, in seconds.
 const PAST: usize = 300;
 
-/// How many locks are listed. Of more, the page says how many.
+/// How many locks are listed. If there are more, the page says how many.
 const LISTED: usize = 200;
 
 /// One event of the stream.
@@ -26,10 +26,10 @@ const LISTED: usize = 200;
 pub(super) struct Snapshot<'a> {
     #[serde(flatten)]
     votes: Votes<'a>,
-    /// Held through this instance, as far as it knows. Those with the most time
-    /// left, if there are more.
+    /// The locks held through this instance, as far as it knows. If there are too
+    /// many, those with the most time left.
     locks: Vec<Lock>,
-    /// How many there are.
+    /// How many locks there are.
     locks_total: usize,
     /// How many requests wait for a lock.
     waiting: usize,
@@ -56,7 +56,7 @@ impl<'a> Snapshot<'a> {
 /// A lock that is held.
 #[derive(Serialize)]
 struct Lock {
-    /// If it is no UTF-8, with what is not replaced.
+    /// Bytes that are not UTF-8 are shown as U+FFFD.
     key: String,
     owner: Option<String>,
     remaining_ms: u64,
@@ -94,7 +94,8 @@ impl Past {
         }
     }
 
-    /// A second that came late has what happened in those that were missed.
+    /// Adds the second that has just passed. If some were missed before it, it has
+    /// what happened in those, too.
     pub(super) fn push(&mut self, totals: Totals) {
         let before = &self.before;
         push(&mut self.acquired, totals.acquired.saturating_sub(before.acquired));
@@ -112,12 +113,11 @@ fn push<T>(seconds: &mut VecDeque<T>, value: T) {
     seconds.push_back(value);
 }
 
-/// How the nodes stood when they were last looked at, and what went wrong with
-/// each last.
+/// How the nodes stood when they were last looked at, and the last error of each.
 #[derive(Default)]
 pub(super) struct Nodes {
     health: Option<Health>,
-    /// In the order of the nodes.
+    /// The last errors, in the order of the nodes.
     errors: Vec<Option<(String, Instant)>>,
 }
 
@@ -135,21 +135,22 @@ pub(super) struct Votes<'a> {
 /// How one node stands.
 #[derive(Serialize)]
 struct Node<'a> {
-    /// As `host:port` or a socket's path.
+    /// The node, as `host:port` or a socket's path.
     address: &'a str,
-    /// Whether it answered.
+    /// Whether the node answered.
     up: bool,
-    /// Whether it can vote.
+    /// Whether the node can vote.
     able: bool,
     role: Option<&'static str>,
     server: Option<&'a str>,
-    /// How long its answer took.
+    /// How long the node's answer took.
     latency_us: Option<u64>,
-    /// The last one since somebody looked first, also if it is up again.
+    /// The last error since the page was first looked at, even if the node is up
+    /// again.
     error: Option<LastError<'a>>,
 }
 
-/// What went wrong with a node last.
+/// The last error of a node.
 #[derive(Serialize)]
 struct LastError<'a> {
     message: &'a str,
@@ -167,7 +168,7 @@ impl Nodes {
         self.health = Some(health);
     }
 
-    /// What was seen is old; the errors stay, with their age.
+    /// Forgets how the nodes stood, which is old by now. The errors stay, with their age.
     pub(super) fn forget(&mut self) {
         self.health = None;
     }

@@ -1,11 +1,9 @@
-//! What the page shows, once a second: counters, nodes and locks; and the stream
-//! that carries it. Neither the sampler nor a stream holds the service: what is
-//! left of them keeps no client alive. No token ever gets here.
+//! The sampler, which collects once a second what the page shows (counters, nodes and
+//! locks), and the stream that carries it. Neither holds the service, so neither keeps
+//! a client alive. No token ever gets here.
 
 use std::{
     convert::Infallible,
-    future,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -20,7 +18,11 @@ use axum::{
     },
     routing::get,
 };
-use futures_util::stream;
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Fuse, FusedFuture as _},
+    stream,
+};
 use tokio::{
     runtime::Handle,
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
@@ -39,25 +41,25 @@ use crate::{Error, ErrorKind, inspect::Health};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Where the stream is.
+/// The path of the stream.
 pub(super) const EVENTS: &str = "/v1/events";
 
-/// How many may look at once. Each has a connection, of which a process has
-/// 1024 by default on Linux.
+/// How many viewers there may be at once. Each has a connection, and a process may
+/// have 1024 of those by default on Linux.
 const VIEWERS: usize = 64;
 
 /// What the sampler and the streams of one service share.
 pub(super) struct Watch {
     common: Arc<Common>,
     sampler: Mutex<Option<JoinHandle<()>>>,
-    /// Ends them all with the service.
+    /// Ends the sampler and the streams with the service.
     _end: DropGuard,
 }
 
 struct Common {
     /// The newest snapshot, as JSON: a slow reader never gets an older one.
     newest: watch::Sender<Arc<str>>,
-    /// Someone came, who wants to see what is true now.
+    /// Tells the sampler that a viewer came, which wants to see what is true now.
     came: Notify,
     seats: Arc<Semaphore>,
     ended: CancellationToken,
@@ -65,7 +67,7 @@ struct Common {
 }
 
 impl Watch {
-    /// Ends when `closing` is cancelled, if not before.
+    /// A watch that ends when `closing` is cancelled, or when it is dropped.
     pub(super) fn new(closing: &CancellationToken) -> Self {
         let ended = closing.child_token();
         let common = Common {
@@ -79,8 +81,8 @@ impl Watch {
     }
 }
 
-/// Starts the sampler, if it does not run. Called when the routes are made, so
-/// that the charts have a past when the first viewer comes; and when one comes,
+/// Starts the sampler, if it does not run. This is called when the routes are made, so
+/// that the charts have a past when the first viewer comes, and when a viewer comes,
 /// since there may have been no runtime before.
 pub(super) fn begin(state: &Arc<State>) {
     let Ok(runtime) = Handle::try_current() else { return };
@@ -90,16 +92,14 @@ pub(super) fn begin(state: &Arc<State>) {
     }
 }
 
-type Look = Pin<Box<dyn Future<Output = Result<Health, Error>> + Send>>;
-
 /// The task that looks each second.
 struct Sampler {
     state: Weak<State>,
     common: Arc<Common>,
     past: Past,
     nodes: Nodes,
-    /// The question to the nodes that is under way.
-    look: Option<Look>,
+    /// The look at the nodes that is under way; terminated while none is.
+    look: Fuse<BoxFuture<'static, Result<Health, Error>>>,
 }
 
 impl Sampler {
@@ -109,7 +109,7 @@ impl Sampler {
             common: Arc::clone(&state.watch.common),
             past: Past::since(state.metrics.totals()),
             nodes: Nodes::default(),
-            look: None,
+            look: Fuse::terminated(),
         }
     }
 
@@ -123,7 +123,7 @@ impl Sampler {
                 () = common.ended.cancelled() => return,
                 _ = second.tick() => self.tick(),
                 () = common.came.notified() => self.look(),
-                health = answer(&mut self.look) => self.seen(health),
+                health = &mut self.look => self.seen(health),
             }
         }
     }
@@ -136,8 +136,8 @@ impl Sampler {
             self.nodes.forget();
             return;
         }
-        // A node that hangs delays its own row, and nothing else.
-        if self.look.is_some() {
+        // A node that hangs delays what is said of nodes, and nothing else.
+        if !self.look.is_terminated() {
             self.publish(&state);
         }
         drop(state);
@@ -146,17 +146,18 @@ impl Sampler {
 
     fn look(&mut self) {
         let Some(state) = self.state.upgrade() else { return };
-        let redlock = state.redlock.clone();
-        self.look.get_or_insert_with(|| Box::pin(async move { redlock.health().await }));
+        if self.look.is_terminated() {
+            let redlock = state.redlock.clone();
+            self.look = async move { redlock.health().await }.boxed().fuse();
+        }
     }
 
     fn seen(&mut self, health: Result<Health, Error>) {
-        self.look = None;
         let health = match health {
             Ok(health) => health,
             // The client was shut down: there is nothing left to see.
             Err(error) if error.kind() == ErrorKind::Closed => return self.common.ended.cancel(),
-            // It has too much to do: this second is not shown.
+            // The client has too much to do: this second is not shown.
             Err(_) => return,
         };
         let Some(state) = self.state.upgrade() else { return };
@@ -177,19 +178,12 @@ impl Sampler {
     }
 }
 
-async fn answer(look: &mut Option<Look>) -> Result<Health, Error> {
-    match look {
-        Some(look) => look.await,
-        None => future::pending().await,
-    }
-}
-
 pub(super) fn routes() -> Router<StateRef> {
     Router::new().route(EVENTS, get(events))
 }
 
-/// A snapshot at once, and one each second, as server-sent events. For the page
-/// alone: what is in one may change with it, so no document tells of it.
+/// Sends a snapshot at once, and one each second, as server-sent events. They are for
+/// the page alone and may change with it, so they are not documented.
 async fn events(Shared(state): Shared<StateRef>) -> Response {
     let common = &state.watch.common;
     if common.ended.is_cancelled() {
@@ -212,7 +206,7 @@ async fn events(Shared(state): Shared<StateRef>) -> Response {
     (headers, Sse::new(events).keep_alive(KeepAlive::default())).into_response()
 }
 
-/// One who looks.
+/// One reader of the stream.
 struct Viewer {
     newest: watch::Receiver<Arc<str>>,
     ended: CancellationToken,

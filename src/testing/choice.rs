@@ -1,5 +1,5 @@
-//! Which backend a cluster runs on, from what the test and the environment ask
-//! and what this machine has. Never replaces a backend that was asked for.
+//! Chooses the backend of a cluster, by what the test and the environment ask for and
+//! what this machine has. It never replaces a backend that was asked for.
 
 use std::fmt;
 use std::sync::Once;
@@ -37,7 +37,7 @@ impl fmt::Display for Backend {
     }
 }
 
-/// A backend, with what it takes to start a node on it.
+/// A backend, with all that is needed to start a node on it.
 #[derive(Clone, Debug)]
 pub(super) enum Choice {
     Docker(Image),
@@ -55,7 +55,7 @@ impl Choice {
     }
 }
 
-/// Decides. `asked` comes from the test and outranks the environment;
+/// Chooses a backend. `asked` comes from the test and outranks the environment;
 /// `or_memory` allows memory nodes where `auto` finds nothing better.
 pub(super) async fn choose(
     asked: Option<Backend>,

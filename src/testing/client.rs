@@ -1,5 +1,5 @@
-//! One command over one fresh connection, blocking, within a time limit.
-//! Never retries and never judges an answer.
+//! Sends one command over a fresh connection, blocking, within a time limit. It never
+//! retries and never judges an answer.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};

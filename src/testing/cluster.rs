@@ -1,13 +1,13 @@
-//! Several independent nodes and the way to ask for them.
-//! Never hands out a node before it answered.
+//! Several independent nodes, and the builder that starts them. It never hands out a
+//! node that has not answered yet.
 
 use futures_util::future::join_all;
 
 use super::choice::{self, Backend};
 use super::{FixtureError, TestNode};
 
-/// Independent Redis nodes, all of the same kind. Dropping it stops and
-/// removes them, also when a test panics.
+/// Independent Redis nodes, all of the same kind. Dropping the cluster stops and
+/// removes them, even when a test panics.
 #[derive(Debug)]
 #[must_use = "dropping the cluster stops its nodes"]
 pub struct Cluster {
@@ -28,7 +28,7 @@ impl Cluster {
         Self::builder().nodes(n).start().await
     }
 
-    /// A builder for clusters with wishes: three nodes unless told otherwise.
+    /// A builder for a cluster with other settings than the defaults.
     pub fn builder() -> ClusterBuilder {
         ClusterBuilder { nodes: 3, backend: None, or_memory: false, server_args: Vec::new() }
     }
@@ -67,14 +67,14 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // All at once, since an engine takes its time for each.
+        // All removals begin at once, since an engine takes its time for each.
         for node in &mut self.nodes {
             node.begin_removal();
         }
     }
 }
 
-/// Says what kind of [`Cluster`] to start.
+/// Settings of a [`Cluster`] to start.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct ClusterBuilder {
@@ -85,13 +85,14 @@ pub struct ClusterBuilder {
 }
 
 impl ClusterBuilder {
-    /// How many nodes. Default: 3.
+    /// How many nodes there are: 3 by default.
     pub fn nodes(mut self, n: usize) -> Self {
         self.nodes = n;
         self
     }
 
-    /// Which backend, whatever the environment says. Default: what it says.
+    /// Which backend to use, whatever the environment says. By default the
+    /// environment decides.
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
@@ -106,8 +107,8 @@ impl ClusterBuilder {
     }
 
     /// More arguments for every server, such as `["--maxmemory", "1mb"]`. They
-    /// come last. Memory nodes take none, and refuse to start with any. A
-    /// password cannot be set here, since the fixture would not know it: use
+    /// come after the fixture's own. Memory nodes take none, and refuse to start with
+    /// any. A password cannot be set here, since the fixture would not know it: use
     /// `CONFIG SET requirepass` through [`TestNode::command`].
     pub fn server_args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.server_args.extend(args.into_iter().map(Into::into));
@@ -119,7 +120,7 @@ impl ClusterBuilder {
     ///
     /// # Errors
     ///
-    /// As [`Cluster::start`].
+    /// The same as those of [`Cluster::start`].
     ///
     /// # Cancel safety
     ///

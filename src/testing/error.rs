@@ -1,5 +1,5 @@
-//! Why a fixture could not do what a test asked, and what to do about it.
-//! Never a server's own error reply: that is a [`Reply`](super::Reply).
+//! Why a fixture could not do what a test asked, and what to do about it. A server's
+//! own error reply is never such an error: that is a [`Reply`](super::Reply).
 
 use std::error::Error;
 use std::io;
@@ -9,8 +9,8 @@ use super::Backend;
 
 /// A fixture failed. The text says what happened and what to do next.
 ///
-/// An enum and not an opaque error: a test may expect a node to refuse or to
-/// hang, and has to tell that from a fixture that could not start.
+/// This is an enum and not an opaque error because a test may expect a node to refuse
+/// or to hang, and has to tell that from a fixture that could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FixtureError {
@@ -64,7 +64,7 @@ pub enum FixtureError {
     /// The system refused something, or a connection failed.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done, and where it helps, what to do.
+        /// What was being done and, where it helps, what to do.
         doing: String,
         /// The system's answer.
         source: io::Error,
@@ -86,8 +86,7 @@ impl FixtureError {
         matches!(self, Self::Timeout { .. })
     }
 
-    /// Whether the node could not be reached at all or hung up, as a killed
-    /// node does.
+    /// Whether the node could not be reached at all or hung up, like a killed node.
     #[must_use]
     pub fn is_disconnect(&self) -> bool {
         use io::ErrorKind::{
@@ -108,7 +107,7 @@ impl FixtureError {
     }
 }
 
-/// What a server wrote last, on one line.
+/// The last lines of a server's log, on one line.
 pub(super) fn end_of_log(log: &[u8]) -> String {
     let text = String::from_utf8_lossy(log);
     let mut lines: Vec<&str> = text.lines().rev().take(5).collect();

@@ -1,9 +1,9 @@
-//! Which server program is installed here.
-//! Never runs it for more than its version.
+//! Finds the server program that is installed here. It never runs it for more than its
+//! version.
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -15,11 +15,12 @@ const VERSION_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct Program {
     pub(super) path: OsString,
-    /// For people: the name and the version.
+    /// The name and the version, for people.
     pub(super) label: String,
 }
 
-/// Looks once for each process; the text says why there is none.
+/// The program, which is looked for once in each process. The error says why there is
+/// none.
 pub(super) fn program() -> Result<Program, String> {
     static FOUND: OnceLock<Result<Program, String>> = OnceLock::new();
     FOUND.get_or_init(look).clone()
@@ -40,8 +41,23 @@ fn look() -> Result<Program, String> {
         .map_err(|_| "no redis-server or valkey-server on PATH".to_owned())
 }
 
+/// A server program at `path`, if it says that it is one.
 fn ask(path: OsString) -> Result<Program, String> {
-    let mut child = Command::new(&path)
+    let (status, text) = version(&path)?;
+    match text.split_whitespace().find_map(|word| word.strip_prefix("v=")) {
+        Some(version) if status.success() => {
+            Ok(Program { label: format!("{} {version}", file_name(&path)), path })
+        }
+        _ => {
+            let line = text.lines().next().unwrap_or_default();
+            Err(format!("no Redis or Valkey server: --version gave {line:?}"))
+        }
+    }
+}
+
+/// How a program ends when it is asked for its version, and what it prints.
+fn version(path: &OsString) -> Result<(ExitStatus, String), String> {
+    let mut child = Command::new(path)
         .arg("--version")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -56,19 +72,10 @@ fn ask(path: OsString) -> Result<Program, String> {
     };
     let mut text = String::new();
     if let Some(output) = child.stdout.take() {
-        // A version is a line; the pipe holds it whole.
+        // A version is one line, which a pipe always holds whole.
         let _ = output.take(4096).read_to_string(&mut text);
     }
-    let version = text.split_whitespace().find_map(|word| word.strip_prefix("v="));
-    match version {
-        Some(version) if status.success() => {
-            Ok(Program { label: format!("{} {version}", file_name(&path)), path })
-        }
-        _ => {
-            let line = text.lines().next().unwrap_or_default();
-            Err(format!("no Redis or Valkey server: --version gave {line:?}"))
-        }
-    }
+    Ok((status, text))
 }
 
 fn file_name(path: &OsString) -> String {

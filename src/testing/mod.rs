@@ -1,6 +1,6 @@
-//! Redis nodes that a test may hang, crash and restart: servers of its own,
-//! started here and gone with the [`Cluster`], also after a panic. Never a
-//! server that was already there.
+//! Redis nodes that a test may hang, crash and restart: servers of its own, which are
+//! started here and gone with the [`Cluster`], even after a panic. A server that was
+//! already there is never touched.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), redlock_quorum::testing::FixtureError> {
@@ -39,13 +39,13 @@
 //! pull it, else processes, else fails. It never takes memory nodes: they know
 //! the lock's own commands and scripts only, so a suite that passes on them
 //! has not met a server. [`ClusterBuilder::or_memory`] is for demonstrations.
-//! A backend that was named is used or the start fails.
+//! If a backend was named, it is used or the start fails.
 //!
 //! # What is left behind
 //!
-//! Nothing, when the `Cluster` is dropped. A test process that is killed takes
-//! its server processes with it. Containers then stay; all of them bear a
-//! label, so that this removes them:
+//! Nothing is left when the `Cluster` is dropped. A test process that is killed takes
+//! its server processes with it. Its containers stay; all of them bear a label, so
+//! that this removes them:
 //!
 //! ```sh
 //! docker rm -fv $(docker ps -aq --filter label=redlock-quorum.test=1)

@@ -1,5 +1,4 @@
-//! Stands in for `container.rs` where the feature `testing` is off.
-//! Never has a node.
+//! Stands in for `container` where the feature `testing` is off. It never has a node.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One node as a test sees it. Never decides what it is made of.
+//! One node as a test sees it. It never decides what the node is made of.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// # Cancel safety
 ///
-/// A fault that was begun is carried out, also when its future is dropped.
+/// A fault that was begun is carried out, even if its future is dropped.
 #[derive(Debug)]
 pub struct TestNode {
     kind: Kind,
@@ -62,13 +62,13 @@ impl TestNode {
     }
 
     /// Hangs the node: connections stay open and new ones are accepted, but
-    /// nothing is answered. What is sent to it meanwhile is executed when it
-    /// resumes, also if the sender has hung up by then.
+    /// nothing is answered. Anything that is sent to it meanwhile is executed when it
+    /// resumes, even if the sender has hung up by then.
     ///
     /// # Errors
     ///
-    /// [`FixtureError::NotRunning`] if it was killed, or what the system or
-    /// the engine says.
+    /// [`FixtureError::NotRunning`] if the node was killed, or an error of the system
+    /// or the engine.
     pub async fn pause(&self) -> Result<(), FixtureError> {
         match &self.kind {
             Kind::Process(node) => {
@@ -80,12 +80,12 @@ impl TestNode {
         }
     }
 
-    /// Lets a paused node go on. Does nothing to one that runs.
+    /// Lets a paused node go on. It does nothing to one that runs.
     ///
     /// # Errors
     ///
-    /// [`FixtureError::NotRunning`] if it was killed, or what the system or
-    /// the engine says.
+    /// [`FixtureError::NotRunning`] if the node was killed, or an error of the system
+    /// or the engine.
     pub async fn resume(&self) -> Result<(), FixtureError> {
         match &self.kind {
             Kind::Process(node) => {
@@ -98,11 +98,11 @@ impl TestNode {
     }
 
     /// Crashes the node, paused or not: its connections close, its port
-    /// refuses, its data is lost. Does nothing to one that was killed.
+    /// refuses, its data is lost. It does nothing to one that was killed.
     ///
     /// # Errors
     ///
-    /// What the engine says; a process or a memory node always dies.
+    /// An error of the engine; a process or a memory node always dies.
     pub async fn kill(&self) -> Result<(), FixtureError> {
         match &self.kind {
             Kind::Process(node) => {
@@ -130,8 +130,8 @@ impl TestNode {
     ///
     /// # Errors
     ///
-    /// [`FixtureError::Start`] if the server does not come up, or what the
-    /// system or the engine says.
+    /// [`FixtureError::Start`] if the server does not come up, or an error of the
+    /// system or the engine.
     pub async fn restart(&self) -> Result<(), FixtureError> {
         match &self.kind {
             Kind::Process(node) => {
@@ -146,9 +146,9 @@ impl TestNode {
         }
     }
 
-    /// Sends one command over a fresh connection and returns the answer, as
-    /// bytes in and bytes out: a test's own look at the node, past the client
-    /// under test.
+    /// Sends one command over a fresh connection and returns the answer, with bytes
+    /// in and bytes out: it is a test's own look at the node, past the client under
+    /// test.
     ///
     /// A server's refusal is an answer: `Ok(Reply::Error(text))`.
     ///

@@ -1,6 +1,6 @@
-//! Loopback ports that stay a node's own while the node is down.
-//! Never a port from the range the system hands to outgoing connections: there
-//! a client that retries a dead node can end up connected to itself.
+//! Loopback ports that stay a node's own while the node is down. A port is never from
+//! the range that the system hands to outgoing connections: there a client that retries
+//! a dead node can end up connected to itself.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use socket2::{Domain, Socket, Type};
 
-// Above the usual services, below Linux's outgoing range (macOS's and
-// Windows's begin higher still).
+// These are above the usual services and below Linux's outgoing range (those of macOS
+// and Windows begin higher still).
 const PORTS: Range<u16> = 10_000..32_000;
 const MAX_TRIES: usize = 256;
 
@@ -47,8 +47,8 @@ impl Claim {
 
 fn try_claim(port: u16) -> io::Result<UdpSocket> {
     let mark = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
-    // Bound and not listening: a child that is being forked right now keeps a
-    // copy for a moment, and that must not be in the server's way.
+    // The trial is bound and does not listen: a child that is being forked right now
+    // keeps a copy for a moment, which must not be in the server's way.
     let trial = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     #[cfg(not(windows))]
     trial.set_reuse_address(true)?;

@@ -1,9 +1,9 @@
 //! Nodes that are server processes of this machine, each in a directory and on
-//! a port of its own. Never signals a process that it did not start.
+//! a port of its own. No process is ever signalled that was not started here.
 //!
 //! A node is two processes: the server, which first waits for a word from us,
 //! and a watchdog that knows the server's id. When the pipe to the watchdog
-//! closes, because this process ended in whatever way, it kills the server and
+//! closes, because this process has ended in some way, it kills the server and
 //! removes the directory; SIGKILL also ends a server that is stopped. Both are
 //! in process groups of their own, so that a Ctrl-C meant for the tests cannot
 //! end the watchdog first.
@@ -47,7 +47,7 @@ impl ProcessNode {
         loop {
             let claim = Claim::new().map_err(FixtureError::io("find a free port"))?;
             match Running::start(&program, &extra, &claim) {
-                // Somebody who knows no claims may have been faster.
+                // A program that claims no ports may have been faster.
                 Err(FixtureError::Start { reason, .. })
                     if reason.contains("already in use") && tried < MAX_PORTS_TRIED =>
                 {
@@ -81,7 +81,7 @@ impl ProcessNode {
     }
 
     pub(super) fn kill(&self) {
-        // Dropping it ends it.
+        // Dropping the server ends it.
         self.running().take();
     }
 
@@ -181,7 +181,7 @@ impl Running {
                 }
                 Some(Err("the port is already in use by another server".to_owned()))
             }
-            // Still loading, or it wants a password that we do not know.
+            // The server is still loading.
             Reply::Error(text) if text.starts_with("LOADING") => None,
             other => Some(Err(format!("it answered INFO with {other:?}"))),
         }
@@ -212,8 +212,8 @@ impl Running {
         Err(FixtureError::io(doing)(refused))
     }
 
-    /// A signal is delivered a moment after it is sent. Where the system does
-    /// not show a process's state there is nothing to wait for.
+    /// Whether the server has stopped: a signal is delivered a moment after it is
+    /// sent. Where the system shows no process's state there is nothing to wait for.
     fn is_stopped(&self) -> bool {
         let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", self.server.id())) else {
             return true;
@@ -226,8 +226,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.server.kill();
-        // Before the wait frees the server's id for others to have: from here
-        // on the watchdog must not kill.
+        // This comes before the wait that frees the server's id for other processes:
+        // from here on the watchdog must not kill.
         if let Some(mut stdin) = self.watchdog.stdin.take() {
             let _ = stdin.write_all(b"done\n");
         }
@@ -236,7 +236,7 @@ impl Drop for Running {
     }
 }
 
-/// A directory that goes with its owner.
+/// A directory that is removed with its owner.
 #[derive(Debug)]
 struct Home {
     path: PathBuf,

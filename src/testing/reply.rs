@@ -1,20 +1,20 @@
-//! What a server answered, as a value a test can compare.
-//! Never converts one kind of reply into another.
+//! A server's answer, as a value that a test can compare. One kind of reply is never
+//! converted into another.
 
 /// A server's answer to one command, in RESP2's kinds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Nothing there: a null bulk string or a null array.
+    /// A null bulk string or a null array: nothing is there.
     Nil,
     /// A number.
     Int(i64),
     /// A simple string, such as `OK`.
     Status(String),
-    /// Bytes, such as a value.
+    /// A bulk string, such as a value.
     Bulk(Vec<u8>),
     /// Several replies.
     Array(Vec<Self>),
-    /// The server refused: its text, code first, without the leading `-`.
+    /// The server's refusal: its text, code first, without the leading `-`.
     Error(String),
 }
 
@@ -60,6 +60,14 @@ impl Reply {
 
     pub(crate) fn ok() -> Self {
         Self::Status("OK".to_owned())
+    }
+
+    pub(crate) fn count(count: usize) -> Self {
+        Self::Int(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
+    pub(crate) fn bulk(bytes: impl AsRef<[u8]>) -> Self {
+        Self::Bulk(bytes.as_ref().to_vec())
     }
 
     pub(crate) fn error(text: impl Into<String>) -> Self {

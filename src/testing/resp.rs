@@ -1,6 +1,6 @@
-//! RESP2 over blocking streams, for the raw client and the in-memory nodes.
-//! Shares nothing with the library's own protocol code, so that a mistake
-//! there cannot hide behind the same mistake here. Never reads past a limit.
+//! RESP2 over blocking streams, for the raw client and the in-memory nodes. It shares
+//! nothing with the library's own protocol code, so that a mistake there cannot hide
+//! behind the same mistake here. It never reads past a limit.
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -8,8 +8,8 @@ use super::Reply;
 
 const MAX_DEPTH: usize = 8;
 
-/// Reads one value of at most `limit` bytes; `None` when the stream ended
-/// where a value would begin.
+/// Reads one value of at most `limit` bytes, or `None` if the stream has ended where a
+/// value would begin.
 pub(super) fn read(input: &mut impl BufRead, limit: usize) -> io::Result<Option<Reply>> {
     let mut reader = Reader { input, left: limit };
     if reader.input.fill_buf()?.is_empty() {
@@ -39,7 +39,7 @@ pub(super) fn read_command(
         .map(Some)
 }
 
-/// Takes one command off the front of `buffer`: the command and its length,
+/// Reads one command at the front of `buffer`. It returns the command and its length, or
 /// `None` if it has not all arrived.
 #[cfg(redlock_sim)]
 pub(crate) fn take_command(buffer: &[u8]) -> io::Result<Option<(Vec<Vec<u8>>, usize)>> {
@@ -52,13 +52,13 @@ pub(crate) fn take_command(buffer: &[u8]) -> io::Result<Option<(Vec<Vec<u8>>, us
     }
 }
 
-/// Writes a command. Does not flush.
+/// Writes a command, and does not flush.
 pub(super) fn write_command<S: AsRef<[u8]>>(out: &mut impl Write, args: &[S]) -> io::Result<()> {
     write!(out, "*{}\r\n", args.len())?;
     args.iter().try_for_each(|arg| write_bulk(out, arg.as_ref()))
 }
 
-/// Writes a reply. Does not flush.
+/// Writes a reply, and does not flush.
 pub(crate) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
     match reply {
         Reply::Nil => out.write_all(b"$-1\r\n"),

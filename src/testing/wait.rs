@@ -1,5 +1,5 @@
-//! Bounded waits for a condition, on real time.
-//! Never a sleep that hopes the condition has come true by then.
+//! Bounded waits for a condition, on real time. They never sleep in the hope that the
+//! condition has come true by then.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub(super) fn until<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> O
     }
 }
 
-/// Runs `work` where it may block.
+/// Runs `work` on a thread that may block.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FixtureError> + Send + 'static,
 ) -> Result<T, FixtureError> {

@@ -1,4 +1,5 @@
-//! The response's body, which may keep the lock until it ends.
+//! The body of a response, which may keep the lock until it ends. It never changes
+//! what the service behind it sends, but may cut it short.
 
 use std::{
     error, fmt,
@@ -17,7 +18,7 @@ type BoxError = Box<dyn error::Error + Send + Sync>;
 
 pin_project! {
     /// The body of a response that came through [`LockService`](super::LockService):
-    /// that of the service behind it, or the text of a refusal.
+    /// the body of the service behind it, or the text of a refusal.
     #[must_use = "a body does nothing until it is polled"]
     pub struct LockedBody<B> {
         #[pin]
@@ -37,7 +38,7 @@ pin_project! {
 /// A lock that is released when the body has ended.
 pub(super) struct Keeps {
     _guard: LockGuard,
-    /// Ends the body when the lock does.
+    /// Resolves when the lock is lost, which ends the body.
     lost: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
@@ -62,12 +63,12 @@ impl fmt::Display for Lost {
 impl error::Error for Lost {}
 
 impl<B> LockedBody<B> {
-    /// The service's, with the lock that it keeps if it keeps one.
+    /// The body of the service behind, with the lock that it keeps, if any.
     pub(super) fn inner(body: B, keeps: Option<Keeps>) -> Self {
         Self { body: Kind::Inner { body }, keeps }
     }
 
-    /// Ours.
+    /// The text of a refusal.
     pub(super) fn own(bytes: Bytes) -> Self {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
         Self { body: Kind::Own { bytes }, keeps: None }

@@ -1,4 +1,5 @@
-//! The layer: what is locked, for which requests, and what then.
+//! The layer: which requests take a lock, which one, and for how long. It never asks
+//! for a lock itself: [`LockService`] does.
 
 use std::{
     fmt,
@@ -13,20 +14,20 @@ use tower_layer::Layer;
 use super::{LockService, Rejection};
 use crate::Redlock;
 
-/// How long others wait at most for a lock whose holder has died, unless told
-/// otherwise: it is renewed while its request is handled.
+/// The ttl by default: how long others wait at most for the lock of a process that has
+/// died. The lock is renewed while its request is handled.
 const TTL: Duration = Duration::from_secs(10);
 
-/// How many requests of a layer may wait at once unless told otherwise. Each
-/// has a connection, and of those a process has 1024 by default on Linux.
+/// How many requests of a layer may wait at once by default. Each has a connection,
+/// and a process may have 1024 of those by default on Linux.
 const MAX_QUEUED: usize = 512;
 
 /// Holds a lock around the service behind it, for each request whose key the
 /// given function names; see the [module](super).
 ///
-/// The function sees the request before its body is read, and names the lock as
-/// any 1 to 1024 bytes, or `None` for a request that needs none. A key that can't
-/// be one is answered 400.
+/// The function sees the request before its body is read. It names the lock by any 1
+/// to 1024 bytes, or returns `None` for a request that needs no lock. A request whose
+/// key is not valid is answered 400.
 ///
 /// | option | default |
 /// |---|---|
@@ -48,33 +49,33 @@ pub struct LockLayer<F> {
 /// of the nodes has forgotten it, or could not be reached for a whole ttl.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OnLoss {
-    /// The handler's future is dropped where it is, and 503 is answered. What it
-    /// has spawned goes on: [`Held::lost_token`](crate::Held::lost_token) is for
-    /// that.
+    /// The handler's future is dropped where it is, and 503 is answered. Tasks that
+    /// it has spawned go on: they can watch
+    /// [`Held::lost_token`](crate::Held::lost_token).
     Cancel,
-    /// The handler goes on, and its response is given: it looks for itself, by
-    /// [`Held`](crate::Held).
+    /// The handler goes on, and its response is sent. The handler can ask
+    /// [`Held`](crate::Held) whether it still has the lock.
     Finish,
 }
 
-/// For how long the lock is held.
+/// How long the lock of a request is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hold {
-    /// Until the handler has returned its response: a client that reads slowly
-    /// keeps nobody waiting.
+    /// The lock is held until the handler has returned its response: a client that
+    /// reads slowly keeps nobody waiting.
     UntilResponse,
-    /// Until the response's body has ended, or is dropped: for handlers that
-    /// work on while they stream. Where the lock is lost before and
-    /// [`OnLoss::Cancel`] holds, the body ends with an error, which the client
-    /// sees as a response that is cut short.
+    /// The lock is held until the response's body has ended, or is dropped: for
+    /// handlers that work on while they stream. If the lock is lost before that,
+    /// under [`OnLoss::Cancel`], the body ends with an error, which the client sees
+    /// as a response that is cut short.
     UntilBodyEnd,
 }
 
-/// Which requests are locked for at all.
+/// The methods whose requests take a lock.
 #[derive(Clone)]
 pub(super) enum Methods {
     All,
-    /// Those that may change something.
+    /// The methods that may change something.
     Unsafe,
     These(Arc<[Method]>),
 }
@@ -97,7 +98,7 @@ pub(super) struct Options {
     pub(super) ttl: Duration,
     pub(super) wait: Duration,
     pub(super) max_queued: usize,
-    /// How many wait now, in all services of the layer.
+    /// How many requests wait now, in all services of the layer.
     pub(super) queued: Arc<AtomicUsize>,
     pub(super) methods: Methods,
     pub(super) busy_status: StatusCode,
@@ -107,7 +108,8 @@ pub(super) struct Options {
 }
 
 impl<F> LockLayer<F> {
-    /// Locks by `redlock` what `key` names.
+    /// A layer that takes locks by `redlock`, for each request the one that `key`
+    /// names.
     pub fn new<B, K>(redlock: Redlock, key: F) -> Self
     where
         F: Fn(&Request<B>) -> Option<K>,
@@ -136,39 +138,41 @@ impl<F> LockLayer<F> {
         self
     }
 
-    /// How long a request waits for its lock while another holds it, in line.
+    /// How long a request waits in line for its lock while another holds it. By
+    /// default it does not wait.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.options.wait = wait;
         self
     }
 
-    /// How many requests may wait at once, whatever for; more are answered 429.
+    /// How many requests may wait at once, for all locks together; more are answered
+    /// 429.
     pub fn max_queued(mut self, most: usize) -> Self {
         self.options.max_queued = most;
         self
     }
 
-    /// Locks for requests of these methods only.
+    /// Takes a lock for requests of these methods only.
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.options.methods = Methods::These(methods.into_iter().collect());
         self
     }
 
-    /// Locks for requests of all methods.
+    /// Takes a lock for requests of all methods.
     pub fn all_methods(mut self) -> Self {
         self.options.methods = Methods::All;
         self
     }
 
-    /// What a request is answered whose lock another holds: 409 unless set, and
-    /// 423 is also common.
+    /// The status for a request whose lock is held by another: 409 by default; 423 is
+    /// also common.
     pub fn busy_status(mut self, status: StatusCode) -> Self {
         self.options.busy_status = status;
         self
     }
 
-    /// The whole response to a request that is refused, in place of
-    /// [`Rejection::to_response`]. For gRPC, which says in headers what failed:
+    /// Makes the whole response to a refused request, in place of
+    /// [`Rejection::to_response`]. gRPC, for example, says in headers what failed:
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, tower::{LockLayer, Reason, Rejection}};
@@ -192,13 +196,13 @@ impl<F> LockLayer<F> {
         self
     }
 
-    /// What becomes of a request whose lock is lost.
+    /// Sets what becomes of a request whose lock is lost.
     pub fn on_loss(mut self, on_loss: OnLoss) -> Self {
         self.options.on_loss = on_loss;
         self
     }
 
-    /// For how long the lock is held.
+    /// Sets how long the lock of a request is held.
     pub fn hold(mut self, hold: Hold) -> Self {
         self.options.hold = hold;
         self

@@ -1,5 +1,5 @@
 //! Requests that take turns: a tower layer that holds a lock around the service
-//! behind it, for axum, tonic and whatever else is made of tower services.
+//! behind it, for axum, tonic and anything else that is made of tower services.
 //!
 #![cfg_attr(feature = "http", doc = "```")]
 #![cfg_attr(not(feature = "http"), doc = "```ignore")]
@@ -22,12 +22,12 @@
 //! # drop(app); Ok(()) }
 //! ```
 //!
-//! It makes requests take turns. It does not make a request that comes twice
-//! happen once: the second one is let in when the first is done, and has to look
-//! for itself whether there is anything left to do.
+//! The layer makes requests take turns. It does not make a request that comes twice
+//! happen once: the second one is let in when the first is done, and its handler has
+//! to find out whether there is anything left to do.
 //!
-//! It never changes what the service behind it answers, but where the lock was
-//! lost before the answer was there; a release that fails changes nothing.
+//! The layer never changes the response of the service behind it, unless the lock was
+//! lost before that was there. A release that fails changes nothing.
 
 mod body;
 mod layer;

@@ -1,15 +1,15 @@
-//! A request's path as the name of a lock.
+//! A request's path as the name of a lock. The query is never part of it.
 
 use ::http::Request;
 use percent_encoding::percent_decode_str;
 
-/// The path of a request as a key, percent-decoded, without the query: however it
+/// The path of a request as a key, percent-decoded and without the query: however it
 /// is percent-encoded, one path is one lock. A router decodes what it gives to a
-/// handler, so that of a path as it was sent, two spellings of one order would be
-/// inside together.
+/// handler. So if the key were the path as it was sent, one order could be handled
+/// twice at once under two spellings.
 ///
-/// It undoes that alone. To a handler that parses what it gets, `01` and `1` may be
-/// one order still: then make the key of the parsed id.
+/// Nothing but the percent-encoding is undone. If a handler parses its id, `01` and
+/// `1` may still be one order: then make the key of the parsed id.
 ///
 /// ```
 /// use redlock_quorum::tower::path_key;

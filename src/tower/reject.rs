@@ -1,4 +1,5 @@
-//! Why a request was not let through, and what it is answered.
+//! Why a request was not let through, and the response to it. The response never names
+//! the key or the nodes.
 
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use bytes::Bytes;
 
 use crate::{Error, ErrorKind};
 
-/// When to come again where nothing better is known: the least that the header
-/// can say and that is not "at once".
+/// When to try again if nothing better is known: the shortest time that the header can
+/// say and that is not "at once".
 const SOON: Duration = Duration::from_secs(1);
 
 /// Why a request was not let through.
@@ -24,19 +25,21 @@ pub struct Rejection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Another request holds the lock, and went on holding it for as long as
-    /// this one may wait. 409, or what
+    /// Another request holds the lock, and went on holding it for as long as this one
+    /// may wait. The status is 409, or what
     /// [`busy_status`](super::LockLayer::busy_status) says.
     Busy,
-    /// Too many wait already. 429.
+    /// Too many requests wait already. The status is 429.
     TooManyQueued,
-    /// Too few nodes could be asked: not a sign that anyone holds the lock. 503.
+    /// Too few nodes could be asked, which is no sign that anyone holds the lock. The
+    /// status is 503.
     Unavailable,
     /// The lock can't be asked for: the key is empty or over 1024 bytes, or the
-    /// layer's ttl is out of bounds. 400.
+    /// layer's ttl is out of bounds. The status is 400.
     Invalid,
-    /// The lock was lost while the request was handled: the handler was dropped,
-    /// or was done when the lock had ended already. What it did is not known. 503.
+    /// The lock was lost while the request was handled: the handler was dropped, or
+    /// was done only when the lock had already ended. How far it got is not known.
+    /// The status is 503.
     Lost,
 }
 
@@ -57,42 +60,42 @@ impl Rejection {
         Self { reason, status, retry_after: Some(SOON), error: None }
     }
 
-    /// No time to come again is told: who sends the request again must know that
-    /// it may be done twice.
+    /// It has no time to try again: a client that sends the request again must know
+    /// that it may be handled twice.
     pub(super) fn lost() -> Self {
         let (reason, status) = (Reason::Lost, StatusCode::SERVICE_UNAVAILABLE);
         Self { reason, status, retry_after: None, error: None }
     }
 
-    /// Why, in a word.
+    /// The reason, in a word.
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// What [`Self::to_response`] answers.
+    /// The status that [`Self::to_response`] answers.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// When it may help to come again.
+    /// How long to wait before it may help to try again.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// What the library said, with what each node said, where it was asked. Its
+    /// The library's error, with what each node said, if the library was asked. Its
     /// text names the key.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         self.error.as_ref()
     }
 
-    /// The response that is given unless
+    /// The response to the refused request, unless
     /// [`on_reject`](super::LockLayer::on_reject) makes another: the status,
-    /// `Retry-After` in whole seconds, and a line of text that names neither the
-    /// key nor the nodes.
+    /// `Retry-After` in whole seconds, and a line of text that names neither the key
+    /// nor the nodes.
     #[must_use]
     pub fn to_response(&self) -> Response<Bytes> {
         let text: &'static str = match self.reason {
@@ -107,7 +110,7 @@ impl Rejection {
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, plain);
         if let Some(after) = self.retry_after {
-            // Rounded up, since before it is over there is nothing to be had.
+            // Rounded up, since trying again before that time would not help.
             let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
             response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
         }

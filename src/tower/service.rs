@@ -1,14 +1,12 @@
-//! The service: one request's way through the lock.
+//! The service: one request's way through the lock. It never calls the service behind
+//! it without the lock that the request needs.
 
 use std::{
     fmt,
     future::Future,
     mem,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -20,7 +18,7 @@ use super::{
     layer::{Hold, OnLoss, Options},
     reject::{Reason, Rejection},
 };
-use crate::{Acquire, LockGuard};
+use crate::{Acquire, LockGuard, permit::Permit};
 
 /// A service behind a lock, as [`LockLayer`](super::LockLayer) makes it.
 pub struct LockService<S, F> {
@@ -55,7 +53,7 @@ where
         let options = Arc::clone(&self.options);
         let key = Some(&request).filter(|request| options.methods.contain(request.method()));
         let acquire = key.and_then(|request| (self.key)(request)).map(|key| options.acquire(key));
-        // The one that has said it is ready is the one to call.
+        // The service that has said it is ready is the one to call, and not its clone.
         let next = self.inner.clone();
         let inner = mem::replace(&mut self.inner, next);
         Box::pin(async move {
@@ -77,8 +75,8 @@ where
     Ok(inner.call(request).await?.map(|body| LockedBody::inner(body, None)))
 }
 
-/// One request under its lock. Dropping this at any point releases it, or ends
-/// the wait for it.
+/// Handles one request under its lock. Dropping the future at any point releases the
+/// lock, or ends the wait for it.
 async fn locked<S, B, R>(
     options: &Options,
     acquire: Acquire,
@@ -94,16 +92,9 @@ where
     };
     request.extensions_mut().insert(guard.held());
     let cancels = options.on_loss == OnLoss::Cancel;
-    let response = if cancels {
-        let lost = guard.lost_token();
-        tokio::select! {
-            biased;
-            () = lost.cancelled() => None,
-            response = inner.call(request) => Some(response?).filter(|_| guard.is_held()),
-        }
-    } else {
-        Some(inner.call(request).await?)
-    };
+    let handling = inner.call(request);
+    let response =
+        if cancels { unless_lost(&guard, handling).await? } else { Some(handling.await?) };
     let Some(response) = response else { return Ok(options.reject(&Rejection::lost())) };
     if !guard.is_held() {
         tracing::error!("the lock was lost while a request was handled, which went on");
@@ -115,17 +106,31 @@ where
     Ok(response.map(|body| LockedBody::inner(body, keeps)))
 }
 
+/// The response of the handler, unless the lock is lost first. Then the handler is
+/// dropped where it is.
+async fn unless_lost<R, E>(
+    guard: &LockGuard,
+    handling: impl Future<Output = Result<R, E>>,
+) -> Result<Option<R>, E> {
+    let lost = guard.lost_token();
+    tokio::select! {
+        biased;
+        () = lost.cancelled() => Ok(None),
+        response = handling => Ok(Some(response?).filter(|_| guard.is_held())),
+    }
+}
+
 impl Options {
     fn acquire(&self, key: impl AsRef<[u8]>) -> Acquire {
         self.redlock.lock(key).ttl(self.ttl).wait(self.wait).renew()
     }
 
     async fn take_turn(&self, acquire: Acquire) -> Result<LockGuard, Rejection> {
-        let _place = if self.wait.is_zero() {
+        let _permit = if self.wait.is_zero() {
             None
         } else {
-            let place = Place::among(&self.queued, self.max_queued);
-            Some(place.ok_or_else(Rejection::too_many_queued)?)
+            let permit = Permit::take(&self.queued, self.max_queued);
+            Some(permit.ok_or_else(Rejection::too_many_queued)?)
         };
         acquire.await.map_err(|error| Rejection::of(error, self.busy_status))
     }
@@ -135,7 +140,7 @@ impl Options {
         match reason {
             Reason::Busy | Reason::TooManyQueued => tracing::debug!(?reason, "refused"),
             Reason::Lost => tracing::error!("the lock was lost while a request was handled"),
-            // Not the whole text, which names the key.
+            // The whole text of the error would name the key.
             Reason::Unavailable | Reason::Invalid => {
                 let nodes =
                     rejection.error().map(|error| error.nodes().iter().map(ToString::to_string));
@@ -144,22 +149,6 @@ impl Options {
             }
         }
         (self.on_reject)(rejection).map(LockedBody::own)
-    }
-}
-
-/// A place among those who wait; it is free again when this is dropped.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn among(taken: &'a AtomicUsize, most: usize) -> Option<Self> {
-        let more = |taken: usize| (taken < most).then(|| taken.saturating_add(1));
-        taken.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Self(taken))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
     }
 }
 

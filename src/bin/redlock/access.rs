@@ -1,4 +1,5 @@
-//! Who may use the service, and what an operator should know of it.
+//! Access to the service: the bearer token, and warnings where others could read it or
+//! need none. The token is never taken from the command line, and never logged.
 
 use std::{env, net::SocketAddr, path::PathBuf};
 
@@ -26,7 +27,7 @@ pub(crate) struct AccessOptions {
 }
 
 impl AccessOptions {
-    /// The bearer token, if there shall be one.
+    /// The bearer token, if the settings name one.
     pub(crate) fn bearer_token(&self) -> Result<Option<String>, Exit> {
         let (token, from) = match (env::var_os(TOKEN), &self.bearer_token_file) {
             (None, None) => return Ok(None),
@@ -53,7 +54,7 @@ impl AccessOptions {
         }
     }
 
-    /// Says what is open to whom, once the service listens at `address`.
+    /// Warns of what is open to others, once the service listens at `address`.
     pub(crate) fn warn(&self, address: SocketAddr, has_token: bool, has_tls: bool) {
         if address.ip().to_canonical().is_loopback() {
             return;

@@ -1,4 +1,5 @@
-//! The command line: its subcommands, and what is said of all of them.
+//! The command line: its subcommands, and the help that they share. The doc comments
+//! here and on the options are what `--help` prints.
 
 use clap::{Parser, Subcommand};
 

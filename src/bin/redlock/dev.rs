@@ -1,14 +1,15 @@
-//! Nodes for trying out, started here and gone with this program.
+//! Nodes for trying the service out. They are started here and end with this program,
+//! and are never containers.
 
 use redlock_quorum::testing::{Backend, Cluster, FixtureError};
 
 use crate::exit::Exit;
 
-/// Three survive the loss of one, which is what there is to see.
+/// Three nodes survive the loss of one, which is the point of trying them.
 const NODES: usize = 3;
 
-/// Local server processes, else nodes in memory. No containers: who tries
-/// something out does not want to wait for a download.
+/// Starts local server processes or, without a server program, nodes in memory. It
+/// uses no containers: trying something out should not wait for a download.
 pub(crate) async fn start() -> Result<Cluster, Exit> {
     let start = |backend| Cluster::builder().nodes(NODES).backend(backend).start();
     let cluster = match start(Backend::Process).await {

@@ -1,4 +1,5 @@
-//! Why the program ends, as a number for scripts and a line for people.
+//! Why the program ends: a number for scripts, and a line for people that never repeats
+//! a secret.
 
 use std::{fmt, io::Write as _, process::ExitCode};
 
@@ -17,12 +18,12 @@ const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 const CONFIG: u8 = 78;
 
-/// Such an end.
+/// Why the program exits, and with which status.
 #[derive(Debug)]
 pub(crate) enum Exit {
-    /// With a number, and what to change.
+    /// A failure: its status, and a message that says what to change.
     Failed { code: u8, message: String },
-    /// What clap has to say, which may be just the help.
+    /// A message of clap's, which may be just the help.
     Clap(Box<clap::Error>),
 }
 
@@ -39,17 +40,17 @@ impl Exit {
         Self::Failed { code: CONFIG, message: message.to_string() }
     }
 
-    /// Says it, and gives the number.
+    /// Prints the message, and returns the status.
     pub(crate) fn report(self) -> ExitCode {
         match self {
             Self::Failed { code, message } => {
-                // Where nobody reads, the number has to do.
+                // If nobody can read the message, the status has to do.
                 let _ = writeln!(std::io::stderr(), "redlock: {message}");
                 code.into()
             }
             Self::Clap(error) => {
                 let _ = error.print();
-                // Its own number would be 2.
+                // Clap's own status would be 2.
                 if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS }
             }
         }

@@ -1,4 +1,4 @@
-//! Files that the settings name. What is in them may be secret: no error
+//! Reads the files that the settings name. What is in them may be secret: no error ever
 //! repeats any of it.
 
 use std::{
@@ -9,11 +9,11 @@ use std::{
 
 use crate::exit::Exit;
 
-/// More than any of them has, so that a device given by mistake does not fill
-/// the memory.
+/// The most that is read. No such file is as large, and a device that was given by
+/// mistake must not fill the memory.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What is in the file that `flag` names.
+/// The contents of the file that `flag` names.
 pub(crate) fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Exit> {
     let shown = path.display();
     match read_at_most(path, MAX_BYTES) {
@@ -25,13 +25,13 @@ pub(crate) fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Exit> {
     }
 }
 
-/// As [`read`], where it must be text.
+/// Like [`read`], for a file that must be text.
 pub(crate) fn read_text(flag: &str, path: &Path) -> Result<String, Exit> {
     String::from_utf8(read(flag, path)?)
         .map_err(|_| Exit::config(format!("{flag} {}: it is not UTF-8 text", path.display())))
 }
 
-/// `None` if there is more.
+/// The contents, or `None` if there are more than `limit` bytes.
 fn read_at_most(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let read = File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;

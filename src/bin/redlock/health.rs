@@ -1,5 +1,5 @@
-//! How the nodes stand when the service starts. It starts all the same: nodes
-//! may come later, and a minority need not come at all.
+//! Logs how the nodes stand when the service starts. The service never waits for them:
+//! nodes may come later, and a minority need not come at all.
 
 use redlock_quorum::{Redlock, inspect::NodeHealth};
 

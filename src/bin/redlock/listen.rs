@@ -1,5 +1,5 @@
-//! The socket: where it listens, how it is secured, and how long it waits for
-//! a client that says nothing.
+//! The socket: where it listens, how it is secured, and how long it waits for a client
+//! that says nothing. It never waits for one without a limit.
 
 use std::{
     io::{self, Write as _},
@@ -19,22 +19,22 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{exit::Exit, files};
 
-/// 5625 is LOCK on a telephone's keys. IANA has given it to nobody; 7379, which
-/// lies near, is what Webdis listens on beside many a Redis.
+/// 5625 is LOCK on a telephone's keys, and IANA has given it to nobody. The obvious
+/// 7379 is the port of Webdis, which runs beside many a Redis.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:5625";
 
-/// How long a new connection may take to its first request, handshake not
-/// included: so many seconds are no network's fault.
+/// How long a new connection may take until its first request, without the handshake:
+/// no working network takes that long.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
-/// How long a connection may be idle between requests, and a later request's
-/// head take: hyper knows one time for both. Longer than the 60 s for which load
-/// balancers keep theirs, or they send a request into a connection that ends.
+/// How long a connection may be idle between requests, and how long the head of a later
+/// request may take: hyper has one limit for both. It is longer than the 60 s for which
+/// load balancers keep idle connections: else they send requests into one that ends.
 const IDLE: Duration = Duration::from_secs(75);
 
-/// After so much silence the kernel asks whether the client's host is still there,
-/// and if that stays without an answer, so many times again and so far apart: who
-/// waits for a lock and is cut off gives up its place within half a minute.
+/// After this much silence the kernel asks whether the client's host is still there,
+/// and without an answer it asks again, [`ASK_TIMES`] times in all, [`ASK_EVERY`] apart:
+/// a waiter that is cut off gives up its place within half a minute.
 const ASK_AFTER: Duration = Duration::from_secs(15);
 const ASK_EVERY: Duration = Duration::from_secs(5);
 const ASK_TIMES: u32 = 3;
@@ -67,8 +67,8 @@ pub(crate) struct ListenOptions {
     tls_key: Option<PathBuf>,
 }
 
-/// Names are looked up when it listens; what can't be an address is refused
-/// before that.
+/// Refuses a text that can't be an address. Names are looked up only when the program
+/// begins to listen.
 fn address(text: &str) -> Result<String, String> {
     let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
     match port.map(str::parse::<u16>) {
@@ -90,12 +90,12 @@ impl ListenOptions {
         let at = &self.listen;
         let failed = |error| Exit::unavailable(format!("can't listen on {at}: {error}"));
         let listener = TcpListener::bind(at).await.map_err(failed)?;
-        // What is accepted has it from here.
+        // Accepted connections inherit this from the listener.
         let keepalive = TcpKeepalive::new().with_time(ASK_AFTER);
         let keepalive = keepalive.with_interval(ASK_EVERY).with_retries(ASK_TIMES);
         let socket = SockRef::from(&listener);
         socket.set_tcp_keepalive(&keepalive).map_err(failed)?;
-        // The same for one to whom something is on its way.
+        // The same limit for a client that does not acknowledge what was sent to it.
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(Some(ASK_AFTER.saturating_mul(2))).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -119,8 +119,8 @@ impl Listening {
         self.tls.is_some()
     }
 
-    /// Says on standard output where it is, in one line, for scripts that wait
-    /// for it.
+    /// Prints the address on standard output, in one line, for scripts that wait for
+    /// it.
     pub(crate) fn announce(&self) {
         let scheme = if self.has_tls() { "https" } else { "http" };
         let address = self.address;
@@ -151,14 +151,15 @@ impl Listening {
     }
 }
 
+/// Sets how long a connection may be silent.
 fn with_limits(mut server: Server<SocketAddr>) -> Server<SocketAddr> {
     server.http_builder().http1().header_read_timeout(IDLE);
-    // As the keepalive of `bind`, through a proxy that lives on.
+    // Like the keepalive of `bind`, but it also finds a client gone whose proxy lives on.
     server.http_builder().http2().keep_alive_interval(IDLE);
     server.first_request_timeout(FIRST_REQUEST).accept_error_handler(|client, error| {
         match client {
             Some(client) => tracing::debug!(%client, %error, "a connection was not made"),
-            // Such as for want of file descriptors.
+            // There may be no more file descriptors, for example.
             None => tracing::warn!(%error, "no connection can be accepted"),
         }
     })

@@ -1,4 +1,5 @@
-//! Logs, on standard error: standard output says only what scripts read.
+//! Logs, which go to standard error and never to standard output: that says only what
+//! scripts read.
 
 use std::{env, io, io::IsTerminal as _, str::FromStr as _};
 
@@ -35,7 +36,7 @@ enum Format {
     Json,
 }
 
-/// Begins to log. What was logged before is lost.
+/// Begins to log. Anything that was logged before is lost.
 pub(crate) fn start(options: &LogOptions) {
     let registry = tracing_subscriber::registry().with(options.log_level.clone());
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
@@ -45,13 +46,13 @@ pub(crate) fn start(options: &LogOptions) {
     }
 }
 
-/// <https://no-color.org>
+/// Whether to write in colour, by the rules of <https://no-color.org>.
 fn in_colour() -> bool {
     io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// A word that is no level would be taken for the name of a part, and mute all
-/// the others.
+/// Reads a filter. It refuses a word that is no level: that would be taken for the name
+/// of a part of the program, and mute all the others.
 fn filter(text: &str) -> Result<Targets, String> {
     let unknown = |word: &str| {
         format!("`{word}` is no level: use error, warn, info, debug, trace, off, or part=level")

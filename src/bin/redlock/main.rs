@@ -1,8 +1,8 @@
 //! `redlock`: the lock for programs in any language.
 //!
-//! A thin layer over the library's public API: it reads what the operator
-//! wants, and what happens then happens in the library. It never prints a
-//! password, a token or a URL, and never takes a secret from the command line.
+//! A thin layer over the library's public API: it reads the operator's settings, and
+//! the library does the rest. It never prints a password, a token or a URL, and never
+//! takes a secret from the command line.
 
 mod access;
 mod args;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Exit> {
-    // Before clap looks at them: it repeats what it does not understand.
+    // This comes before clap, which repeats the arguments that it does not understand.
     nodes::refuse_passwords(env::args_os().skip(1))?;
     match Cli::try_parse()?.command {
         Command::Serve(options) => serve::serve(*options),

@@ -1,5 +1,5 @@
-//! Which nodes there are, and how to ask them. A URL may hold a password: none
-//! is printed, and one with a password is refused on the command line, where
+//! The nodes that the settings name, and a client of them. A URL may hold a password:
+//! none is ever printed, and one with a password is refused on the command line, where
 //! every user of the host can read it.
 
 use std::{
@@ -12,7 +12,7 @@ use redlock_quorum::{Builder, Error, Redlock, Tls};
 
 use crate::{exit::Exit, files};
 
-/// Where a Redis is that nobody has configured.
+/// The address of a Redis that nobody has configured.
 const DEFAULT_NODE: &str = "redis://127.0.0.1:6379";
 
 const NODES_FILE: &str = "--nodes-file";
@@ -62,20 +62,20 @@ pub(crate) struct NodeOptions {
     key_prefix: Option<String>,
 }
 
-/// A node, and who named it.
+/// A node, and where it was named.
 struct Node {
     url: String,
     origin: Origin,
 }
 
 enum Origin {
-    /// A flag or the environment: the text says which, as far as is known.
+    /// A flag or the environment: clap does not say which of them.
     Settings,
     File {
         path: PathBuf,
         line: usize,
     },
-    /// This program.
+    /// This program: the default node, or one of `--dev`.
     Ours,
 }
 
@@ -85,8 +85,8 @@ impl NodeOptions {
         self.nodes_file.is_some() || urls(&self.nodes).next().is_some()
     }
 
-    /// A client of these nodes, or of `instead` where there are any. Connects
-    /// to none of them.
+    /// A client of these nodes, or of those in `instead` if there are any. It connects
+    /// to none of them yet.
     pub(crate) fn client(
         &self,
         instead: &[String],
@@ -139,7 +139,7 @@ impl NodeOptions {
     }
 }
 
-/// The URLs in values that each may hold several.
+/// The URLs in `values`, each of which may hold several.
 fn urls(values: &[String]) -> impl Iterator<Item = &str> {
     let separates = |c: char| c == ',' || c.is_whitespace();
     values.iter().flat_map(move |value| value.split(separates)).filter(|url| !url.is_empty())
@@ -147,7 +147,7 @@ fn urls(values: &[String]) -> impl Iterator<Item = &str> {
 
 fn from_file(path: &Path) -> Result<Vec<Node>, Exit> {
     let text = files::read_text(NODES_FILE, path)?;
-    // Editors of some systems begin a file with it.
+    // Some editors begin a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let lines = text.lines().map(str::trim).zip(1..);
     let nodes: Vec<_> = lines
@@ -163,10 +163,11 @@ fn from_file(path: &Path) -> Result<Vec<Node>, Exit> {
     Ok(nodes)
 }
 
-/// The library counts the nodes; people want to know the line.
+/// The builder's error for people: the library counts the nodes, but people want to
+/// know the line of the file.
 fn explain(error: &Error, nodes: &[Node]) -> Exit {
     for (node, place) in nodes.iter().zip(1..) {
-        // What is wrong with the URL itself, and so is told of the first of one.
+        // A URL that is wrong by itself is also wrong as the only one, as "node 1".
         let alone = Redlock::builder().nodes([&node.url]).build().err().map(|e| e.to_string());
         let Some(why) = alone.as_deref().and_then(|why| why.strip_prefix("node 1: ")) else {
             continue;
@@ -200,8 +201,7 @@ pub(crate) fn refuse_passwords(args: impl Iterator<Item = OsString>) -> Result<(
     Ok(())
 }
 
-/// Whether there is a URL in `text` that has a password. Where it can't be
-/// told, there is one.
+/// Whether there is a URL in `text` that has a password. If in doubt, there is one.
 fn has_password(text: &str) -> bool {
     text.split("://").skip(1).any(|rest| {
         let login = rest.rsplit_once('@').map_or("", |(login, _)| login);

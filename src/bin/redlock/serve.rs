@@ -1,7 +1,7 @@
 //! `redlock serve`: the lock service over HTTP, from its start to its end.
 //!
-//! Locks that it has handed out belong to their callers: it releases none of
-//! them when it ends, and any other instance can.
+//! Locks that it has handed out belong to their callers: it never releases them when it
+//! ends, and any other instance can.
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
@@ -111,7 +111,7 @@ async fn run(options: Options) -> Result<(), Exit> {
     started.run(&mut signals, options.operation.shutdown_timeout).await
 }
 
-/// What runs, in the order in which it ends.
+/// The parts that run, in the order in which they end.
 struct Started {
     listening: Listening,
     service: Service,
@@ -130,8 +130,8 @@ impl Started {
             ));
         }
         let token = access.bearer_token()?;
-        // Whatever can be wrong is found before anything is started, but for
-        // what takes the nodes' addresses.
+        // Anything that can be wrong is found before nodes are started, unless finding
+        // it takes their addresses.
         let listening = listen.bind().await?;
         let dev = if operation.dev { Some(dev::start().await?) } else { None };
         let urls = dev.as_ref().map(Cluster::urls).unwrap_or_default();
@@ -143,7 +143,7 @@ impl Started {
         Ok(Self { listening, service, redlock, _dev: dev })
     }
 
-    /// Serves, and ends when it is asked to; at once when it is asked again.
+    /// Serves until it is asked to end. Asked again, it ends at once.
     async fn run(self, signals: &mut Signals, limit: Duration) -> Result<(), Exit> {
         let Self { listening, service, redlock, _dev } = self;
         let handle = Handle::new();
@@ -182,13 +182,14 @@ async fn end_requests(serving: JoinHandle<io::Result<()>>, handle: &Handle<Socke
     }
 }
 
-/// Waits until the nodes know what was given back; callers keep what they hold.
+/// Waits until the nodes know what was released. Callers keep what they hold.
 async fn release(redlock: &Redlock, limit: Duration) {
     if let Err(error) = redlock.shutdown(limit).await {
         tracing::warn!(%error, "not all nodes know what was given back");
     }
 }
 
+/// Waits for `ending`, but ends the process at once when it is asked to end again.
 async fn unless_asked_again(ending: impl Future<Output = ()>, signals: &mut Signals) {
     tokio::select! {
         () = ending => {}

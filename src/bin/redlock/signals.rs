@@ -1,4 +1,5 @@
-//! How the program is asked to end.
+//! The signals that ask the program to end. Once listened for, none of
+//! them ends it by itself.
 
 use std::io;
 
@@ -6,13 +7,13 @@ use std::io;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) name: &'static str,
-    /// What a shell reports of a program that such a signal ended.
+    /// The status that a shell reports of a program that this signal ended.
     pub(crate) code: i32,
 }
 
 const INTERRUPT: Asked = Asked { name: "SIGINT", code: 130 };
 
-/// Listens from the moment it is there.
+/// It listens from the moment it is made.
 #[cfg(unix)]
 pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -27,7 +28,7 @@ impl Signals {
         Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// The next one.
+    /// The next signal.
     pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.terminate.recv() => Asked { name: "SIGTERM", code: 143 },
@@ -36,7 +37,7 @@ impl Signals {
     }
 }
 
-/// Listens from the moment it is there.
+/// It listens from the moment it is made.
 #[cfg(windows)]
 pub(crate) struct Signals(tokio::signal::windows::CtrlC);
 
@@ -46,7 +47,7 @@ impl Signals {
         Ok(Self(tokio::signal::windows::ctrl_c()?))
     }
 
-    /// The next one.
+    /// The next signal.
     pub(crate) async fn next(&mut self) -> Asked {
         self.0.recv().await;
         INTERRUPT

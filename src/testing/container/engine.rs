@@ -1,9 +1,9 @@
 //! The container engine: where it is, whether it has the image, and the thread
-//! that talks to it. Never waits for it without a limit.
+//! that talks to it. No wait for the engine is ever without a limit.
 //!
-//! Everything that concerns containers runs on one thread with a runtime of
-//! its own, so that they are removed also where the test's runtime is gone,
-//! stands still in virtual time, or drops a future halfway.
+//! Everything that concerns containers runs on one thread with a runtime of its own, so
+//! that they are removed even if the test's runtime is gone, stands still in virtual
+//! time, or drops a future halfway.
 
 use std::env;
 use std::error::Error;
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use crate::testing::FixtureError;
 
-/// For one request to the engine, however slow it is today.
+/// The limit for one request to the engine, however slow it is today.
 pub(super) const STEP_LIMIT: Duration = Duration::from_secs(60);
 const PING_LIMIT: Duration = Duration::from_secs(2);
 const WORKING: &str = "run the thread for containers";
@@ -35,11 +35,12 @@ const DEFAULT_IMAGE: &str = "redis:7.4-alpine";
 pub(crate) struct Image {
     name: String,
     tag: String,
-    /// For people.
+    /// The image's name, for people.
     pub(crate) label: String,
 }
 
-/// Asks the engine once for each process; the text says why there is none.
+/// The image, which the engine is asked for once in each process. The error says why
+/// there is none.
 pub(crate) async fn image(pull_limit: Duration) -> Result<Image, String> {
     static FOUND: OnceCell<Result<Image, String>> = OnceCell::const_new();
     FOUND
@@ -111,8 +112,8 @@ pub(super) async fn docker() -> Result<Docker, FixtureError> {
     docker_client_instance().await.map_err(engine_error("find the container engine"))
 }
 
-/// Whether the engine's loopback is ours: not on another machine, and not
-/// outside of a container that we are in.
+/// Whether the engine's loopback is ours: it is not if the engine is on another machine,
+/// or outside of a container that we are in.
 pub(super) fn is_local() -> bool {
     let remote = env::var("DOCKER_HOST").is_ok_and(|host| !host.starts_with("unix:"));
     !remote && !Path::new("/.dockerenv").exists()
@@ -135,13 +136,14 @@ pub(super) async fn within<T>(
         .unwrap_or(Err(FixtureError::Timeout { doing, limit: STEP_LIMIT }))
 }
 
+/// The thread for containers.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) handle: Handle,
     pub(super) thread: ThreadId,
 }
 
-/// Runs a step on the worker, to its end also if nobody waits for it.
+/// Runs a step on the worker, to its end even if nobody waits for it.
 pub(super) async fn on_worker<T: Send + 'static>(
     step: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, FixtureError> {

@@ -1,5 +1,5 @@
-//! Nodes that are containers. Never touches a container that it did not
-//! create, and leaves none behind, also of a start that failed or was dropped.
+//! Nodes that are containers. No container is ever touched that was not created here,
+//! and none is left behind, even if a start failed or was dropped.
 
 mod engine;
 mod server;
@@ -16,7 +16,7 @@ use self::engine::{STEP_LIMIT, engine_error, on_worker, within, worker};
 use self::server::{Inner, State, remove, start_one};
 use super::FixtureError;
 
-/// One node: a container with a fixed port, which its stops do not change.
+/// One node: a container with a fixed port, which stays the same over its restarts.
 #[derive(Debug)]
 pub(super) struct ContainerNode {
     address: String,
@@ -110,7 +110,7 @@ impl ContainerNode {
         on_worker(within(doing, step(inner))).await?
     }
 
-    /// Removes the container; dropping the node waits for the end of it.
+    /// Begins to remove the container; dropping the node waits for the end of that.
     pub(super) fn begin_removal(&mut self) {
         let (Some(inner), Ok(worker)) = (self.inner.take(), worker()) else {
             return;
@@ -138,8 +138,8 @@ impl Drop for ContainerNode {
     }
 }
 
-/// A start on the worker. Dropping it waits until the worker has removed what
-/// nobody will receive, for this process may end right after.
+/// A start on the worker. Dropping it waits until the worker has removed the node that
+/// nobody will receive, since this process may end right after.
 struct Starting {
     answer: Option<oneshot::Receiver<Result<ContainerNode, FixtureError>>>,
     end: Receiver<()>,

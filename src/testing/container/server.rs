@@ -1,5 +1,5 @@
-//! One server in a container, from its creation to its removal.
-//! Runs on the container thread only.
+//! One server in a container, from its creation to its removal. Nothing here ever runs
+//! on another thread than the one for containers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Inner {
         FixtureError::NotRunning { address: self.address.clone() }
     }
 
-    /// SIGKILL, and not the engine's "stop", which lets a server say goodbye.
+    /// Kills the server by SIGKILL: the engine's "stop" would let it say goodbye.
     pub(super) async fn kill(&self) -> Result<(), FixtureError> {
         if self.state().await?.running {
             docker()
@@ -70,8 +70,8 @@ impl Inner {
         .await
     }
 
-    /// Waits until the server answers. The engine refuses a port that another
-    /// program has, so that what answers there is the container's.
+    /// Waits until the server answers. The engine refuses a port that another program
+    /// has, so the server that answers there is the container's.
     pub(super) async fn answers(&self) -> Result<(), FixtureError> {
         let polling = async {
             loop {
@@ -143,7 +143,7 @@ async fn create(image: &Image, extra: &[String]) -> Result<Inner, FixtureError> 
     let container = match started.await {
         Ok(container) => container,
         Err(error) => {
-            // One that was created and could not start is left to us.
+            // The engine keeps a container that was created and could not start.
             remove_by_name(&name).await;
             return Err(error);
         }
@@ -178,13 +178,13 @@ fn request(
         .with_host_config_modifier(move |host| {
             let bindings = host.port_bindings.iter_mut();
             for binding in bindings.flat_map(|map| map.values_mut()).flatten().flatten() {
-                // No password: keep it off the network where that is possible.
+                // The server has no password, so it stays off the network if possible.
                 binding.host_ip = is_local.then(|| "127.0.0.1".to_owned());
             }
         })
 }
 
-/// Where a step is still going on, its end removes the container.
+/// Removes the container. If a step is still going on, the end of that removes it.
 pub(super) async fn remove(inner: Arc<Inner>) {
     if let Some(inner) = Arc::into_inner(inner) {
         let _ = timeout(STEP_LIMIT, inner.container.rm()).await;

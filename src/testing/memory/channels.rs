@@ -1,14 +1,15 @@
-//! Who listens to which channel. Knows connections by number and nothing else
-//! of them; never carries a message to anyone.
+//! The channels, and the connections that listen to them. A connection is just a number
+//! here, and a message is never carried to one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::testing::Reply;
 
-/// A connection, by the number that whoever has it gave it.
+/// A connection, by the number that its owner gave it.
 pub(crate) type ConnId = u64;
 
-/// Ordered, so that the same calls always give the same messages.
+/// The channels of each connection, in order, so that the same calls always give the
+/// same messages.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Channels(BTreeMap<ConnId, BTreeSet<Vec<u8>>>);
 
@@ -17,12 +18,12 @@ impl Channels {
         let listening = self.0.entry(conn).or_default();
         let subscribe = |channel: &&[u8]| {
             listening.insert(channel.to_vec());
-            confirm("subscribe", bulk(channel), listening.len())
+            confirm("subscribe", Reply::bulk(channel), listening.len())
         };
         channels.iter().map(subscribe).collect()
     }
 
-    /// Of the channels named, or of all.
+    /// Unsubscribes from the channels named, or from all if none is.
     pub(super) fn unsubscribe(&mut self, conn: ConnId, channels: &[&[u8]]) -> Vec<Reply> {
         let mut listening = self.0.remove(&conn).unwrap_or_default();
         if channels.is_empty() && listening.is_empty() {
@@ -47,9 +48,10 @@ impl Channels {
         self.0.contains_key(&conn)
     }
 
-    /// The message for each that listens.
+    /// The message for each connection that listens.
     pub(super) fn publish(&self, channel: &[u8], payload: &[u8]) -> Vec<(ConnId, Reply)> {
-        let message = Reply::Array(vec![bulk(b"message"), bulk(channel), bulk(payload)]);
+        let message =
+            Reply::Array(vec![Reply::bulk(b"message"), Reply::bulk(channel), Reply::bulk(payload)]);
         let listening = self.0.iter().filter(|(_, channels)| channels.contains(channel));
         listening.map(|(conn, _)| (*conn, message.clone())).collect()
     }
@@ -60,10 +62,5 @@ impl Channels {
 }
 
 fn confirm(kind: &str, channel: Reply, left: usize) -> Reply {
-    let left = Reply::Int(i64::try_from(left).unwrap_or(i64::MAX));
-    Reply::Array(vec![bulk(kind.as_bytes()), channel, left])
-}
-
-fn bulk(bytes: &[u8]) -> Reply {
-    Reply::Bulk(bytes.to_vec())
+    Reply::Array(vec![Reply::bulk(kind), channel, Reply::count(left)])
 }

@@ -1,23 +1,23 @@
-//! From words to a command that can be carried out, or to the refusal that a
-//! server would give. Never touches the data.
+//! Turns words into a command that can be carried out, or into the refusal that a server
+//! would give. It never touches the data.
 
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// What the server answers instead of doing anything.
+/// The error that the server answers instead of doing anything.
 #[derive(Debug)]
 pub(super) struct Refusal(pub(super) String);
 
 #[derive(Debug)]
 pub(super) enum Command<'a> {
     Ping(Option<&'a [u8]>),
-    /// Means nothing to this store, and is answered with OK.
+    /// A command that means nothing to this store and is answered with OK.
     Accepted,
     Info,
     Hello,
     Get(&'a [u8]),
-    /// From the first byte to that one.
+    /// The bytes of a value from the first to that one.
     GetRange(&'a [u8], usize),
     Set {
         key: &'a [u8],
@@ -26,7 +26,7 @@ pub(super) enum Command<'a> {
         lifetime: Option<Lifetime>,
     },
     Del(&'a [&'a [u8]]),
-    /// Under either of its names.
+    /// The command that compares and deletes, under either of its names.
     DelIfEq {
         key: &'a [u8],
         value: &'a [u8],
@@ -50,7 +50,7 @@ pub(super) enum Command<'a> {
     EvalHash(Option<Script>, Call<'a>),
 }
 
-/// A command that compares and deletes, and who has it.
+/// The names of the command that compares and deletes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Native {
     /// Valkey's `DELIFEQ`.
@@ -59,8 +59,8 @@ pub(super) enum Native {
     DelEx,
 }
 
-/// A script's arguments. All but the first two are read when the script gets
-/// to them.
+/// A script's arguments. All but the first two are read only when the script gets to
+/// them.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
     pub(super) key: &'a [u8],
@@ -69,17 +69,17 @@ pub(super) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// What a release is to tell.
+    /// The message that a release publishes.
     pub(super) fn payload(&self) -> Option<&'a [u8]> {
         self.more.first().copied()
     }
 
-    /// How long an extension wants a key that is there to live on.
+    /// How long an extension lets a key that is there live on.
     pub(super) fn lifetime(&self) -> Result<Lifetime, Refusal> {
         Lifetime::parse(self.lifetime_text()?, "pexpire")
     }
 
-    /// How long it wants a key to live that is not there, if it wants it back.
+    /// How long an extension lets a key live that is not there, if it heals it.
     pub(super) fn healed(&self) -> Option<Result<Lifetime, Refusal>> {
         let heals = self.more.get(1).is_some_and(|word| word == b"1");
         heals.then(|| self.lifetime_text().and_then(Lifetime::to_set))
@@ -131,7 +131,7 @@ impl Script {
     }
 }
 
-/// A number of milliseconds that a time can be counted on by.
+/// A number of milliseconds that can be added to a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lifetime(i64);
 
@@ -156,7 +156,7 @@ impl Lifetime {
         self.0
     }
 
-    /// When it ends; `None` when it has ended already.
+    /// When a lifetime that begins `now` ends; `None` if it is over already.
     pub(super) fn after(self, now: Duration) -> Option<Duration> {
         let millis = u64::try_from(self.0).ok().filter(|millis| *millis > 0)?;
         Some(now.saturating_add(Duration::from_millis(millis)))
@@ -220,13 +220,13 @@ pub(super) fn parse<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, Refusal> {
 }
 
 impl Command<'_> {
-    /// Whether a connection may send it while it is subscribed.
+    /// Whether a connection may send this command while it is subscribed.
     pub(super) fn goes_with_subscriptions(&self) -> bool {
         matches!(self, Self::Ping(_) | Self::Subscribe(_) | Self::Unsubscribe(_))
     }
 }
 
-/// What a connection is told that is subscribed and sends anything else.
+/// The refusal for a subscribed connection that sends any other command.
 pub(super) fn out_of_context(args: &[&[u8]]) -> Refusal {
     let mut words = args.iter().map(|word| String::from_utf8_lossy(word).to_ascii_lowercase());
     let mut name = words.next().unwrap_or_default();
@@ -246,7 +246,7 @@ fn select<'a>(database: &[u8]) -> Result<Command<'a>, Refusal> {
     }
 }
 
-/// It speaks RESP2, whatever else a server does.
+/// A greeting, which may ask for RESP2 alone: the node speaks nothing else.
 fn hello<'a>(version: &[&[u8]]) -> Result<Command<'a>, Refusal> {
     match version {
         [] | [b"2"] => Ok(Command::Hello),
@@ -289,7 +289,7 @@ fn script<'a>(verb: &[u8], rest: &[&[u8]]) -> Result<Command<'a>, Refusal> {
     }
 }
 
-/// One key and the arguments after it: what both scripts take.
+/// One key and the arguments after it, which is what both scripts take.
 fn call<'a>(count: &[u8], rest: &'a [&'a [u8]]) -> Result<Call<'a>, Refusal> {
     let count = integer(count)?;
     if count < 0 {
@@ -316,7 +316,7 @@ fn wrong_arity(name: &str) -> Refusal {
     refuse(format!("ERR wrong number of arguments for '{name}' command"))
 }
 
-/// What a command is answered with that a server does not have.
+/// The refusal of a command that a server does not have.
 pub(super) fn unknown(args: &[&[u8]]) -> Refusal {
     let mut words = args.iter().map(|word| String::from_utf8_lossy(word));
     let name: String = words.next().unwrap_or_default().chars().take(128).collect();

@@ -1,9 +1,11 @@
 //! In-memory nodes: a small Redis inside this process, on a real loopback
-//! port, so that every client and every fault goes the usual way. Enough for
-//! the lock and nothing else; never a stand-in for testing against a server.
+//! port, so that every client and every fault goes the usual way. They are enough for
+//! the lock and nothing else, and never replace a test against a server.
 
 mod channels;
 mod command;
+mod flavor;
+mod keys;
 mod server;
 mod store;
 #[cfg(test)]
@@ -11,9 +13,9 @@ mod tests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::server::Server;
 #[cfg(redlock_sim)]
-pub use self::store::Flavor;
+pub use self::flavor::Flavor;
+use self::server::Server;
 #[cfg(redlock_sim)]
 pub(crate) use self::store::Store;
 use super::FixtureError;
@@ -48,7 +50,7 @@ impl MemoryNode {
     }
 
     pub(crate) fn kill(&self) {
-        // Dropping it stops it.
+        // Dropping the server stops it.
         self.server().take();
     }
 

@@ -1,6 +1,6 @@
 //! The in-memory node's sockets: a thread that accepts, and one for each
-//! connection. Blocking, so that it needs no runtime and stands still when
-//! paused. It never lets a command past a pause or a stop, and never waits long
+//! connection. They block, so that they need no runtime and stand still when
+//! paused. They never let a command past a pause or a stop, and never wait long
 //! for a client that does not read what it subscribed to.
 
 use std::collections::HashMap;
@@ -91,21 +91,21 @@ impl Shared {
         loop {
             let accepted = listener.accept();
             if self.state().stopped {
-                // More than a close: a child that another thread is forking
+                // A close is not enough: a child that another thread is forking
                 // right now has a copy of this listener until it runs.
                 let _ = SockRef::from(listener).shutdown(Shutdown::Both);
                 return;
             }
             match accepted {
                 Ok((stream, _)) => self.welcome(stream),
-                // Out of file descriptors, as a rule: there is no condition to
-                // wait for, and no use in asking again at once.
+                // There are usually no file descriptors left: there is no condition
+                // to wait for, and no use in asking again at once.
                 Err(_) => thread::sleep(Duration::from_millis(10)),
             }
         }
     }
 
-    /// Gives the connection a thread, or hangs up if that cannot be.
+    /// Gives the connection a thread, or hangs up if it can't have one.
     fn welcome(self: &Arc<Self>, stream: TcpStream) {
         let Ok(handle) = stream.try_clone() else {
             return;
@@ -115,7 +115,7 @@ impl Shared {
         };
         let shared = Arc::clone(self);
         let talking = thread::Builder::new().spawn(move || {
-            // Whatever ends it, the client sees its connection close.
+            // Whatever ends the conversation, the client sees its connection close.
             let _ = shared.converse(id, &stream);
             shared.forget(id);
         });
@@ -152,7 +152,7 @@ impl Shared {
                 Ok(Some(args)) => args,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    // So that nobody else writes meanwhile.
+                    // From here on no push is written to this connection.
                     self.state().store.hang_up(id);
                     let refusal = Reply::error(format!("ERR Protocol error: {error}"));
                     resp::write(&mut output, &refusal)?;
@@ -175,8 +175,8 @@ impl Shared {
         }
     }
 
-    /// Waits out a pause; gives what the caller is to answer, `None` once
-    /// stopped.
+    /// Waits out a pause and carries out a command. It returns the replies that the
+    /// caller is to send, or `None` once the node is stopped.
     fn execute(&self, id: u64, args: &[Vec<u8>]) -> Option<Vec<Reply>> {
         let mut state = self.state();
         while state.paused && !state.stopped {
@@ -212,9 +212,9 @@ impl Shared {
 }
 
 impl State {
-    /// Sends to a connection that is subscribed, in the order of execution: all
-    /// it is sent goes this way, and nothing else happens meanwhile. It is hung
-    /// up on if it does not take it, as a server does whose buffer is full.
+    /// Sends to a connection that is subscribed, in the order of execution: all its
+    /// replies and messages go this way, and nothing else happens meanwhile. If it does
+    /// not take them, it is hung up on, as by a server whose buffer is full.
     fn push(&mut self, to: u64, replies: &[Reply]) {
         let Some(handle) = self.connections.get(&to) else {
             return;
@@ -235,7 +235,8 @@ fn push(mut handle: &TcpStream, replies: &[Reply]) -> io::Result<()> {
     handle.set_write_timeout(None)
 }
 
-/// Tries for a moment: see the copies that `accept` speaks of.
+/// Binds the port. It tries for a moment, since the copies of a listener that `accept`
+/// speaks of may still have it.
 fn bind(socket: SocketAddr) -> io::Result<TcpListener> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     let bound = wait::until(STOP_LIMIT, || match TcpListener::bind(socket) {

@@ -1,7 +1,10 @@
 use std::time::Duration;
 
-use super::command::Script;
-use super::store::{Flavor, Outcome, Store};
+use super::{
+    command::Script,
+    flavor::Flavor,
+    store::{Outcome, Store},
+};
 use crate::testing::Reply;
 
 fn store() -> Store {
@@ -12,12 +15,12 @@ fn at(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// `SET`s and other words as a user would type them, at a time of our own.
+/// Runs a command as a user would type it, at the time `millis`.
 fn run(store: &mut Store, millis: u64, line: &str) -> Reply {
     only(store.execute(0, at(millis), &words(line)))
 }
 
-/// The same on one of several connections.
+/// Runs a command on one of several connections.
 fn run_on(store: &mut Store, conn: u64, line: &str) -> Outcome {
     store.execute(conn, at(0), &words(line))
 }
@@ -40,16 +43,12 @@ fn only(mut outcome: Outcome) -> Reply {
     outcome.replies.remove(0)
 }
 
-fn bulk(text: &str) -> Reply {
-    Reply::Bulk(text.as_bytes().to_vec())
-}
-
 #[test]
 fn set_nx_leaves_what_is_there() {
     let store = &mut store();
     assert_eq!(run(store, 0, "set k a Nx pX 100"), Reply::ok());
     assert_eq!(run(store, 0, "SET k b PX 100 NX"), Reply::Nil);
-    assert_eq!(run(store, 0, "GET k"), bulk("a"));
+    assert_eq!(run(store, 0, "GET k"), Reply::bulk("a"));
     assert_eq!(run(store, 0, "SET k b"), Reply::ok());
     assert_eq!(run(store, 0, "PTTL k"), Reply::Int(-1));
 }
@@ -105,7 +104,7 @@ fn a_greeting_is_answered_by_what_it_takes_itself_for() {
     {
         store.set_flavor(flavor);
         let Reply::Array(said) = run(store, 0, "HELLO 2") else { panic!("no list") };
-        let words = ["server", server, "version", version].map(bulk);
+        let words = ["server", server, "version", version].map(Reply::bulk);
         assert_eq!(said[..4], words);
         assert_eq!(said.len(), 14);
     }
@@ -177,7 +176,7 @@ fn extend_sets_what_is_gone_again_where_asked_to() {
     let store = &mut store();
     let heal = ["k", "mine", "900", "1"];
     assert_eq!(eval(store, 0, Script::Extend, &heal), Reply::Int(2));
-    assert_eq!(run(store, 0, "GET k"), bulk("mine"));
+    assert_eq!(run(store, 0, "GET k"), Reply::bulk("mine"));
     assert_eq!(run(store, 0, "PTTL k"), Reply::Int(900));
     assert_eq!(eval(store, 400, Script::Extend, &heal), Reply::Int(1));
     assert_eq!(run(store, 400, "PTTL k"), Reply::Int(900));
@@ -217,7 +216,7 @@ fn what_is_published_reaches_those_who_are_subscribed() {
 fn a_subscribed_connection_does_nothing_else() {
     let store = &mut store();
     run_on(store, 1, "SUBSCRIBE a");
-    let pong = |text| Reply::Array(vec![bulk("pong"), bulk(text)]);
+    let pong = |text| Reply::Array(vec![Reply::bulk("pong"), Reply::bulk(text)]);
     assert_eq!(only(run_on(store, 1, "PING")), pong(""));
     assert_eq!(only(run_on(store, 1, "PING x")), pong("x"));
     for (line, name) in [("Get k", "get"), ("PUBLISH a x", "publish"), ("CLIENT ID", "client|id")] {
@@ -233,17 +232,17 @@ fn a_subscribed_connection_does_nothing_else() {
     let left = run_on(store, 1, "UNSUBSCRIBE").replies;
     assert_eq!(left, [confirmed("unsubscribe", "a", 0)]);
     assert_eq!(only(run_on(store, 1, "PING")), Reply::Status("PONG".to_owned()));
-    let nothing = Reply::Array(vec![bulk("unsubscribe"), Reply::Nil, Reply::Int(0)]);
+    let nothing = Reply::Array(vec![Reply::bulk("unsubscribe"), Reply::Nil, Reply::Int(0)]);
     assert_eq!(only(run_on(store, 1, "UNSUBSCRIBE")), nothing);
     assert_eq!(only(run_on(store, 1, "GET k")), Reply::Nil);
 }
 
 fn message(channel: &str, payload: &str) -> Reply {
-    Reply::Array(vec![bulk("message"), bulk(channel), bulk(payload)])
+    Reply::Array(vec![Reply::bulk("message"), Reply::bulk(channel), Reply::bulk(payload)])
 }
 
 fn confirmed(kind: &str, channel: &str, left: i64) -> Reply {
-    Reply::Array(vec![bulk(kind), bulk(channel), Reply::Int(left)])
+    Reply::Array(vec![Reply::bulk(kind), Reply::bulk(channel), Reply::Int(left)])
 }
 
 #[test]
