@@ -5,7 +5,8 @@ use std::time::Duration;
 use redlock_quorum::{Error, ErrorKind, NodeAnswer, NodeErrorKind, Released, sim::Peek};
 
 use crate::{
-    plan::{Profile, SECOND},
+    plan::SECOND,
+    profile::Profile,
     stage::{Told, Truth},
     trace::{Kind, Lane},
 };
@@ -162,7 +163,12 @@ impl Truth {
                 (!closed).then(|| "the client is not closed".to_owned())
             }
             ErrorKind::Timeout if call.what == "shutdown" => None,
-            kind => Some(format!("{kind:?} is no answer to it")),
+            ErrorKind::Contended
+            | ErrorKind::Timeout
+            | ErrorKind::Expired
+            | ErrorKind::InvalidConfig
+            | ErrorKind::Busy => Some("that is no answer to it".to_owned()),
+            _ => Some("the oracle does not know that kind".to_owned()),
         };
         if let Some(what) = what {
             return self.violate(format!("{} said {error:?}, but {what}", call.what));
@@ -182,7 +188,10 @@ impl Truth {
                     false
                 }
                 NodeAnswer::Failed(error) => !self.may_fail(call, node, error.kind()),
-                _ => false,
+                NodeAnswer::NotAwaited => false,
+                // No call of these users only looks.
+                NodeAnswer::Free | NodeAnswer::Held { .. } => true,
+                _ => true, // an answer that the oracle does not know
             };
             if lie {
                 return self
@@ -192,11 +201,9 @@ impl Truth {
     }
 
     fn may_fail(&self, call: &Call, node: usize, kind: NodeErrorKind) -> bool {
-        match kind {
-            // What waits for a node that fails fills its queue.
-            NodeErrorKind::Overloaded if self.plan.profile == Profile::Burst => true,
-            _ => self.plan.slow_anyway || self.had_trouble(call.client, node, call.since),
-        }
+        // What waits for a node that fails fills its queue.
+        let full = kind == NodeErrorKind::Overloaded && self.plan.profile == Profile::Burst;
+        full || self.plan.slow_anyway || self.had_trouble(call.client, node, call.since)
     }
 
     /// A quorum may be out of reach only where enough nodes had trouble; or,
@@ -325,7 +332,8 @@ impl Truth {
             Released::AlreadyExpired if kept && was_held && had >= self.plan.quorum() => {
                 self.violate(format!("already expired, said a client, and {had} nodes had it"));
             }
-            _ => {}
+            Released::Released | Released::AlreadyExpired => {}
+            _ => self.violate(format!("the oracle does not know {released:?}")),
         }
     }
 }

@@ -15,7 +15,8 @@ use redlock_quorum::sim::{Mutant, choose};
 
 use crate::{
     Level,
-    plan::{Plan, Profile},
+    plan::Plan,
+    profile::Profile,
     stage::{Counts, Shared},
     timeline,
 };

@@ -5,12 +5,7 @@ use std::{env, process::ExitCode, str::FromStr};
 
 use redlock_quorum::sim::Mutant;
 
-use crate::{
-    campaign::Campaign,
-    fast, net,
-    plan::{Plan, Profile},
-    stage::Shared,
-};
+use crate::{campaign::Campaign, fast, net, plan::Plan, profile::Profile, stage::Shared};
 
 /// How much of the world is real.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,8 @@ mod oracle;
 #[cfg(redlock_sim)]
 mod plan;
 #[cfg(redlock_sim)]
+mod profile;
+#[cfg(redlock_sim)]
 mod stage;
 #[cfg(all(redlock_sim, test))]
 mod tests;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use redlock_quorum::sim::{Driver, Load, Peek};
 
 use crate::{
-    plan::{Fault, Plan, SECOND},
+    plan::{Plan, Planned, SECOND},
     stage::Truth,
     trace::{Kind, Lane},
 };
@@ -287,7 +287,7 @@ impl Truth {
 
     /// Where nothing can be late, nothing is left to do.
     pub fn check_idle(&mut self, client: usize, load: Load) {
-        let late = |planned: &crate::plan::Planned| !matches!(planned.fault, Fault::Pause { .. });
+        let late = |planned: &Planned| !planned.fault.is_pause();
         let hands = self.plan.habits.hand_over > 0;
         if !hands && !self.plan.faults.iter().any(late) && load.operations > 0 {
             self.violate(format!("client {client} is idle with {} operations", load.operations));

@@ -21,7 +21,8 @@ use redlock_quorum::{
 use crate::{
     Level,
     campaign::{Campaign, Outcome},
-    plan::{Plan, Profile},
+    plan::Plan,
+    profile::Profile,
 };
 
 /// Without optimisation a campaign takes a hundred times as long.

@@ -85,14 +85,14 @@ fn draw(page: &mut String, truth: &Truth, entries: &[Entry]) {
             );
         }
     }
-    for entry in entries.iter().filter(|entry| !matches!(entry.kind, Kind::Held | Kind::Ended)) {
-        let colour = match entry.kind {
-            Kind::Command => "#36c",
-            Kind::Fault | Kind::Healed => "#e80",
-            Kind::Violation => "#d00",
-            _ => "#888",
+    for entry in entries {
+        let (radius, colour) = match entry.kind {
+            Kind::Held | Kind::Ended => continue, // drawn above
+            Kind::Call | Kind::Answer => (3, "#888"),
+            Kind::Command => (3, "#36c"),
+            Kind::Fault | Kind::Healed => (3, "#e80"),
+            Kind::Violation => (8, "#d00"),
         };
-        let radius = if entry.kind == Kind::Violation { 8 } else { 3 };
         let _ = writeln!(
             page,
             "<circle cx=\"{:.1}\" cy=\"{}\" r=\"{radius}\" fill=\"{colour}\"><title>{:.3} ms: \

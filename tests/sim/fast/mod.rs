@@ -168,7 +168,7 @@ impl Run {
     fn loads(&self) -> Vec<(usize, Load)> {
         let load = |task: &Task| match &task.job {
             Some(Job::Driver(driver)) => Some((task.client, driver.load())),
-            _ => None,
+            Some(Job::User(_)) | None => None,
         };
         self.tasks.iter().filter_map(load).collect()
     }
@@ -307,7 +307,16 @@ impl Run {
                 drop((truth, state));
                 self.end_tasks(client, false);
             }
-            _ => {}
+            // A connection that broke stays broken, a node that is still down or
+            // hung by another fault stays so, and a client that ended has ended.
+            Fault::Break { .. }
+            | Fault::Hang { .. }
+            | Fault::Crash { .. }
+            | Fault::Pause { .. }
+            | Fault::Kill { .. }
+            | Fault::EndRuntime { .. } => {}
+            // These change the node's answers or its clock, and no connection.
+            Fault::Refuse { .. } | Fault::ForgetScripts { .. } | Fault::Step { .. } => {}
         }
     }
 
