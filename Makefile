@@ -7,6 +7,9 @@
 # built apart from everything else.
 SIM = RUSTFLAGS='--cfg redlock_sim' cargo
 SIM_FLAGS = --quiet --release -p redlock-quorum-sim --target-dir target/sim
+# The engine, stepped by hand: what each mutant does that no seed notices.
+STEPPER = $(SIM) test --quiet --release -p redlock-quorum --features testing-local --lib \
+	--target-dir target/sim engine::stepper
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -33,14 +36,16 @@ fuzz: ## a minute of requests by chance to the lock service: SECONDS=, SEED=
 	REDLOCK_FUZZ_SECONDS=$(or $(SECONDS),60) $(if $(SEED),REDLOCK_FUZZ_SEED=$(SEED)) \
 		cargo test -p redlock-quorum-tests --test it -- http_fuzz --nocapture
 
-test-sim: ## a fixed set of simulated runs, and that every mutant dies
+test-sim: ## a fixed set of simulated runs, and that every mutant is noticed
 	$(SIM) test $(SIM_FLAGS)
+	$(STEPPER)
 
-sim: ## simulated runs: SEEDS= how many, SEED= one again, LEVEL= a or b, PROFILE=, FIRST=, THREADS=
+sim: ## simulated runs: SEEDS= how many, SEED= one again, LEVEL= a or b, PROFILE=, FIRST=, SLICE=, THREADS=
 	@$(SIM) run $(SIM_FLAGS) -- campaign
 
-mutants: ## every wrong turn in turn, until the simulator notices: SEEDS=, LEVEL=, PROFILE=
+mutants: ## every wrong turn, until a test notices; writes docs/mutants.md: SEEDS=, LEVEL=, PROFILE=
 	@$(SIM) run $(SIM_FLAGS) -- mutants
+	@$(STEPPER)
 
 check: ## format, lints on all feature combinations, docs, dependency tree
 	sh tests/check.sh

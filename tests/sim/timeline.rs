@@ -22,7 +22,7 @@ p.wrong{color:#b00;font-weight:bold}";
 /// The page of a recorded run.
 pub fn page(truth: &Truth, seed: u64, level: &str) -> String {
     let entries = truth.trace.entries.as_deref().unwrap_or_default();
-    let verdict = truth.oracle.violation.as_deref().unwrap_or("nothing is wrong");
+    let verdict = truth.verdict();
     let mut page = format!(
         "<!doctype html><meta charset=\"utf-8\"><title>seed {seed}</title><style>{STYLE}</style>\n\
          <h1>Seed {seed}, level {level}, profile {}</h1>\n<p class=\"wrong\">{}</p>\n\

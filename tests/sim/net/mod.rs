@@ -26,6 +26,7 @@ use crate::{
     profile::Profile,
     stage::{Shared, Stage},
     users::User,
+    violation::Check,
 };
 
 /// How finely time passes. Everything takes up to a tick longer, so this is
@@ -130,7 +131,7 @@ impl Run<'_> {
 
     fn play(&mut self, plan: &Plan) {
         if !self.until(LONGEST, |run| run.users_are_done() && run.agenda.is_empty()) {
-            return self.fail("a call never ends");
+            return self.fail(Check::CallWithoutEnd, "a call never ends");
         }
         self.over.send_replace(true);
         let mut settled = self.now() + SETTLED_AFTER;
@@ -143,12 +144,12 @@ impl Run<'_> {
             self.until(settled, |_| false);
             self.stage.truth().check_leaks();
         } else if !self.until(settled + longest, Self::drivers_are_done) {
-            self.fail("a driver never ends");
+            self.fail(Check::DriverNeverEnds, "a driver never ends");
         }
     }
 
-    fn fail(&self, what: &str) {
-        self.stage.truth().violate(what.to_owned());
+    fn fail(&self, check: Check, what: &str) {
+        self.stage.truth().violate(check, what.to_owned());
     }
 
     fn now(&self) -> u64 {
@@ -179,7 +180,7 @@ impl Run<'_> {
                 self.fault(place, begins);
             }
             if let Err(error) = self.sim.step() {
-                self.fail(&format!("the simulation ended: {error}"));
+                self.fail(Check::Simulation, &format!("the simulation ended: {error}"));
             }
         }
         true
