@@ -1,6 +1,7 @@
 # What each target needs it installs or finds itself. `make help` lists them.
 
 .PHONY: help quickstart test test-containers test-sim sim mutants fuzz check
+.PHONY: nightly nightly-seeds nightly-mutants nightly-fuzz nightly-containers
 .PHONY: bench bench-contention bench-http bench-instructions bench-criterion bench-all
 
 # The simulator opens the library's inside, which no other build does; so it is
@@ -46,6 +47,26 @@ sim: ## simulated runs: SEEDS= how many, SEED= one again, LEVEL= a or b, PROFILE
 mutants: ## every wrong turn, until a test notices; writes docs/mutants.md: SEEDS=, LEVEL=, PROFILE=
 	@$(SIM) run $(SIM_FLAGS) -- mutants
 	@$(STEPPER)
+
+# Every day other seeds. A failure ends its slice of seeds alone, and a part that
+# fails does not keep the others from running.
+TODAY = $(shell echo $$(( $$(date +%s) / 86400 * 10000000 )))
+
+nightly: ## what takes too long for every push, an hour or two: SEEDS= at each level, FIRST=
+	$(MAKE) --keep-going nightly-seeds nightly-mutants nightly-fuzz nightly-containers
+
+nightly-seeds: ## its simulated runs, in slices: SEEDS=, LEVEL=, FIRST=, SLICE=
+	$(MAKE) sim SEEDS=$(or $(SEEDS),300000) FIRST=$(or $(FIRST),$(TODAY)) SLICE=$(or $(SLICE),50000)
+
+nightly-mutants:
+	$(MAKE) mutants SEEDS= LEVEL= PROFILE=
+
+nightly-fuzz:
+	$(MAKE) fuzz SECONDS=$(or $(SECONDS),1800)
+
+nightly-containers:
+	REDLOCK_TEST_BACKEND=process sh tests/setup.sh
+	$(MAKE) test-containers ONCE=
 
 check: ## format, lints on all feature combinations, docs, dependency tree
 	sh tests/check.sh

@@ -134,6 +134,9 @@ fn run(campaign: &Campaign) -> Result<Covered, String> {
             violations += 1;
             replay(&part, seed)?;
         }
+        if slice < campaign.seeds {
+            eprintln!("{} seeds in {:.0?}", total.counts.seeds, total.took);
+        }
     }
     println!("{}", total.summary());
     Ok(Covered { level, counts: total.counts, violations })

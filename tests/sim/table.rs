@@ -82,7 +82,7 @@ pub fn mutants_page(rows: &str) -> String {
 
 fn row(name: &str, cells: impl IntoIterator<Item = String>) -> String {
     let cells = cells.into_iter().fold(String::new(), |cells, cell| cells + " " + &cell + " |");
-    format!("| {name} |{cells}\n")
+    format!("|{}{name} |{cells}\n", if name.is_empty() { "" } else { " " })
 }
 
 /// With a comma before each three digits.
@@ -120,7 +120,7 @@ mod tests {
         };
         let table = campaign(&[level(Level::A, 2_000_000, "cut"), level(Level::B, 5, "hung node")]);
         let expected = "\
-|  | level a | level b |
+| | level a | level b |
 |---|---:|---:|
 | seeds | 2,000,000 | 5 |
 | virtual hours | 5,799 | 5,799 |
