@@ -1,12 +1,16 @@
 # What each target needs it installs or finds itself. `make help` lists them.
 
 .PHONY: help quickstart test test-containers test-sim sim mutants fuzz check
+.PHONY: nightly nightly-seeds nightly-mutants nightly-fuzz nightly-containers
 .PHONY: bench bench-contention bench-http bench-instructions bench-criterion bench-all
 
 # The simulator opens the library's inside, which no other build does; so it is
 # built apart from everything else.
 SIM = RUSTFLAGS='--cfg redlock_sim' cargo
 SIM_FLAGS = --quiet --release -p redlock-quorum-sim --target-dir target/sim
+# The engine, stepped by hand: what each mutant does that no seed notices.
+STEPPER = $(SIM) test --quiet --release -p redlock-quorum --features testing-local --lib \
+	--target-dir target/sim engine::stepper
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -33,14 +37,36 @@ fuzz: ## a minute of requests by chance to the lock service: SECONDS=, SEED=
 	REDLOCK_FUZZ_SECONDS=$(or $(SECONDS),60) $(if $(SEED),REDLOCK_FUZZ_SEED=$(SEED)) \
 		cargo test -p redlock-quorum-tests --test it -- http_fuzz --nocapture
 
-test-sim: ## a fixed set of simulated runs, and that every mutant dies
+test-sim: ## a fixed set of simulated runs, and that every mutant is noticed
 	$(SIM) test $(SIM_FLAGS)
+	$(STEPPER)
 
-sim: ## simulated runs: SEEDS= how many, SEED= one again, LEVEL= a or b, PROFILE=, FIRST=, THREADS=
+sim: ## simulated runs: SEEDS= how many, SEED= one again, LEVEL= a or b, PROFILE=, FIRST=, SLICE=, THREADS=
 	@$(SIM) run $(SIM_FLAGS) -- campaign
 
-mutants: ## every wrong turn in turn, until the simulator notices: SEEDS=, LEVEL=, PROFILE=
+mutants: ## every wrong turn, until a test notices; writes docs/mutants.md: SEEDS=, LEVEL=, PROFILE=
 	@$(SIM) run $(SIM_FLAGS) -- mutants
+	@$(STEPPER)
+
+# Every day other seeds. A failure ends its slice of seeds alone, and a part that
+# fails does not keep the others from running.
+TODAY = $(shell echo $$(( $$(date +%s) / 86400 * 10000000 )))
+
+nightly: ## what takes too long for every push, an hour or two: SEEDS= at each level, FIRST=
+	$(MAKE) --keep-going nightly-seeds nightly-mutants nightly-fuzz nightly-containers
+
+nightly-seeds: ## its simulated runs, in slices: SEEDS=, LEVEL=, FIRST=, SLICE=
+	$(MAKE) sim SEEDS=$(or $(SEEDS),300000) FIRST=$(or $(FIRST),$(TODAY)) SLICE=$(or $(SLICE),50000)
+
+nightly-mutants:
+	$(MAKE) mutants SEEDS= LEVEL= PROFILE=
+
+nightly-fuzz:
+	$(MAKE) fuzz SECONDS=$(or $(SECONDS),1800)
+
+nightly-containers:
+	REDLOCK_TEST_BACKEND=process sh tests/setup.sh
+	$(MAKE) test-containers ONCE=
 
 check: ## format, lints on all feature combinations, docs, dependency tree
 	sh tests/check.sh

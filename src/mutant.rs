@@ -1,66 +1,97 @@
-//! Wrong turns, one line each, that the simulator must notice: a check that
-//! cannot fail is no check.
+//! Wrong turns that the tests must notice: a check that cannot fail is no check.
 //!
-//! Only the simulator's build (`--cfg redlock_sim`) can take one. In every other
-//! build [`is`] is the constant `false`, and nothing of this is compiled in.
-//! `docs/testing.md` says which check notices each of them.
+//! In every build but the simulator's (`--cfg redlock_sim`), [`is`] is the
+//! constant `false` and nothing of this is compiled in. `docs/mutants.md` says
+//! which run notices which of them; `make mutants` writes it.
 
-/// One wrong turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(redlock_sim), expect(unreachable_pub, reason = "the simulator's to name"))]
-pub enum Mutant {
+/// Defines the wrong turns, each by what it does, its name, and, where seeds do
+/// not notice it, its [`Hunter`]: `Name => Stepper`.
+macro_rules! mutants {
+    ($($(#[doc = $wrong:literal])+ $name:ident $(=> $hunter:ident)?,)+) => {
+        /// One wrong turn.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(not(redlock_sim), expect(unreachable_pub, reason = "the simulator's to name"))]
+        pub enum Mutant {
+            $($(#[doc = $wrong])+ $name,)+
+        }
+
+        #[cfg(redlock_sim)]
+        impl Mutant {
+            /// All of them, in the order in which they are defined.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The sentence that says what is wrong.
+            pub const fn wrong_turn(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($wrong),+).trim_ascii(),)+
+                }
+            }
+
+            /// The tests that must notice it.
+            pub const fn hunter(self) -> Hunter {
+                match self {
+                    $(Self::$name => mutants!(@hunter $($hunter)?),)+
+                }
+            }
+        }
+    };
+    (@hunter) => { Hunter::Seeds };
+    (@hunter $hunter:ident) => { Hunter::$hunter };
+}
+
+mutants! {
     /// One vote fewer than a majority is enough.
     QuorumMinusOne,
     /// Nodes that could not answer are left out of the count.
     QuorumOfTheReachable,
-    /// A lease is counted from the verdict, and not from before the first byte.
+    /// A lock's validity begins with the verdict, and not before the first byte is sent.
     ValidityFromTheEnd,
     /// Nothing is taken off for clocks that disagree.
     DriftIgnored,
-    /// A rollback asks only the nodes whose grant arrived.
+    /// A rollback goes only to nodes whose grant has arrived.
     RollbackOfGrantsOnly,
-    /// A lock that was won for a caller that is gone is not released.
+    /// A lock that was won for a caller that is gone is left to that caller.
     RollbackByTheCaller,
     /// A guard's drop does nothing.
     DropWithoutRelease,
     /// A broken connection counts as a refusal.
     LostIsNo,
-    /// An acquire that was lost with its connection is not expected to arrive.
+    /// An acquire whose connection broke is not expected to arrive any more.
     LateAcquireForgotten,
     /// A node that did not confirm a release is not asked again.
     ReleaseOnce,
-    /// A release deletes the key, whatever its token.
+    /// A release deletes the key, also when it has another's token.
     ReleaseWithoutCompare,
-    /// The reply to the publication of a release counts as the next command's.
+    /// The reply to a release's `PUBLISH` is taken for the next command's reply.
     NewsIsAnAnswer,
-    /// A release that too few nodes confirmed counts as confirmed.
+    /// A release that too few nodes confirmed is reported as `Released`.
     UnconfirmedIsReleased,
-    /// An extension sets the key, whatever its token.
+    /// An extension sets the key, also when it has another's token.
     ExtendWithoutCompare,
-    /// A node where the key is gone counts as a vote for an extension.
+    /// An extension counts nodes where the key is gone.
     MissingKeyIsAVote,
     /// An extension that came after the deadline counts.
     ExtendPastTheDeadline,
-    /// A lock that was reported lost is held again.
+    /// A lock that was reported as lost is held again.
     LostIsHeld,
     /// All attempts of a client use one token.
     TokenReused,
-    /// A node's silence counts as another holder.
+    /// A round that silent nodes decided is reported as contended.
     SilenceIsContention,
     /// A wait does not end.
     WaitWithoutEnd,
-    /// The requests that are on their way to a node are not bounded.
+    /// The number of commands in flight to a node is not bounded.
     UnboundedInFlight,
-    /// The requests that wait for a connection are sent in another order, and none
-    /// is withdrawn.
+    /// Commands that wait for a connection are sent in another order, and none
+    /// of them is taken back.
     ReconnectReorders,
-    /// A socket that took a part of a write counts as having taken it all.
+    /// A write that the socket took in part counts as written in full.
     PartialWrite,
     /// A release does not check whether the lock was still ours.
     ExpiredIsReleased,
     /// An extension does not lengthen the time for which a key may be left behind.
     ExtensionForgotten,
-    /// The end of a lock is not told to those that watch it.
+    /// A task that watches a lock is not notified of its end.
     LostIsNotTold,
     /// A client that was shut down goes on acquiring.
     ClosedStillAcquires,
@@ -70,30 +101,40 @@ pub enum Mutant {
     ForeverWithoutEnd,
     /// An operation that is over is not removed.
     OperationsPileUp,
-    /// A wait whose last attempt was cut short does not say what came before.
+    /// A wait whose last attempt was cut short does not report what came before.
     CutShortForgetsWhy,
     /// A node that refused after the verdict is reported as silent.
     LateRefusalIsSilence,
-    /// A release leaves out the nodes that were healed.
+    /// A node that was healed is not released.
     HealingForgotten,
     /// A lock is handed on although the extension for it failed.
     HandsOnTheLost,
-    /// An heir releases only the nodes that granted it the lock.
+    /// The heir of a hand-over releases only the nodes that granted it the key itself.
     HeirForgetsNodes,
     /// Votes that were kept after a split are not given back.
     KeptVotesStay,
-    /// A release leaves out the nodes that were asked again after a split.
+    /// A node that is asked again after a split is not released.
     InsistingForgotten,
-    /// Asking again after a split counts as a fresh start of the lease.
+    /// The lease starts anew when a node is asked again after a split.
     InsistingRestartsTheLease,
-    /// A waiter that listens for releases never tries without one.
+    /// A waiter that listens for a release never looks by itself.
     NoPollingFloor,
-    /// When the first in line gives up, the next is not told.
+    /// When the first waiter in a line gives up, the next is not notified.
     LineStandsStill,
-    /// The patience of a waiter in line does not end.
+    /// The wait of a waiter in a line does not end.
     PatienceForgotten,
-    /// A new waiter goes to the front of the line.
+    /// A waiter that joins a line goes to the front.
     LastComeFirstServed,
+}
+
+/// The tests that must notice a wrong turn.
+#[cfg(redlock_sim)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hunter {
+    /// Simulated runs: one of the first 10,000 seeds of level a.
+    Seeds,
+    /// Unit tests that step the engine by hand. Seeds may notice it too.
+    Stepper,
 }
 
 /// Whether `mutant` is being tried.
@@ -107,7 +148,7 @@ pub(crate) use chosen::is;
 
 #[cfg(redlock_sim)]
 pub(crate) mod chosen {
-    //! The mutant that is being tried on this thread.
+    //! The wrong turn that is being tried on this thread.
     use std::cell::Cell;
 
     use super::Mutant;
@@ -120,56 +161,8 @@ pub(crate) mod chosen {
         CHOSEN.get() == Some(mutant)
     }
 
-    /// Chooses the wrong turn to take from now on, or none.
+    /// From now on, this thread takes this wrong turn, or none.
     pub fn choose(mutant: Option<Mutant>) {
         CHOSEN.set(mutant);
-    }
-
-    impl Mutant {
-        /// All mutants.
-        pub const ALL: [Self; 42] = [
-            Self::QuorumMinusOne,
-            Self::QuorumOfTheReachable,
-            Self::ValidityFromTheEnd,
-            Self::DriftIgnored,
-            Self::RollbackOfGrantsOnly,
-            Self::RollbackByTheCaller,
-            Self::DropWithoutRelease,
-            Self::LostIsNo,
-            Self::LateAcquireForgotten,
-            Self::ReleaseOnce,
-            Self::ReleaseWithoutCompare,
-            Self::NewsIsAnAnswer,
-            Self::UnconfirmedIsReleased,
-            Self::ExtendWithoutCompare,
-            Self::MissingKeyIsAVote,
-            Self::ExtendPastTheDeadline,
-            Self::LostIsHeld,
-            Self::TokenReused,
-            Self::SilenceIsContention,
-            Self::WaitWithoutEnd,
-            Self::UnboundedInFlight,
-            Self::ReconnectReorders,
-            Self::PartialWrite,
-            Self::ExpiredIsReleased,
-            Self::ExtensionForgotten,
-            Self::LostIsNotTold,
-            Self::ClosedStillAcquires,
-            Self::ShutdownAtOnce,
-            Self::ForeverWithoutEnd,
-            Self::OperationsPileUp,
-            Self::CutShortForgetsWhy,
-            Self::LateRefusalIsSilence,
-            Self::HealingForgotten,
-            Self::HandsOnTheLost,
-            Self::HeirForgetsNodes,
-            Self::KeptVotesStay,
-            Self::InsistingForgotten,
-            Self::InsistingRestartsTheLease,
-            Self::NoPollingFloor,
-            Self::LineStandsStill,
-            Self::PatienceForgotten,
-            Self::LastComeFirstServed,
-        ];
     }
 }

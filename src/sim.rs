@@ -27,7 +27,7 @@ use crate::{
     world::{self, Address, Pending},
 };
 pub use crate::{
-    mutant::{Mutant, chosen::choose},
+    mutant::{Hunter, Mutant, chosen::choose},
     testing::memory::Flavor,
 };
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 use redlock_quorum::{Error, ErrorKind, NodeAnswer, NodeErrorKind, Released, sim::Peek};
 
 use crate::{
-    plan::{Profile, SECOND},
+    plan::SECOND,
+    profile::Profile,
     stage::{Told, Truth},
     trace::{Kind, Lane},
+    violation::Check,
 };
 
 /// With less left of its wait, an acquire gives up.
@@ -73,13 +75,19 @@ impl Truth {
             format!("{} -> {outcome}", call.what)
         });
         if elapsed > limit.saturating_add(self.oracle.tick) {
-            self.violate(format!("{} took {elapsed:?}, and has {limit:?}", call.what));
+            self.violate(
+                Check::CallIsLate,
+                format!("{} took {elapsed:?}, and has {limit:?}", call.what),
+            );
         }
         let acquires = is_acquire(call.what) && call.what != "run";
         match error {
             Some(error) => self.check_error(call, elapsed, error),
             None if acquires && call.closed => {
-                self.violate(format!("{} of a closed client got its lock", call.what));
+                self.violate(
+                    Check::LockOfClosed,
+                    format!("{} of a closed client got its lock", call.what),
+                );
             }
             None => {}
         }
@@ -105,7 +113,8 @@ impl Truth {
         let first = crowd.line.first().copied();
         if crowd.line.contains(&number) && first != Some(number) {
             let key = String::from_utf8_lossy(key);
-            return self.violate(format!("client {client}: `{key}` went past who came first"));
+            let what = format!("client {client}: a call for `{key}` overtook an earlier one");
+            return self.violate(Check::Turn, what);
         }
         crowd.line.retain(|other| *other != number);
     }
@@ -162,10 +171,16 @@ impl Truth {
                 (!closed).then(|| "the client is not closed".to_owned())
             }
             ErrorKind::Timeout if call.what == "shutdown" => None,
-            kind => Some(format!("{kind:?} is no answer to it")),
+            ErrorKind::Contended
+            | ErrorKind::Timeout
+            | ErrorKind::Expired
+            | ErrorKind::InvalidConfig
+            | ErrorKind::Busy => Some("that is no answer to it".to_owned()),
+            _ => Some("the oracle does not know that kind".to_owned()),
         };
         if let Some(what) = what {
-            return self.violate(format!("{} said {error:?}, but {what}", call.what));
+            let what = format!("{} said {error:?}, but {what}", call.what);
+            return self.violate(Check::UntrueError(error.kind()), what);
         }
         for (node, report) in error.nodes().iter().enumerate() {
             let (granted, refused, alive) = told(self, node);
@@ -182,21 +197,22 @@ impl Truth {
                     false
                 }
                 NodeAnswer::Failed(error) => !self.may_fail(call, node, error.kind()),
-                _ => false,
+                NodeAnswer::NotAwaited => false,
+                // No call of these users only looks.
+                NodeAnswer::Free | NodeAnswer::Held { .. } => true,
+                _ => true, // an answer that the oracle does not know
             };
             if lie {
-                return self
-                    .violate(format!("{}: node {node} did not do this: {report}", call.what));
+                let what = format!("{}: node {node} did not do this: {report}", call.what);
+                return self.violate(Check::InnocentNode, what);
             }
         }
     }
 
     fn may_fail(&self, call: &Call, node: usize, kind: NodeErrorKind) -> bool {
-        match kind {
-            // What waits for a node that fails fills its queue.
-            NodeErrorKind::Overloaded if self.plan.profile == Profile::Burst => true,
-            _ => self.plan.slow_anyway || self.had_trouble(call.client, node, call.since),
-        }
+        // What waits for a node that fails fills its queue.
+        let full = kind == NodeErrorKind::Overloaded && self.plan.profile == Profile::Burst;
+        full || self.plan.slow_anyway || self.had_trouble(call.client, node, call.since)
     }
 
     /// A quorum may be out of reach only where enough nodes had trouble; or,
@@ -225,14 +241,16 @@ impl Truth {
         let elapsed =
             self.elapsed(call) + Duration::from_nanos(self.stalled(call.client) - call.stalled);
         if elapsed + LAST_ATTEMPT + self.oracle.tick < wait {
-            self.violate(format!("{} gave up after {elapsed:?} of {wait:?}", call.what));
+            let what = format!("{} gave up after {elapsed:?} of {wait:?}", call.what);
+            self.violate(Check::WaitTooShort, what);
         }
     }
 
     /// Renewed work has lost its lock: something must have been wrong.
     pub fn check_innocent_loss(&mut self, error: &Error) {
         if self.plan.faults.is_empty() && !self.plan.slow_anyway {
-            self.violate(format!("run lost its lock, and nothing was wrong: {error}"));
+            let what = format!("run lost its lock, and nothing was wrong: {error}");
+            self.violate(Check::InnocentLoss, what);
         }
     }
 
@@ -243,7 +261,8 @@ impl Truth {
         }
         let votes = self.votes(key, peek.token());
         if votes < self.plan.quorum() {
-            self.violate(format!("client {client} extended a lock that {votes} nodes have"));
+            let what = format!("client {client} extended a lock that {votes} nodes have");
+            self.violate(Check::ExtendedByTooFew, what);
         }
     }
 
@@ -254,7 +273,8 @@ impl Truth {
         // A second more: while it tries to connect anew, it does not know yet.
         let longest = ttl + 2 * self.plan.node_timeout(call.client, ttl) + Duration::from_secs(2);
         if self.nodes.iter().filter(gone).count() > spare && self.elapsed(call) > longest {
-            self.violate(format!("{} waits for nodes that are gone for {longest:?}", call.what));
+            let what = format!("{} waits for nodes that are gone for {longest:?}", call.what);
+            self.violate(Check::CallWithoutEnd, what);
         }
     }
 
@@ -271,7 +291,8 @@ impl Truth {
         let free = !self.is_in_hand(&call.key) && idle(left) && !stalled && !call.closed;
         if free && able && idle(asked) && idle(call.since) && !self.plan.slow_anyway {
             let key = String::from_utf8_lossy(&call.key);
-            self.violate(format!("{} waits for `{key}`, and nobody asks for it", call.what));
+            let what = format!("{} waits for `{key}`, and nobody asks for it", call.what);
+            self.violate(Check::Forgotten, what);
         }
     }
 
@@ -279,11 +300,13 @@ impl Truth {
     pub fn check_lost(&mut self, client: usize, key: &[u8], peek: &Peek, was_until: u64) {
         let clock = self.clock(client);
         if clock < peek.until() {
-            self.violate(format!("client {client} was told its lock is lost, and it is held"));
+            let what = format!("client {client} was told its lock is lost, and it is held");
+            self.violate(Check::LostAndHeld, what);
         }
         let gone = self.votes(key, peek.token()) < self.plan.quorum();
         if clock < was_until && !gone && self.plan.profile.within_assumptions() {
-            self.violate(format!("client {client} was told its lock is lost, and it was not"));
+            let what = format!("client {client} was told its lock is lost, and it was not");
+            self.violate(Check::UntrueError(ErrorKind::Lost), what);
         }
     }
 
@@ -291,7 +314,8 @@ impl Truth {
     pub fn check_not_there(&mut self, call: &Call, token: &[u8]) {
         let votes = self.votes(&call.key, token);
         if votes >= self.plan.quorum() && self.plan.profile.within_assumptions() {
-            self.violate(format!("{} said that it is lost, and {votes} nodes have it", call.what));
+            let what = format!("{} said that it is lost, and {votes} nodes have it", call.what);
+            self.violate(Check::UntrueError(ErrorKind::Lost), what);
         }
     }
 
@@ -311,21 +335,23 @@ impl Truth {
             && self.oracle.clock_set_at.is_none_or(|at| at + self.tick_nanos() < call.since);
         let votes = self.votes(&call.key, token);
         let spare = self.plan.nodes.len() - self.plan.quorum();
-        match released {
-            // To others of the same client it may have been handed on.
+        let lie = match released {
+            // It may have been handed on to another call of the same client.
             Released::Released
                 if votes > spare && kept && !self.was_extended(token, call.since) =>
             {
-                self.violate(format!("released, said a client, and {votes} nodes have the key"));
+                format!("released, said a client, and {votes} nodes have the key")
             }
             Released::Released if was_over || had < self.plan.quorum() && known => {
-                self.violate(format!("released, said a client, and only {had} nodes had it"));
+                format!("released, said a client, and only {had} nodes had it")
             }
             // (Else what had it a moment ago may have forgotten it since.)
             Released::AlreadyExpired if kept && was_held && had >= self.plan.quorum() => {
-                self.violate(format!("already expired, said a client, and {had} nodes had it"));
+                format!("already expired, said a client, and {had} nodes had it")
             }
-            _ => {}
-        }
+            Released::Released | Released::AlreadyExpired => return,
+            _ => "the oracle does not know it".to_owned(),
+        };
+        self.violate(Check::UntrueRelease(released), lie);
     }
 }

@@ -1,7 +1,8 @@
 //! Many seeds, on all cores: what was covered, and the first that failed.
 
 use std::{
-    fmt::Write as _,
+    collections::BTreeMap,
+    fmt::{Display, Write as _},
     path::PathBuf,
     sync::{
         Mutex, PoisonError,
@@ -15,9 +16,11 @@ use redlock_quorum::sim::{Mutant, choose};
 
 use crate::{
     Level,
-    plan::{Plan, Profile},
+    plan::Plan,
+    profile::Profile,
     stage::{Counts, Shared},
     timeline,
+    violation::{Check, Violation},
 };
 
 /// Every so many seeds, one is played twice: its traces must be the same.
@@ -44,7 +47,7 @@ pub struct Outcome {
     pub counts: Counts,
     pub took: Duration,
     /// The lowest seed that failed, of those that were played, and how.
-    pub failure: Option<(u64, String)>,
+    pub failure: Option<(u64, Violation)>,
 }
 
 impl Campaign {
@@ -118,7 +121,7 @@ impl Campaign {
         }
     }
 
-    fn judge(&self, seed: u64) -> Result<Counts, String> {
+    fn judge(&self, seed: u64) -> Result<Counts, Violation> {
         let stage = self.play(seed, false);
         let truth = stage.truth();
         if let Some(violation) = &truth.oracle.violation {
@@ -127,7 +130,8 @@ impl Campaign {
         if seed.is_multiple_of(TWICE) {
             let again = self.play(seed, false).truth().trace.hash();
             if again != truth.trace.hash() {
-                return Err("played twice, it was not the same".into());
+                let what = "played twice, it was not the same".to_owned();
+                return Err(Violation { check: Check::NotTheSameTwice, what });
             }
         }
         Ok(truth.counts.clone())
@@ -145,7 +149,7 @@ impl Campaign {
             folder.join(format!("{level}-{profile}-{seed}.txt")),
             folder.join(format!("{level}-{profile}-{seed}.html")),
         );
-        let verdict = truth.oracle.violation.as_deref().unwrap_or("nothing is wrong");
+        let verdict = truth.verdict();
         let plan = &truth.plan;
         let head = format!(
             "seed {seed}, level {level}, profile {}: {verdict}\n\n{plan:#?}\n\n",
@@ -197,14 +201,15 @@ pub fn hourly(seeds: u64, took: Duration) -> u64 {
 }
 
 impl Outcome {
+    /// Takes in what a further slice of the same campaign covered.
+    pub fn add(&mut self, slice: &Self) {
+        self.counts.add(&slice.counts);
+        self.took += slice.took;
+    }
+
     /// What was covered, for people.
     pub fn summary(&self) -> String {
         let counts = &self.counts;
-        let list = |names: &std::collections::BTreeMap<&str, u64>| {
-            let list: Vec<_> =
-                names.iter().map(|(name, count)| format!("{name} {count}")).collect();
-            if list.is_empty() { "none".to_owned() } else { list.join(", ") }
-        };
         format!(
             "{} seeds in {:.1?}: {} a second, {} an hour\n  {:.1} virtual hours, {} commands, {} locks acquired\n  \
              calls: {}\n  faults: {}\n  beyond the assumptions: {}",
@@ -220,4 +225,9 @@ impl Outcome {
             list(&counts.counted),
         )
     }
+}
+
+fn list(names: &BTreeMap<impl Display, u64>) -> String {
+    let list: Vec<_> = names.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    if list.is_empty() { "none".to_owned() } else { list.join(", ") }
 }

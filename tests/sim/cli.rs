@@ -3,13 +3,15 @@
 
 use std::{env, process::ExitCode, str::FromStr};
 
-use redlock_quorum::sim::Mutant;
+use redlock_quorum::sim::{Hunter, Mutant};
 
 use crate::{
-    campaign::Campaign,
+    campaign::{Campaign, Outcome},
     fast, net,
-    plan::{Plan, Profile},
+    plan::Plan,
+    profile::Profile,
     stage::Shared,
+    table::{self, Covered},
 };
 
 /// How much of the world is real.
@@ -80,7 +82,7 @@ fn campaigns() -> Result<bool, String> {
     let seeds = variable::<u64>("SEEDS")?;
     let one = variable::<u64>("SEED")?;
     let level = variable::<Level>("LEVEL")?;
-    let mut well = true;
+    let (mut well, mut covered) = (true, Vec::new());
     for (each, usual) in [(Level::A, 200_000), (Level::B, 50_000)] {
         if level.is_some_and(|level| level != each) {
             continue;
@@ -94,18 +96,21 @@ fn campaigns() -> Result<bool, String> {
             mutant: mutant()?,
             loud: true,
         };
-        well &= match one {
-            Some(seed) => replay(&campaign, seed)?,
-            None => run(&campaign)?,
-        };
+        match one {
+            Some(seed) => well &= replay(&campaign, seed)?,
+            None => covered.push(run(&campaign)?),
+        }
     }
-    Ok(well)
+    if !covered.is_empty() {
+        println!("\n{}", table::campaign(&covered));
+    }
+    Ok(well && covered.iter().all(|covered| covered.violations == 0))
 }
 
 fn mutant() -> Result<Option<Mutant>, String> {
     let Some(name) = variable::<String>("MUTANT")? else { return Ok(None) };
     let named = |mutant: &Mutant| format!("{mutant:?}").eq_ignore_ascii_case(&name);
-    Mutant::ALL.into_iter().find(named).map(Some).ok_or_else(|| format!("no mutant `{name}`"))
+    Mutant::ALL.iter().copied().find(named).map(Some).ok_or_else(|| format!("no mutant `{name}`"))
 }
 
 fn threads() -> Result<usize, String> {
@@ -113,14 +118,28 @@ fn threads() -> Result<usize, String> {
     Ok(variable("THREADS")?.unwrap_or(cores))
 }
 
-fn run(campaign: &Campaign) -> Result<bool, String> {
-    println!("level {}, from seed {}", campaign.level.name(), campaign.first);
-    let outcome = campaign.run();
-    println!("{}", outcome.summary());
-    match outcome.failure {
-        None => Ok(true),
-        Some((seed, _)) => replay(campaign, seed).map(|_| false),
+/// Plays a campaign in slices of `SLICE=` seeds: a failure ends its slice, and
+/// the next one begins.
+fn run(campaign: &Campaign) -> Result<Covered, String> {
+    let Campaign { level, first, seeds, .. } = *campaign;
+    println!("level {}, from seed {first}", level.name());
+    let slice = variable::<u64>("SLICE")?.unwrap_or(seeds).max(1);
+    let (mut total, mut violations) = (Outcome::default(), 0);
+    for begin in (0..seeds).step_by(usize::try_from(slice).unwrap_or(usize::MAX)) {
+        let seeds = slice.min(seeds - begin);
+        let part = Campaign { first: first + begin, seeds, ..*campaign };
+        let outcome = part.run();
+        total.add(&outcome);
+        if let Some((seed, _)) = outcome.failure {
+            violations += 1;
+            replay(&part, seed)?;
+        }
+        if slice < campaign.seeds {
+            eprintln!("{} seeds in {:.0?}", total.counts.seeds, total.took);
+        }
     }
+    println!("{}", total.summary());
+    Ok(Covered { level, counts: total.counts, violations })
 }
 
 fn replay(campaign: &Campaign, seed: u64) -> Result<bool, String> {
@@ -129,33 +148,34 @@ fn replay(campaign: &Campaign, seed: u64) -> Result<bool, String> {
     Ok(well)
 }
 
-/// Every wrong turn must be noticed within so many seeds.
+/// Every wrong turn must be noticed within so many seeds, but those that are the
+/// steppers' to notice. Where nothing else was asked for, writes the page.
 fn mutants() -> Result<bool, String> {
-    let seeds = variable("SEEDS")?.unwrap_or(10_000);
-    let mut survivors = 0;
-    println!("| mutant | dies at seed | of | in | because |\n|---|---|---|---|---|");
-    for mutant in Mutant::ALL {
+    let (seeds, level, profile) = (variable("SEEDS")?, variable("LEVEL")?, variable("PROFILE")?);
+    let as_documented = seeds.is_none() && level.is_none() && profile.is_none();
+    let (mut rows, mut survivors) = (String::new(), 0);
+    for mutant in Mutant::ALL.iter().copied() {
         let campaign = Campaign {
-            level: variable("LEVEL")?.unwrap_or(Level::A),
-            profile: variable("PROFILE")?,
+            level: level.unwrap_or(Level::A),
+            profile,
             first: 0,
-            seeds,
+            seeds: seeds.unwrap_or(10_000),
             threads: 1,
             mutant: Some(mutant),
             loud: false,
         };
-        let outcome = campaign.run();
-        let took = outcome.took;
-        match outcome.failure {
-            Some((seed, why)) => {
-                let profile = campaign.profile.unwrap_or_else(|| Profile::of(seed));
-                println!("| {mutant:?} | {seed} | {profile} | {took:.1?} | {why} |");
-            }
-            None => {
-                survivors += 1;
-                println!("| {mutant:?} | **survives {seeds}** | | {took:.1?} | |");
-            }
-        }
+        let failure = campaign.run().failure;
+        let noticed = failure.as_ref().map(|(seed, violation)| {
+            (*seed, profile.unwrap_or_else(|| Profile::of(*seed)), violation)
+        });
+        survivors += u32::from(noticed.is_none() && mutant.hunter() == Hunter::Seeds);
+        let row = table::mutant(mutant, noticed);
+        print!("{row}");
+        rows += &row;
+    }
+    if as_documented && survivors == 0 {
+        std::fs::write(table::MUTANTS_PAGE, table::mutants_page(&rows))
+            .map_err(|error| format!("{}: {error}", table::MUTANTS_PAGE))?;
     }
     Ok(survivors == 0)
 }

@@ -19,22 +19,14 @@ impl Truth {
             *self.counts.faults.entry(fault.name()).or_default() += 1;
         }
         match fault {
-            Fault::Kill { client } | Fault::EndRuntime { client } if begins => {
-                self.clients[client].closed = true;
-                self.clients[client].abandoned = true;
-                if matches!(fault, Fault::Kill { .. }) {
-                    self.forget_client(client);
-                    self.resume(client);
-                }
+            Fault::Kill { client } if begins => {
+                self.end_client(client);
+                self.forget_client(client);
+                self.resume(client);
             }
+            Fault::EndRuntime { client } if begins => self.end_client(client),
             Fault::Pause { client } if begins => self.stall(client),
             Fault::Pause { client } => self.resume(client),
-            fault => self.fault_node(fault, begins),
-        }
-    }
-
-    fn fault_node(&mut self, fault: Fault, begins: bool) {
-        match fault {
             Fault::Hang { node } if begins => self.nodes[node].hung += 1,
             Fault::Hang { node } => self.nodes[node].hung -= 1,
             Fault::Crash { node, memory, silent } if begins => {
@@ -51,8 +43,19 @@ impl Truth {
                 self.nodes[node].step(millis);
                 self.oracle.clock_set_at = Some(self.now);
             }
-            _ => {}
+            // These are never taken back.
+            Fault::Kill { .. }
+            | Fault::EndRuntime { .. }
+            | Fault::ForgetScripts { .. }
+            | Fault::Step { .. } => {}
+            // These change connections alone, which belong to each level.
+            Fault::Cut { .. } | Fault::Break { .. } | Fault::Loss { .. } | Fault::Slow { .. } => {}
         }
+    }
+
+    fn end_client(&mut self, client: usize) {
+        self.clients[client].closed = true;
+        self.clients[client].abandoned = true;
     }
 }
 

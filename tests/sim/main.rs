@@ -25,7 +25,11 @@ mod oracle;
 #[cfg(redlock_sim)]
 mod plan;
 #[cfg(redlock_sim)]
+mod profile;
+#[cfg(redlock_sim)]
 mod stage;
+#[cfg(redlock_sim)]
+mod table;
 #[cfg(all(redlock_sim, test))]
 mod tests;
 #[cfg(redlock_sim)]
@@ -34,6 +38,8 @@ mod timeline;
 mod trace;
 #[cfg(redlock_sim)]
 mod users;
+#[cfg(redlock_sim)]
+mod violation;
 
 #[cfg(redlock_sim)]
 pub use cli::Level;

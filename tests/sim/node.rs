@@ -139,30 +139,37 @@ impl Node {
         self.save(draw / 1000);
         let refusal = self.refusals.iter().find(|(_, per_mille)| draw % 1000 < *per_mille);
         let how = refusal.map(|(how, _)| *how);
-        let text = match how {
-            Some(Refusal::Loading) => "LOADING Redis is loading the dataset in memory",
-            Some(Refusal::Busy) => "BUSY Redis is busy running a script.",
-            Some(Refusal::ReadOnly) if writes(command) => {
-                "READONLY You can't write against a read only replica."
-            }
-            Some(Refusal::HangUp) => {
+        let Some(how) = how else { return Some(self.obey(conn, now, command, None)) };
+        let instead: &[u8] = match how {
+            Refusal::HangUp => {
                 self.hang_up(conn);
                 return None;
             }
-            how => {
-                let (full, mute) = (Some(Refusal::OutOfMemory), Some(Refusal::NoPubSub));
-                self.store.restrict(how == full, how == mute);
-                let sent = self.store.execute(conn, self.clock(now), command);
-                let instead: &[u8] = match how {
-                    Some(Refusal::Unclear) => b"-ERR upstream timed out\r\n",
-                    Some(Refusal::Garbage) => b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
-                    _ => return Some(sent),
-                };
-                return Some(Sent { reply: instead.to_vec(), ..sent });
+            Refusal::Loading => return error("LOADING Redis is loading the dataset in memory"),
+            Refusal::Busy => return error("BUSY Redis is busy running a script."),
+            Refusal::ReadOnly if writes(command) => {
+                return error("READONLY You can't write against a read only replica.");
             }
+            Refusal::ReadOnly | Refusal::OutOfMemory | Refusal::NoPubSub => {
+                return Some(self.obey(conn, now, command, Some(how)));
+            }
+            Refusal::Unclear => b"-ERR upstream timed out\r\n",
+            Refusal::Garbage => b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
         };
-        Some(Sent { reply: format!("-{text}\r\n").into_bytes(), ..Sent::default() })
+        Some(Sent { reply: instead.to_vec(), ..self.obey(conn, now, command, None) })
     }
+
+    /// Does what the command says, as far as `how` leaves it free to.
+    fn obey(&mut self, conn: u64, now: u64, command: &[Vec<u8>], how: Option<Refusal>) -> Sent {
+        let (full, mute) = (Some(Refusal::OutOfMemory), Some(Refusal::NoPubSub));
+        self.store.restrict(how == full, how == mute);
+        self.store.execute(conn, self.clock(now), command)
+    }
+}
+
+/// An error instead of what was asked.
+fn error(text: &str) -> Option<Sent> {
+    Some(Sent { reply: format!("-{text}\r\n").into_bytes(), ..Sent::default() })
 }
 
 fn writes(command: &[Vec<u8>]) -> bool {

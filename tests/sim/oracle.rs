@@ -9,9 +9,10 @@ use std::time::Duration;
 use redlock_quorum::sim::{Driver, Load, Peek};
 
 use crate::{
-    plan::{Fault, Plan, SECOND},
+    plan::{Plan, Planned, SECOND},
     stage::Truth,
     trace::{Kind, Lane},
+    violation::{Check, Violation},
 };
 
 /// For so long after a fault a client may still say that a node fails: an
@@ -37,7 +38,7 @@ pub struct Oracle {
     excused: Vec<Vec<u8>>,
     /// Tokens that another client has than the one that took the lock.
     taken_over: Vec<Vec<u8>>,
-    pub violation: Option<String>,
+    pub violation: Option<Violation>,
     /// How much later than in time is in time: the level's granularity.
     pub tick: Duration,
     /// How long after a fault its effects may last.
@@ -99,11 +100,16 @@ impl Oracle {
 }
 
 impl Truth {
-    pub fn violate(&mut self, what: String) {
+    pub fn violate(&mut self, check: Check, what: String) {
         if self.oracle.violation.is_none() {
             self.trace.note(self.now, Lane::World, Kind::Violation, || what.clone());
-            self.oracle.violation = Some(what);
+            self.oracle.violation = Some(Violation { check, what });
         }
+    }
+
+    /// What is wrong, for people.
+    pub fn verdict(&self) -> &str {
+        self.oracle.violation.as_ref().map_or("nothing is wrong", |violation| &violation.what)
     }
 
     /// Notes that something begins, or has ceased, to be wrong between a client
@@ -208,7 +214,8 @@ impl Truth {
         }
         let holds = self.clock(client) < peek.until();
         if holds && !held {
-            self.violate(format!("lock #{id} of client {client} was over and is held again"));
+            let what = format!("lock #{id} of client {client} was over and is held again");
+            self.violate(Check::LostAndHeld, what);
         }
         if held && !holds {
             self.trace.note(self.now, Lane::Client(client), Kind::Ended, || format!("#{id} over"));
@@ -226,18 +233,21 @@ impl Truth {
         let others = |other: &&Belief| other.id < id && other.held && other.key == belief.key;
         let other = beliefs[..].iter().find(others).map(|other| other.client);
         let wrong = match other {
-            Some(other) => Some(("two holders", format!("clients {other} and {client} both hold"))),
+            Some(other) => {
+                Some((Check::TwoHolders, format!("clients {other} and {client} both hold")))
+            }
             None if votes < quorum => {
-                Some(("held by too few nodes", format!("client {client} holds by {votes} nodes")))
+                Some((Check::TooFewNodes, format!("client {client} holds by {votes} nodes")))
             }
             None => None,
         };
-        let Some((name, what)) = wrong else { return };
+        let Some((check, what)) = wrong else { return };
         if self.plan.profile.within_assumptions() {
-            self.violate(format!("{what} `{}` (lock #{id})", String::from_utf8_lossy(&belief.key)));
+            let key = String::from_utf8_lossy(&belief.key);
+            self.violate(check, format!("{what} `{key}` (lock #{id})"));
         } else if !belief.counted {
             beliefs[place].counted = true;
-            *self.counts.counted.entry(name).or_default() += 1;
+            *self.counts.counted.entry(check.to_string()).or_default() += 1;
         }
     }
 
@@ -254,13 +264,15 @@ impl Truth {
         let since = *belief.over_since.get_or_insert(self.now);
         if self.now > since + self.tick_nanos() {
             let (id, client) = (belief.id, belief.client);
-            self.violate(format!("client {client} works on under lock #{id}, which is over"));
+            let what = format!("client {client} works on under lock #{id}, which is over");
+            self.violate(Check::WorkGoesOn, what);
         }
     }
 
     pub fn check_load(&mut self, client: usize, load: Load) {
         if load.in_flight > Driver::MOST_IN_FLIGHT {
-            self.violate(format!("client {client} has {} on their way to a node", load.in_flight));
+            let what = format!("client {client} has {} in flight to a node", load.in_flight);
+            self.violate(Check::InFlight, what);
         }
     }
 
@@ -281,16 +293,18 @@ impl Truth {
         }
         leaks.sort();
         if let Some(first) = leaks.first() {
-            self.violate(format!("a key is left when all has settled: {first}"));
+            let what = format!("a key is left when all has settled: {first}");
+            self.violate(Check::Leak, what);
         }
     }
 
     /// Where nothing can be late, nothing is left to do.
     pub fn check_idle(&mut self, client: usize, load: Load) {
-        let late = |planned: &crate::plan::Planned| !matches!(planned.fault, Fault::Pause { .. });
+        let late = |planned: &Planned| !planned.fault.is_pause();
         let hands = self.plan.habits.hand_over > 0;
         if !hands && !self.plan.faults.iter().any(late) && load.operations > 0 {
-            self.violate(format!("client {client} is idle with {} operations", load.operations));
+            let what = format!("client {client} is idle with {} operations", load.operations);
+            self.violate(Check::NotIdle, what);
         }
     }
 
@@ -311,14 +325,16 @@ impl Truth {
             .flat_map(|node| node.living(self.now))
             .any(|(_, token)| ours(token) && !held(token) && !excused(token));
         if left {
-            self.violate(format!("client {client} is shut down, and a key of it is left"));
+            let what = format!("client {client} is shut down, and a key of it is left");
+            self.violate(Check::KeyOfClosed, what);
         }
     }
 
     /// The drivers have ended, or could.
     pub fn check_rest(&mut self, client: usize, load: Load) {
         if load.operations > 0 {
-            self.violate(format!("client {client} never ends {} operations", load.operations));
+            let what = format!("client {client} never ends {} operations", load.operations);
+            self.violate(Check::DriverNeverEnds, what);
         }
     }
 }

@@ -1,92 +1,14 @@
 //! What happens in one run: who is there, what goes wrong and when. `draw`
 //! makes plans of seeds.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::time::Duration;
 
 use redlock_quorum::sim::Flavor;
 
+use crate::profile::Profile;
+
 pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1_000 * MS;
-
-/// What kind of trouble a run is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Profile {
-    /// Nothing goes wrong: nobody may say that something did.
-    Calm,
-    /// Many want one key.
-    Crowd,
-    /// Many tasks of each client want one key, and some give up.
-    Line,
-    /// One client asks for more at once than may be on its way.
-    Burst,
-    /// Messages are late, connections break, what they carried comes later.
-    Links,
-    /// Clients and nodes are cut off from each other, one way or both.
-    Cuts,
-    /// Nodes hang, crawl, crash and come back with what they knew.
-    Nodes,
-    /// Nodes answer errors and garbage, and forget scripts.
-    Errors,
-    /// Every clock runs at a rate of its own, within the bound.
-    Clocks,
-    /// Clients stand still, also past their deadlines.
-    Pauses,
-    /// Futures and guards are dropped, clients shut down, runtimes end.
-    Drops,
-    /// All of the above.
-    Storm,
-    /// Beyond the assumptions: nodes forget their keys, or know old ones.
-    Amnesia,
-    /// Beyond the assumptions: nodes' clocks are set.
-    Steps,
-}
-
-impl Profile {
-    pub const ALL: [Self; 14] = [
-        Self::Calm,
-        Self::Crowd,
-        Self::Line,
-        Self::Burst,
-        Self::Links,
-        Self::Cuts,
-        Self::Nodes,
-        Self::Errors,
-        Self::Clocks,
-        Self::Pauses,
-        Self::Drops,
-        Self::Storm,
-        Self::Amnesia,
-        Self::Steps,
-    ];
-
-    /// Whether what it does is within what docs/safety.md assumes. If not, two
-    /// holders are counted and are no violation.
-    pub fn within_assumptions(self) -> bool {
-        !matches!(self, Self::Amnesia | Self::Steps)
-    }
-
-    pub fn is(self, kinds: &[Self]) -> bool {
-        kinds.contains(&self)
-    }
-}
-
-impl fmt::Display for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{self:?}").to_lowercase())
-    }
-}
-
-impl FromStr for Profile {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let all = Self::ALL.map(|profile| profile.to_string());
-        Self::ALL
-            .into_iter()
-            .find(|profile| profile.to_string() == name)
-            .ok_or_else(|| format!("no profile `{name}`: there are {}", all.join(", ")))
-    }
-}
 
 /// What a node knows when it comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +119,61 @@ impl Fault {
             Self::EndRuntime { .. } => "runtime ended",
         }
     }
+
+    /// The client that it ends, and never gives back.
+    pub fn ends(self) -> Option<usize> {
+        match self {
+            Self::Kill { client } | Self::EndRuntime { client } => Some(client),
+            Self::Cut { .. }
+            | Self::Break { .. }
+            | Self::Loss { .. }
+            | Self::Slow { .. }
+            | Self::Hang { .. }
+            | Self::Crash { .. }
+            | Self::Refuse { .. }
+            | Self::ForgetScripts { .. }
+            | Self::Step { .. }
+            | Self::Pause { .. } => None,
+        }
+    }
+
+    /// Whether a node comes back without anything that it had granted.
+    pub fn forgets(self) -> bool {
+        match self {
+            Self::Crash { memory: Memory::Gone, .. } => true,
+            Self::Crash { memory: Memory::Kept | Memory::Stale, .. } => false,
+            Self::Cut { .. }
+            | Self::Break { .. }
+            | Self::Loss { .. }
+            | Self::Slow { .. }
+            | Self::Hang { .. }
+            | Self::Refuse { .. }
+            | Self::ForgetScripts { .. }
+            | Self::Step { .. }
+            | Self::Pause { .. }
+            | Self::Kill { .. }
+            | Self::EndRuntime { .. } => false,
+        }
+    }
+
+    /// Whether the client's process stands still, and no message is late or
+    /// lost by it.
+    pub fn is_pause(self) -> bool {
+        match self {
+            Self::Pause { .. } => true,
+            Self::Cut { .. }
+            | Self::Break { .. }
+            | Self::Loss { .. }
+            | Self::Slow { .. }
+            | Self::Hang { .. }
+            | Self::Crash { .. }
+            | Self::Refuse { .. }
+            | Self::ForgetScripts { .. }
+            | Self::Step { .. }
+            | Self::Kill { .. }
+            | Self::EndRuntime { .. } => false,
+        }
+    }
 }
 
 /// A fault and its time.
@@ -272,8 +249,7 @@ impl Plan {
     /// Keeps a node that forgets its keys away until all of them have ended: so
     /// the assumptions want it.
     pub fn stay_away(&self, planned: &mut Planned) {
-        let forgets = matches!(planned.fault, Fault::Crash { memory: Memory::Gone, .. });
-        if forgets && self.profile.within_assumptions() {
+        if planned.fault.forgets() && self.profile.within_assumptions() {
             let longest = self.habits.ttl.mul_f64(self.longest_extension()).as_nanos() as u64;
             planned.lasts = planned.lasts.max(longest + longest / 50);
         }

@@ -114,7 +114,7 @@ pub struct Counts {
     pub calls: BTreeMap<&'static str, u64>,
     pub faults: BTreeMap<&'static str, u64>,
     /// Two holders at once, where the assumptions were broken.
-    pub counted: BTreeMap<&'static str, u64>,
+    pub counted: BTreeMap<String, u64>,
 }
 
 impl Counts {
@@ -123,15 +123,15 @@ impl Counts {
         self.virtual_nanos += other.virtual_nanos;
         self.acquired += other.acquired;
         self.commands += other.commands;
-        for (ours, theirs) in [
-            (&mut self.calls, &other.calls),
-            (&mut self.faults, &other.faults),
-            (&mut self.counted, &other.counted),
-        ] {
-            for (name, count) in theirs {
-                *ours.entry(name).or_default() += count;
-            }
-        }
+        add(&mut self.calls, &other.calls);
+        add(&mut self.faults, &other.faults);
+        add(&mut self.counted, &other.counted);
+    }
+}
+
+fn add<K: Ord + Clone>(ours: &mut BTreeMap<K, u64>, theirs: &BTreeMap<K, u64>) {
+    for (name, count) in theirs {
+        *ours.entry(name.clone()).or_default() += count;
     }
 }
 

@@ -22,7 +22,7 @@ p.wrong{color:#b00;font-weight:bold}";
 /// The page of a recorded run.
 pub fn page(truth: &Truth, seed: u64, level: &str) -> String {
     let entries = truth.trace.entries.as_deref().unwrap_or_default();
-    let verdict = truth.oracle.violation.as_deref().unwrap_or("nothing is wrong");
+    let verdict = truth.verdict();
     let mut page = format!(
         "<!doctype html><meta charset=\"utf-8\"><title>seed {seed}</title><style>{STYLE}</style>\n\
          <h1>Seed {seed}, level {level}, profile {}</h1>\n<p class=\"wrong\">{}</p>\n\
@@ -85,14 +85,14 @@ fn draw(page: &mut String, truth: &Truth, entries: &[Entry]) {
             );
         }
     }
-    for entry in entries.iter().filter(|entry| !matches!(entry.kind, Kind::Held | Kind::Ended)) {
-        let colour = match entry.kind {
-            Kind::Command => "#36c",
-            Kind::Fault | Kind::Healed => "#e80",
-            Kind::Violation => "#d00",
-            _ => "#888",
+    for entry in entries {
+        let (radius, colour) = match entry.kind {
+            Kind::Held | Kind::Ended => continue, // drawn above
+            Kind::Call | Kind::Answer => (3, "#888"),
+            Kind::Command => (3, "#36c"),
+            Kind::Fault | Kind::Healed => (3, "#e80"),
+            Kind::Violation => (8, "#d00"),
         };
-        let radius = if entry.kind == Kind::Violation { 8 } else { 3 };
         let _ = writeln!(
             page,
             "<circle cx=\"{:.1}\" cy=\"{}\" r=\"{radius}\" fill=\"{colour}\"><title>{:.3} ms: \

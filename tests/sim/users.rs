@@ -109,7 +109,7 @@ impl User {
                 }
                 outcome
             }
-            _ => self.perhaps_dropped(lock.into_future()).await,
+            Way::Try | Way::Wait(_) => self.perhaps_dropped(lock.into_future()).await,
         };
         let mut truth = self.stage.truth();
         let Some(outcome) = outcome else {
@@ -250,7 +250,7 @@ impl User {
                 truth.check_innocent_loss(&error);
                 truth.drop_call(&call);
             }
-            _ => truth.drop_call(&call),
+            Some(Ok(())) | None => truth.drop_call(&call),
         }
     }
 

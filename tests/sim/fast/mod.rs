@@ -34,6 +34,7 @@ use crate::{
     plan::{Fault, Plan, SECOND},
     stage::{Shared, Stage},
     users::User,
+    violation::Check,
 };
 
 /// More than any run needs: users give up, and keys end.
@@ -142,7 +143,7 @@ impl Run {
     /// First the users' lives, then what they leave behind.
     fn play(&mut self) {
         if !self.until(|run| run.users_are_done() && run.open_faults == 0) {
-            return self.fail("a call never ends");
+            return self.fail(Check::CallWithoutEnd, "a call never ends");
         }
         let settled = self.stage.truth().now + SETTLED_AFTER;
         self.net.state().push(settled, Event::Wake(Waker::noop().clone()));
@@ -160,7 +161,7 @@ impl Run {
             for (client, load) in self.loads() {
                 self.stage.truth().check_rest(client, load);
             }
-            self.fail("a driver never ends");
+            self.fail(Check::DriverNeverEnds, "a driver never ends");
         }
     }
 
@@ -168,13 +169,13 @@ impl Run {
     fn loads(&self) -> Vec<(usize, Load)> {
         let load = |task: &Task| match &task.job {
             Some(Job::Driver(driver)) => Some((task.client, driver.load())),
-            _ => None,
+            Some(Job::User(_)) | None => None,
         };
         self.tasks.iter().filter_map(load).collect()
     }
 
-    fn fail(&self, what: &str) {
-        self.stage.truth().violate(what.to_owned());
+    fn fail(&self, check: Check, what: &str) {
+        self.stage.truth().violate(check, what.to_owned());
     }
 
     /// Goes on until `done`; says whether it came to that.
@@ -224,7 +225,7 @@ impl Run {
             }
             self.polls += 1;
             if self.polls > MOST_POLLS {
-                return self.fail("something is polled without end");
+                return self.fail(Check::PolledWithoutEnd, "something is polled without end");
             }
             self.poll(id);
             let mut truth = self.stage.truth();
@@ -307,7 +308,16 @@ impl Run {
                 drop((truth, state));
                 self.end_tasks(client, false);
             }
-            _ => {}
+            // A connection that broke stays broken, a node that is still down or
+            // hung by another fault stays so, and a client that ended has ended.
+            Fault::Break { .. }
+            | Fault::Hang { .. }
+            | Fault::Crash { .. }
+            | Fault::Pause { .. }
+            | Fault::Kill { .. }
+            | Fault::EndRuntime { .. } => {}
+            // These change the node's answers or its clock, and no connection.
+            Fault::Refuse { .. } | Fault::ForgetScripts { .. } | Fault::Step { .. } => {}
         }
     }
 

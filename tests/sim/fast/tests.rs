@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::{
-    plan::{Memory, Planned, Profile, Refusal},
+    plan::{Memory, Planned, Refusal},
+    profile::Profile,
     tests::array,
 };
 

@@ -7,6 +7,7 @@
 //! held back and delivered later, and one of a single direction leaves broken
 //! connections behind.
 
+mod links;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -21,9 +22,11 @@ use tokio::{sync::watch, task::AbortHandle};
 use self::world::NetWorld;
 use crate::{
     oracle::{SETTLED_AFTER, UNTIL_GIVEN_UP},
-    plan::{Fault, MS, Plan, Profile, SECOND},
+    plan::{Fault, MS, Plan, SECOND},
+    profile::Profile,
     stage::{Shared, Stage},
     users::User,
+    violation::Check,
 };
 
 /// How finely time passes. Everything takes up to a tick longer, so this is
@@ -55,9 +58,7 @@ fn coarsen(plan: &mut Plan) {
     let mut faults = std::mem::take(&mut plan.faults);
     faults.iter_mut().for_each(|planned| plan.stay_away(planned));
     // Nor is there time to wait until a node has forgotten long locks.
-    faults.retain(|planned| {
-        !matches!(planned.fault, Fault::Pause { .. }) && planned.lasts < 10 * SECOND
-    });
+    faults.retain(|planned| !planned.fault.is_pause() && planned.lasts < 10 * SECOND);
     plan.faults = faults;
     for client in 0..plan.clients.len() {
         let timeout = plan.node_timeout(client, plan.habits.ttl).max(15 * TICK);
@@ -130,12 +131,11 @@ impl Run<'_> {
 
     fn play(&mut self, plan: &Plan) {
         if !self.until(LONGEST, |run| run.users_are_done() && run.agenda.is_empty()) {
-            return self.fail("a call never ends");
+            return self.fail(Check::CallWithoutEnd, "a call never ends");
         }
         self.over.send_replace(true);
-        let loses = |fault: &Fault| matches!(fault, Fault::Cut { .. } | Fault::Loss { .. });
         let mut settled = self.now() + SETTLED_AFTER;
-        if plan.faults.iter().any(|planned| loses(&planned.fault)) {
+        if plan.faults.iter().any(|planned| links::loses_segments(planned.fault)) {
             settled += UNTIL_GIVEN_UP;
         }
         let longest = plan.habits.ttl.mul_f64(plan.longest_extension()).as_nanos() as u64;
@@ -144,12 +144,12 @@ impl Run<'_> {
             self.until(settled, |_| false);
             self.stage.truth().check_leaks();
         } else if !self.until(settled + longest, Self::drivers_are_done) {
-            self.fail("a driver never ends");
+            self.fail(Check::DriverNeverEnds, "a driver never ends");
         }
     }
 
-    fn fail(&self, what: &str) {
-        self.stage.truth().violate(what.to_owned());
+    fn fail(&self, check: Check, what: &str) {
+        self.stage.truth().violate(check, what.to_owned());
     }
 
     fn now(&self) -> u64 {
@@ -180,7 +180,7 @@ impl Run<'_> {
                 self.fault(place, begins);
             }
             if let Err(error) = self.sim.step() {
-                self.fail(&format!("the simulation ended: {error}"));
+                self.fail(Check::Simulation, &format!("the simulation ended: {error}"));
             }
         }
         true
@@ -207,7 +207,12 @@ impl Run<'_> {
             self.active.swap_remove(place);
         }
         match fault {
-            Fault::Cut { client, node, .. } => self.cut(client, node, fault, begins),
+            Fault::Cut { client, node, up, down } => {
+                let others = self.active.contains(&fault);
+                if begins || !others {
+                    self.cut(name("c", client), name("n", node), (up, down), begins);
+                }
+            }
             Fault::Loss { node, .. } | Fault::Slow { node, .. } => self.degrade(node),
             Fault::Break { client, node, late } if begins => {
                 self.stage.truth().breaks.insert((client, node), late);
@@ -228,46 +233,18 @@ impl Run<'_> {
                 }
                 process.driver_done = true;
             }
-            _ => {}
-        }
-    }
-
-    /// Of cuts of one link that overlap, the last to end heals it.
-    fn cut(&self, client: usize, node: usize, fault: Fault, begins: bool) {
-        let Fault::Cut { up, down, .. } = fault else { return };
-        let same = |active: &&Fault| **active == fault;
-        if !begins && self.active.iter().any(|active| same(&active)) {
-            return;
-        }
-        let (client, node) = (name("c", client), name("n", node));
-        match (up && down, begins) {
-            (true, true) => self.sim.hold(client, node),
-            (true, false) => self.sim.release(client, node),
-            (false, true) if up => self.sim.partition_oneway(client, node),
-            (false, true) => self.sim.partition_oneway(node, client),
-            (false, false) if up => self.sim.repair_oneway(client, node),
-            (false, false) => self.sim.repair_oneway(node, client),
-        }
-    }
-
-    /// Sets the links of a node to what is wrong with them now, all in all.
-    fn degrade(&mut self, node: usize) {
-        let (mut late, mut lost) = (0, 0);
-        for fault in &self.active {
-            match fault {
-                Fault::Slow { node: slow, by } if *slow == node => late += by,
-                Fault::Loss { node: lossy, per_mille } if *lossy == node => lost += per_mille,
-                _ => {}
-            }
-        }
-        let (clients, usual) = {
-            let truth = self.stage.truth();
-            (truth.clients.len(), truth.plan.latency.1)
-        };
-        for client in (0..clients).map(|client| name("c", client)) {
-            let rate = f64::from(lost) / 4000.0;
-            self.sim.set_link_fail_rate(client.clone(), name("n", node), rate);
-            self.sim.set_link_latency(client, name("n", node), Duration::from_nanos(usual + late));
+            // A connection that broke stays broken, a node that is still down by
+            // another fault stays down, and a client that ended has ended.
+            Fault::Break { .. }
+            | Fault::Crash { .. }
+            | Fault::Kill { .. }
+            | Fault::EndRuntime { .. } => {}
+            // Connections look at the stage themselves whether their node hangs.
+            Fault::Hang { .. } => {}
+            // These change the node's answers or its clock, and no connection.
+            Fault::Refuse { .. } | Fault::ForgetScripts { .. } | Fault::Step { .. } => {}
+            // No process stands still at this level: `coarsen` takes these out.
+            Fault::Pause { .. } => {}
         }
     }
 }

@@ -6,11 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use turmoil::net::TcpStream;
 
 use super::{TICK, server};
-use crate::{
-    plan::{Plan, Profile},
-    stage::Stage,
-    tests::array,
-};
+use crate::{plan::Plan, profile::Profile, stage::Stage, tests::array};
 
 /// Sends a command, and hears what is expected and not yet more.
 async fn ask(stream: &mut TcpStream, args: &[&str], expected: &str) -> turmoil::Result {

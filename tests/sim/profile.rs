@@ -1,0 +1,251 @@
+//! Profiles: what kind of trouble a run is about, and all that follows from it
+//! for the plan. `draw` draws plans by these traits; it never asks which
+//! profile it is.
+
+use std::{fmt, ops::RangeInclusive, str::FromStr};
+
+use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
+
+use crate::plan::MS;
+
+/// What kind of trouble a run is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Profile {
+    /// Nothing goes wrong, so no call may say that something did.
+    Calm,
+    /// Many clients want one key.
+    Crowd,
+    /// Many tasks of each client want one key, and some give up.
+    Line,
+    /// One client asks for more at once than may be in flight.
+    Burst,
+    /// Messages are late, connections break, and what they carried comes later.
+    Links,
+    /// Clients and nodes are cut off from each other, one way or both.
+    Cuts,
+    /// Nodes hang, crawl, crash and come back with what they knew.
+    Nodes,
+    /// Nodes answer errors and garbage, and forget scripts.
+    Errors,
+    /// Every clock runs at a rate of its own, within the bound.
+    Clocks,
+    /// Clients stand still, also past their deadlines.
+    Pauses,
+    /// Futures and guards are dropped, clients shut down, runtimes end.
+    Drops,
+    /// All of the above.
+    Storm,
+    /// Beyond the assumptions: nodes forget their keys, or bring old ones back.
+    Amnesia,
+    /// Beyond the assumptions: nodes' clocks are set.
+    Steps,
+}
+
+/// Faults that are drawn together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Links,
+    Cuts,
+    Nodes,
+    Errors,
+    Pauses,
+    Drops,
+    Amnesia,
+    Steps,
+}
+
+/// What follows from a profile. Where there is a choice, the seed makes it.
+pub struct Traits {
+    /// Whether all that happens is within what docs/safety.md assumes. If not,
+    /// two holders are counted and are no violation.
+    pub within_assumptions: bool,
+    /// Whether every clock runs at a rate of its own.
+    pub drifts: bool,
+    /// Whether all users want the same key.
+    pub one_key: bool,
+    pub clients: RangeInclusive<usize>,
+    /// How many users each client has.
+    pub users: RangeInclusive<usize>,
+    /// One way, in nanoseconds: at least, at most.
+    pub latency: [(u64, u64); 2],
+    /// In milliseconds. Long ones show what is left behind, short ones what is
+    /// held too long.
+    pub ttl: &'static [u64],
+    /// How many locks each user asks for.
+    pub locks: RangeInclusive<usize>,
+    /// In milliseconds.
+    pub think: &'static [u64],
+    /// Out of 1000: a call's future is dropped before the call is over.
+    pub drop_call: &'static [u32],
+    /// Out of 1000: a guard is dropped instead of released.
+    pub drop_guard: u32,
+    /// Out of 1000: a lock is left to its ttl.
+    pub forget: u32,
+    /// Out of 1000: a lock is handed to another client.
+    pub hand_over: &'static [u32],
+    /// Out of 1000: after a lock, the client is shut down.
+    pub shutdown: u32,
+    pub most_faults: usize,
+    pub faults: &'static [Family],
+}
+
+impl Profile {
+    pub const ALL: [Self; 14] = [
+        Self::Calm,
+        Self::Crowd,
+        Self::Line,
+        Self::Burst,
+        Self::Links,
+        Self::Cuts,
+        Self::Nodes,
+        Self::Errors,
+        Self::Clocks,
+        Self::Pauses,
+        Self::Drops,
+        Self::Storm,
+        Self::Amnesia,
+        Self::Steps,
+    ];
+
+    /// The profile of a seed, unless one is asked for.
+    pub fn of(seed: u64) -> Self {
+        let mut rng = SmallRng::seed_from_u64(seed ^ 0x9e37_79b9_7f4a_7c15);
+        match rng.random_range(0..32u32) {
+            0..2 => Self::Calm,
+            2 => Self::Crowd,
+            3 => Self::Line,
+            4 => Self::Burst,
+            5..9 => Self::Links,
+            9..12 => Self::Cuts,
+            12..16 => Self::Nodes,
+            16..19 => Self::Errors,
+            19..21 => Self::Clocks,
+            21..23 => Self::Pauses,
+            23..26 => Self::Drops,
+            26..30 => Self::Storm,
+            30 => Self::Amnesia,
+            _ => Self::Steps,
+        }
+    }
+
+    pub fn within_assumptions(self) -> bool {
+        self.traits().within_assumptions
+    }
+
+    /// All that follows from it: the only place that tells profiles apart.
+    pub fn traits(self) -> Traits {
+        let usual = Traits::usual();
+        let trouble = Traits { most_faults: 5, ..Traits::usual() };
+        match self {
+            Self::Calm => Traits { hand_over: &[0, 100], shutdown: 60, ..usual },
+            Self::Crowd => Traits { one_key: true, clients: 3..=5, ..usual },
+            Self::Line => Traits {
+                one_key: true,
+                clients: 1..=3,
+                users: 3..=9,
+                drop_call: &[0, 100, 400],
+                most_faults: 2,
+                faults: &[Family::Links, Family::Nodes, Family::Errors],
+                ..usual
+            },
+            Self::Burst => {
+                Traits { clients: 1..=1, users: 36..=48, locks: 1..=1, think: &[0], ..usual }
+            }
+            Self::Links => Traits {
+                latency: [(MS / 10, MS / 2), (MS / 2, 5 * MS)],
+                ttl: &[500, 3_000, 30_000, 30_000],
+                faults: &[Family::Links],
+                ..trouble
+            },
+            Self::Cuts => Traits { faults: &[Family::Cuts], ..trouble },
+            Self::Nodes => Traits { faults: &[Family::Nodes], ..trouble },
+            Self::Errors => Traits { faults: &[Family::Errors], ..trouble },
+            Self::Clocks => Traits { drifts: true, ttl: &[60, 200, 500, 1_000, 3_000], ..usual },
+            Self::Pauses => Traits {
+                drifts: true,
+                latency: [(MS / 10, MS / 2), (4 * MS / 5, 3 * MS / 2)],
+                ttl: &[60, 200, 500, 1_000, 3_000],
+                most_faults: 8,
+                faults: &[Family::Pauses],
+                ..usual
+            },
+            Self::Drops => Traits {
+                ttl: &[500, 3_000, 30_000, 30_000],
+                faults: &[Family::Drops],
+                ..trouble.with_drops()
+            },
+            Self::Storm => Traits {
+                drifts: true,
+                latency: [(MS / 10, MS / 2), (MS / 2, 5 * MS)],
+                most_faults: 8,
+                faults: &[
+                    Family::Links,
+                    Family::Cuts,
+                    Family::Nodes,
+                    Family::Errors,
+                    Family::Pauses,
+                    Family::Drops,
+                ],
+                ..trouble.with_drops()
+            },
+            Self::Amnesia => {
+                Traits { within_assumptions: false, faults: &[Family::Amnesia], ..trouble }
+            }
+            Self::Steps => {
+                Traits { within_assumptions: false, faults: &[Family::Steps], ..trouble }
+            }
+        }
+    }
+}
+
+impl Traits {
+    fn usual() -> Self {
+        Self {
+            within_assumptions: true,
+            drifts: false,
+            one_key: false,
+            clients: 2..=4,
+            users: 1..=2,
+            latency: [(MS / 50, MS / 10), (MS / 10, MS / 2)],
+            ttl: &[60, 300, 1_000, 5_000, 30_000],
+            locks: 1..=4,
+            think: &[0, 3, 30],
+            drop_call: &[0],
+            drop_guard: 200,
+            forget: 0,
+            hand_over: &[0],
+            shutdown: 0,
+            most_faults: 0,
+            faults: &[],
+        }
+    }
+
+    fn with_drops(self) -> Self {
+        Self {
+            drop_call: &[100, 400, 800],
+            drop_guard: 500,
+            forget: 50,
+            hand_over: &[100],
+            shutdown: 60,
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{self:?}").to_lowercase())
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = Self::ALL.map(|profile| profile.to_string());
+        Self::ALL
+            .into_iter()
+            .find(|profile| profile.to_string() == name)
+            .ok_or_else(|| format!("no profile `{name}`: there are {}", all.join(", ")))
+    }
+}
