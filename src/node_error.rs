@@ -316,11 +316,13 @@ mod tests {
                 NodeErrorKind::ForeignKey,
             ),
             (
-                "ERR The user executing the script can't run this command or subcommand script: s3cret",
+                "ERR The user executing the script can't run this command or subcommand script: \
+                 s3cret",
                 NodeErrorKind::NotPermitted,
             ),
             (
-                "ERR ACL failure in script: User s3cret has no permissions to run the 'del' command",
+                "ERR ACL failure in script: User s3cret has no permissions to run the 'del' \
+                 command",
                 NodeErrorKind::NotPermitted,
             ),
             ("ERR s3cret", NodeErrorKind::Server),
