@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What can be asked of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ask {
     /// Set the key if it is free.
     Set,

@@ -306,7 +306,11 @@ impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Claim")
             .field("key", &self.key)
+            .field("until", &self.until())
+            .field("gone_by", &self.gone_by())
             .field("granted", &self.granted())
+            .field("suspects", &self.suspects())
+            .field("healed", &self.healed())
             .finish_non_exhaustive()
     }
 }

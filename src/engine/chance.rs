@@ -9,6 +9,7 @@ use crate::{
 };
 
 /// A source of chance, which the driver brings.
+#[derive(Debug)]
 pub(super) struct Chance {
     rng: StdRng,
     /// The token that a mutant uses again.

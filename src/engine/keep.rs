@@ -18,6 +18,7 @@ use crate::{
 
 /// A claim that is watched for its end, and perhaps renewed. Where it is
 /// dropped, nobody would notice the end any more: so that is the end.
+#[derive(Debug)]
 pub(crate) struct Kept(Option<Arc<Claim>>);
 
 impl Kept {
@@ -44,6 +45,7 @@ impl Drop for Kept {
 }
 
 /// The locks that are kept, and how many renewals there may be.
+#[derive(Debug)]
 pub(super) struct Keep {
     /// When to look after which lock: there may be very many.
     locks: Schedule<Kept>,

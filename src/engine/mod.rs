@@ -16,10 +16,12 @@ mod keep;
 mod op;
 mod pacing;
 mod request;
+#[cfg(all(test, redlock_sim))]
+mod stepper;
 mod turn;
 mod waiter;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use rand::rngs::StdRng;
 
@@ -111,9 +113,24 @@ pub(crate) struct Engine {
 }
 
 /// A caller that waits for the last release.
+#[derive(Debug)]
 struct Closing {
     deadline: Moment,
     reply: Reply<usize>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("ops", &self.ops)
+            .field("turns", &self.turns)
+            .field("keep", &self.keep)
+            .field("outputs", &self.outputs)
+            .field("releasing", &self.releasing)
+            .field("closed", &self.closed)
+            .field("closings", &self.closings)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Engine {
@@ -296,7 +313,7 @@ impl Engine {
     }
 
     /// How many operations are not over.
-    #[cfg(any(redlock_sim, test))]
+    #[cfg(redlock_sim)]
     pub(crate) fn operations(&self) -> usize {
         self.ops.len()
     }

@@ -1,7 +1,7 @@
 //! One caller's acquire, over all its attempts: when to try again, and what to
 //! say when it is given up. It asks no node.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     pacing::{EXPIRY_GRANULARITY, LAST_ATTEMPT},
@@ -71,6 +71,21 @@ pub(crate) struct Waiter {
     /// The time since which no attempt has found a quorum of nodes able to
     /// answer.
     pub(super) failing_since: Option<Moment>,
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter")
+            .field("key", &self.request.key)
+            .field("patience", &self.request.patience)
+            .field("is_wanted", &self.is_wanted())
+            .field("begun_at", &self.begun_at)
+            .field("attempts", &self.attempts)
+            .field("notified", &self.notified)
+            .field("joined", &self.joined)
+            .field("failing_since", &self.failing_since)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Waiter {

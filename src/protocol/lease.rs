@@ -11,7 +11,7 @@ use crate::mutant::{self, Mutant};
 
 /// A point on the client's clock, in nanoseconds since an epoch of the clock's own.
 /// A `u64` reaches 584 years.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Moment(u64);
 
 impl Moment {

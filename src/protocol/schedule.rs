@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     num::NonZeroU64,
 };
 
@@ -35,6 +36,15 @@ pub(crate) struct Due {
     number: u64,
     /// In the queue, if it is there.
     place: Option<NonZeroU64>,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Schedule<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queued = self.queue.iter().filter_map(|(due, what)| Some((due, what.as_ref()?)));
+        let mut filed: Vec<_> = queued.chain(&self.tree).collect();
+        filed.sort_unstable_by_key(|(due, _)| **due);
+        f.debug_map().entries(filed.into_iter().map(|(due, what)| (due.at, what))).finish()
+    }
 }
 
 impl Due {

@@ -13,6 +13,7 @@ use crate::{
 };
 
 /// One attempt to acquire.
+#[derive(Debug)]
 pub(in crate::engine) struct Attempt {
     pub(super) round: Round,
     pub(super) lease: Lease,

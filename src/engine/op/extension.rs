@@ -21,6 +21,7 @@ use crate::{
 };
 
 /// An extension under way.
+#[derive(Debug)]
 pub(in crate::engine) struct Extension {
     round: Round,
     lease: Lease,
@@ -36,6 +37,7 @@ pub(in crate::engine) struct Extension {
 }
 
 /// What wants an extension.
+#[derive(Debug)]
 pub(in crate::engine) enum Asker {
     /// A caller that waits for the answer.
     Caller(Reply<()>),
@@ -46,6 +48,7 @@ pub(in crate::engine) enum Asker {
 }
 
 /// A lock on its way from one task to the next.
+#[derive(Debug)]
 pub(in crate::engine) struct HandOver {
     pub(in crate::engine) waiter: Box<Waiter>,
     /// The previous holder's reply channel.

@@ -10,6 +10,7 @@ use crate::{
 };
 
 /// Sets the key again on nodes that surely do not have it.
+#[derive(Debug)]
 pub(in crate::engine) struct Healing;
 
 impl Healing {

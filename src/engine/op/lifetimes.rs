@@ -12,6 +12,7 @@ use crate::{
 };
 
 /// A question for remaining lives, within what is left of the round's time.
+#[derive(Debug)]
 pub(in crate::engine) struct Lifetimes {
     round: Round,
     known: Vec<Duration>,

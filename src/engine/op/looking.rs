@@ -10,6 +10,7 @@ use crate::{
 };
 
 /// A look under way.
+#[derive(Debug)]
 pub(in crate::engine) struct Looking {
     pub(super) ask: Ask,
     /// What each node said, once it is known.

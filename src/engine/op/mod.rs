@@ -53,12 +53,14 @@ pub(super) struct Setting<'a> {
 
 /// An operation on one claim. It stays until every node that was asked has
 /// answered or can't any more, also when its caller has long been told.
+#[derive(Debug)]
 pub(super) struct Op {
     pub(super) head: Head,
     pub(super) kind: Kind,
 }
 
 /// What all kinds of operations have.
+#[derive(Debug)]
 pub(super) struct Head {
     pub(super) claim: Arc<Claim>,
     /// The ttl that an acquire or extension asks for.
@@ -77,6 +79,7 @@ pub(super) struct Head {
     notes: Notes,
 }
 
+#[derive(Debug)]
 pub(super) enum Kind {
     Attempt(Attempt),
     Lifetimes(Lifetimes),

@@ -28,6 +28,7 @@ pub(in crate::engine) struct Ending {
 
 /// A release: it goes on, without the caller, until every node that may hold
 /// the key has answered or the key is gone by itself.
+#[derive(Debug)]
 pub(in crate::engine) struct Releasing {
     count: Release,
     reply: Option<Reply<Released>>,

@@ -12,11 +12,13 @@ use crate::{
 const KEEP: usize = 1024;
 
 /// All operations of one client.
+#[derive(Debug)]
 pub(in crate::engine) struct Ops {
     slab: Slab<Filed>,
     timers: Schedule<usize>,
 }
 
+#[derive(Debug)]
 struct Filed {
     op: Op,
     /// Where its next timeout is filed.
@@ -84,7 +86,13 @@ impl Ops {
         self.slab.iter().any(|(_, filed)| matches!(filed.op.kind, Kind::Releasing(_)))
     }
 
-    #[cfg(any(redlock_sim, test))]
+    /// The tokens of all operations, in a fixed order.
+    #[cfg(all(test, redlock_sim))]
+    pub(in crate::engine) fn tokens(&self) -> impl Iterator<Item = &[u8]> {
+        self.slab.iter().map(|(_, filed)| filed.op.head.claim.token.as_bytes())
+    }
+
+    #[cfg(redlock_sim)]
     pub(in crate::engine) fn len(&self) -> usize {
         self.slab.len()
     }

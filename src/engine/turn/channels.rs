@@ -34,13 +34,13 @@ pub(crate) enum Wish {
 }
 
 /// What is listened to.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Channels {
     by_key: BTreeMap<Key, Channel>,
     wishes: VecDeque<Wish>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Channel {
     /// The nodes at which this client is subscribed.
     subscribed: NodeSet,

@@ -20,14 +20,14 @@ use crate::{
 };
 
 /// The lines of one client, by key. There is one for every key that it is at.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Lines {
     table: HashTable<Line>,
     hashing: Hashing,
 }
 
 /// Where a key's line is in the table, or will be.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(in crate::engine) struct Slot(u64);
 
 /// In a simulation, a map's order must be the same in every run.
@@ -38,6 +38,7 @@ type Hashing = std::hash::RandomState;
 
 /// One key. Two words, since most lines are of a lock that is held and that
 /// nobody waits for.
+#[derive(Debug)]
 pub(super) enum Line {
     /// A round for the only waiter, or for the next holder, is running.
     Trying(Arc<Claim>),
@@ -49,6 +50,7 @@ pub(super) enum Line {
 }
 
 /// What of this client is at a key that there are waiters for.
+#[derive(Debug)]
 pub(super) enum At {
     /// Nothing: another client may have the lock.
     Nobody,
@@ -60,6 +62,7 @@ pub(super) enum At {
 }
 
 /// The waiters for one key, the first in front.
+#[derive(Debug)]
 pub(super) struct Waiting {
     key: Key,
     pub(super) at: At,

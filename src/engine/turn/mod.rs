@@ -12,7 +12,7 @@
 mod channels;
 mod line;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub(crate) use self::channels::Wish;
 pub(super) use self::line::Slot;
@@ -49,6 +49,7 @@ pub(super) struct Turns {
 }
 
 /// What can be due.
+#[derive(Debug)]
 pub(super) enum Timer {
     /// It is time for the first in line to try.
     Turn(Box<Key>),
@@ -56,6 +57,16 @@ pub(super) enum Timer {
     Patience { key: Box<Key>, number: u64 },
     /// Channels may have become idle.
     Idle,
+}
+
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turns")
+            .field("lines", &self.lines)
+            .field("channels", &self.channels)
+            .field("timers", &self.timers)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Turns {

@@ -1,0 +1,182 @@
+//! The clients of a stepped world and their callers: what each does in turn.
+//! A caller decides nothing: when it acts is for the world to say.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use rand::{SeedableRng as _, rngs::StdRng};
+use tokio::sync::{mpsc, oneshot};
+
+use super::world::{Link, Scenario};
+use crate::{
+    claim::{Claim, Released},
+    config::{Builder, Config},
+    engine::{
+        AcquireRequest, Engine, ExtendRequest, Patience, Request, Shared, Won, pacing::LAST_ATTEMPT,
+    },
+    error::Error,
+    key::Key,
+    protocol::{Moment, Ttl},
+    world::System,
+};
+
+/// What a caller does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Waits for the lock.
+    Lock,
+    /// Waits for the lock, but not for as long as a second attempt would need.
+    Ask,
+    /// Asks for an extension, and waits for nothing.
+    Extend,
+    /// Releases, and listens to what comes of it.
+    Release,
+    /// Drops its guard.
+    Drop,
+}
+
+/// One client, without sockets.
+pub(super) struct Client {
+    pub(super) engine: Engine,
+    pub(super) shared: Arc<Shared>,
+    pub(super) queue: mpsc::UnboundedReceiver<Request>,
+    pub(super) callers: Vec<Caller>,
+    pub(super) links: Vec<Link>,
+    /// How many attempts it has made.
+    pub(super) attempts: u64,
+}
+
+impl Client {
+    pub(super) fn new(scenario: &Scenario, callers: &[Vec<Act>]) -> Self {
+        let config = Arc::new(config(scenario));
+        let (sender, queue) = mpsc::unbounded_channel();
+        Self {
+            engine: Engine::new(Arc::clone(&config), StdRng::seed_from_u64(0)),
+            shared: Arc::new(Shared::new(config, sender)),
+            queue,
+            callers: callers.iter().map(|acts| Caller::new(acts)).collect(),
+            links: (0..scenario.nodes).map(|_| Link::default()).collect(),
+            attempts: 0,
+        }
+    }
+}
+
+fn config(scenario: &Scenario) -> Config {
+    let urls = ["redis://a", "redis://b", "redis://c", "redis://d", "redis://e"];
+    let builder = Builder::new().nodes(urls.into_iter().take(scenario.nodes)).ttl(scenario.ttl);
+    builder.check_in(Arc::new(System)).expect("valid settings")
+}
+
+/// A lock that some caller has or had.
+#[derive(Debug)]
+pub(super) struct Lock {
+    pub(super) claim: Arc<Claim>,
+    /// Whether it has been seen to be over.
+    pub(super) is_over: bool,
+}
+
+/// One task of a client.
+pub(super) struct Caller {
+    acts: Vec<Act>,
+    next: usize,
+    waiting: Option<oneshot::Receiver<Result<Won, Error>>>,
+    won: Option<Won>,
+    pub(super) locks: Vec<Lock>,
+    extended: Vec<oneshot::Receiver<Result<(), Error>>>,
+    released: Option<oneshot::Receiver<Result<Released, Error>>>,
+}
+
+impl Caller {
+    fn new(acts: &[Act]) -> Self {
+        Self {
+            acts: acts.to_vec(),
+            next: 0,
+            waiting: None,
+            won: None,
+            locks: Vec::new(),
+            extended: Vec::new(),
+            released: None,
+        }
+    }
+
+    pub(super) fn can_act(&self) -> bool {
+        match self.acts.get(self.next) {
+            None => false,
+            Some(Act::Lock | Act::Ask) => self.waiting.is_none(),
+            Some(Act::Extend | Act::Release | Act::Drop) => self.won.is_some(),
+        }
+    }
+
+    pub(super) fn waits(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Leaves, and does nothing more.
+    pub(super) fn leave(&mut self) {
+        self.waiting = None;
+        self.next = self.acts.len();
+    }
+
+    pub(super) fn act(&mut self, shared: &Arc<Shared>, now: Moment, wait: Duration, ttl: Duration) {
+        let act = self.acts[self.next];
+        self.next += 1;
+        match (act, &mut self.won) {
+            (Act::Lock, _) => self.acquire(shared, Patience::Until(now.after(wait)), ttl),
+            (Act::Ask, _) => {
+                self.acquire(shared, Patience::Until(now.after(LAST_ATTEMPT)), ttl);
+            }
+            (Act::Extend, Some(won)) => {
+                let (reply, answer) = oneshot::channel();
+                let (claim, ttl) = (Arc::clone(&won.claim), Ttl::from_duration(ttl * 2));
+                let (_, queued) = shared.permits().expect("there is room");
+                let request = ExtendRequest { claim, ttl, reply };
+                shared.send(Request::Extend(request, queued)).expect("the queue lives");
+                self.extended.push(answer);
+            }
+            (Act::Release, Some(won)) => {
+                let (reply, answer) = oneshot::channel();
+                let request = Request::Release { claim: won.take(), reply: Some(reply) };
+                shared.send(request).expect("the queue lives");
+                (self.won, self.released) = (None, Some(answer));
+            }
+            (Act::Drop, _) => self.won = None,
+            (Act::Extend | Act::Release, None) => {}
+        }
+    }
+
+    fn acquire(&mut self, shared: &Arc<Shared>, patience: Patience, ttl: Duration) {
+        let (reply, answer) = oneshot::channel();
+        let (_, queued) = shared.permits().expect("there is room");
+        let request = AcquireRequest {
+            shared: Arc::clone(shared),
+            key: Key::new(b"", b"k").expect("a key"),
+            ttl: Ttl::from_duration(ttl),
+            patience,
+            renew: None,
+            reply,
+        };
+        shared.send(Request::acquire(request, queued)).expect("the queue lives");
+        self.waiting = Some(answer);
+    }
+
+    /// Takes its lock, if it has come; and does nothing more if it was refused.
+    pub(super) fn take_answers(&mut self) {
+        let Some(Ok(answer)) = self.waiting.as_mut().map(oneshot::Receiver::try_recv) else {
+            return;
+        };
+        self.waiting = None;
+        match answer {
+            Ok(won) => {
+                self.locks.push(Lock { claim: Arc::clone(&won.claim), is_over: false });
+                self.won = Some(won);
+            }
+            Err(_) => self.next = self.acts.len(),
+        }
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { next, waiting, won, locks, .. } = self;
+        write!(f, "{next} {} {} {locks:?}", waiting.is_some(), won.is_some())
+    }
+}

@@ -1,0 +1,370 @@
+//! A world small enough to be played through: clients, nodes, and what is on its
+//! way between them. It moves by single steps and draws nothing by chance.
+
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Duration,
+};
+
+use rand::{SeedableRng as _, rngs::StdRng};
+
+use super::caller::{Act, Caller, Client};
+use crate::{
+    engine::{Engine, Output, Time, chance::Chance},
+    exchange::{Answer, Ask, Event, Outcome, Ticket},
+    node_error::{NodeError, NodeErrorKind},
+    protocol::{Moment, NodeId},
+};
+
+/// What is played: who wants what, and how much may go wrong.
+#[derive(Clone, Debug)]
+pub(super) struct Scenario {
+    pub(super) nodes: usize,
+    /// For each client, its callers; for each of those, what it does, in order.
+    pub(super) clients: Vec<Vec<Vec<Act>>>,
+    /// How many connections may break.
+    pub(super) losses: usize,
+    /// How many callers may leave while they wait.
+    pub(super) drops: usize,
+    /// How many times something may be due while answers are still on their way.
+    pub(super) stalls: usize,
+    pub(super) ttl: Duration,
+    pub(super) wait: Duration,
+}
+
+/// One thing that can happen next.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A caller does what is next for it.
+    Act { client: usize, caller: usize },
+    /// A caller that waits for its lock leaves.
+    Leave { client: usize, caller: usize },
+    /// A node carries out the oldest question of a client.
+    Execute { client: usize, node: usize },
+    /// A client gets the oldest answer of a node; which carries the question out
+    /// first if it has not.
+    Deliver { client: usize, node: usize },
+    /// The connection breaks: what is on its way is lost, or comes late.
+    Break { client: usize, node: usize },
+    /// A question of a broken connection is carried out after all.
+    ComesLate { which: usize },
+    /// Time passes until something is due.
+    Wait,
+}
+
+/// A question on its way to a node.
+#[derive(Clone, Debug)]
+struct Sent {
+    ticket: Ticket,
+    token: Vec<u8>,
+    ttl: Duration,
+    offered_at: Moment,
+}
+
+/// One client's connection to one node.
+#[derive(Default)]
+pub(super) struct Link {
+    sent: VecDeque<Sent>,
+    answers: VecDeque<(Sent, Answer)>,
+}
+
+/// The only key of a node: a value, and until when it lives.
+type Store = Option<(Vec<u8>, Moment)>;
+
+pub(super) struct World {
+    scenario: Scenario,
+    pub(super) now: Moment,
+    pub(super) clients: Vec<Client>,
+    nodes: Vec<Store>,
+    /// Questions of broken connections that have not been carried out.
+    late: Vec<(usize, Sent)>,
+    losses: usize,
+    drops: usize,
+    stalls: usize,
+}
+
+impl World {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let client = |callers: &Vec<Vec<Act>>| Client::new(scenario, callers);
+        Self {
+            now: Moment::from_nanos(1_000_000_000),
+            clients: scenario.clients.iter().map(client).collect(),
+            nodes: vec![None; scenario.nodes],
+            late: Vec::new(),
+            losses: scenario.losses,
+            drops: scenario.drops,
+            stalls: scenario.stalls,
+            scenario: scenario.clone(),
+        }
+    }
+
+    /// All that can happen next.
+    pub(super) fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (client, it) in self.clients.iter().enumerate() {
+            for (caller, one) in it.callers.iter().enumerate() {
+                if one.can_act() {
+                    steps.push(Step::Act { client, caller });
+                }
+                if one.waits() && self.drops > 0 {
+                    steps.push(Step::Leave { client, caller });
+                }
+            }
+            for (node, link) in it.links.iter().enumerate() {
+                let is_quiet = link.sent.is_empty() && link.answers.is_empty();
+                if !link.sent.is_empty() && self.matters_when(client, node) {
+                    steps.push(Step::Execute { client, node });
+                }
+                if !is_quiet {
+                    steps.push(Step::Deliver { client, node });
+                }
+                if !is_quiet && self.losses > 0 {
+                    steps.push(Step::Break { client, node });
+                }
+            }
+        }
+        steps.extend((0..self.late.len()).map(|which| Step::ComesLate { which }));
+        let may_wait = self.stalls > 0 || self.is_quiet();
+        if may_wait && self.next_timeout() != Moment::NEVER {
+            steps.push(Step::Wait);
+        }
+        steps
+    }
+
+    /// Whether it makes a difference when `node` carries a client's question out,
+    /// as opposed to when the answer arrives: where something else may come between
+    /// the two that the node or the connection is about.
+    fn matters_when(&self, client: usize, node: usize) -> bool {
+        let others = self.clients.iter().enumerate().filter(|(other, _)| *other != client);
+        let mut links = others.map(|(_, it)| &it.links[node]);
+        let may_break_or_stall = self.losses > 0 || self.stalls > 0;
+        may_break_or_stall
+            || links.any(|link| !link.sent.is_empty())
+            || self.late.iter().any(|(at, _)| *at == node)
+    }
+
+    pub(super) fn play(&mut self, step: Step) {
+        match step {
+            Step::Act { client, caller } => {
+                let (now, wait, ttl) = (self.now, self.scenario.wait, self.scenario.ttl);
+                let client = &mut self.clients[client];
+                client.callers[caller].act(&client.shared, now, wait, ttl);
+            }
+            Step::Leave { client, caller } => {
+                self.drops -= 1;
+                self.clients[client].callers[caller].leave();
+            }
+            Step::Execute { client, node } => self.execute(client, node),
+            Step::Deliver { client, node } => {
+                if self.clients[client].links[node].answers.is_empty() {
+                    self.execute(client, node);
+                }
+                let link = &mut self.clients[client].links[node];
+                if let Some((sent, answer)) = link.answers.pop_front() {
+                    self.end(client, node, [(sent, Outcome::Answered(answer))]);
+                }
+            }
+            Step::Break { client, node } => self.break_link(client, node),
+            Step::ComesLate { which } => {
+                let (node, sent) = self.late.remove(which);
+                execute(&mut self.nodes[node], &sent, self.now);
+            }
+            Step::Wait => self.wait(),
+        }
+        (0..self.clients.len()).for_each(|client| self.settle(client));
+    }
+
+    fn execute(&mut self, client: usize, node: usize) {
+        let link = &mut self.clients[client].links[node];
+        if let Some(sent) = link.sent.pop_front() {
+            let answer = execute(&mut self.nodes[node], &sent, self.now);
+            link.answers.push_back((sent, answer));
+        }
+    }
+
+    fn break_link(&mut self, client: usize, node: usize) {
+        self.losses -= 1;
+        let link = std::mem::take(&mut self.clients[client].links[node]);
+        self.late.extend(link.sent.iter().map(|sent| (node, sent.clone())));
+        let sent = link.answers.into_iter().map(|(sent, _)| sent).chain(link.sent);
+        let error = NodeError::new(NodeErrorKind::ConnectionLost);
+        let ends: Vec<_> = sent.map(|sent| (sent, Outcome::Lost(error.clone()))).collect();
+        self.end(client, node, ends);
+    }
+
+    /// Tells a client's engine how questions have ended, all of them at once.
+    fn end(&mut self, client: usize, node: usize, ends: impl IntoIterator<Item = (Sent, Outcome)>) {
+        let (now, node) = (self.now, node_id(node, self.scenario.nodes));
+        let engine = self.engine(client);
+        for (Sent { ticket, offered_at, .. }, outcome) in ends {
+            engine.handle_answer(Event { node, ticket, outcome, offered_at }, now);
+        }
+        engine.settle_answered(Time { clock: now, now });
+    }
+
+    /// Lets time pass until something is due, and lets all clients know.
+    fn wait(&mut self) {
+        self.stalls -= usize::from(!self.is_quiet());
+        self.now = self.now.max(self.next_timeout());
+        let now = self.now;
+        // The documents except a question that is held up for longer than that.
+        self.late.retain(|(_, sent)| now < sent.offered_at.after(sent.ttl));
+        for client in 0..self.clients.len() {
+            let time = Time { clock: now, now };
+            let engine = self.engine(client);
+            if engine.poll_timeout() <= now {
+                engine.handle_due(now, time);
+                engine.renew_waiting(time);
+                engine.answer_closings(now);
+            }
+        }
+    }
+
+    /// Whether nothing is on its way.
+    fn is_quiet(&self) -> bool {
+        let mut links = self.clients.iter().flat_map(|client| &client.links);
+        links.all(|link| link.sent.is_empty() && link.answers.is_empty())
+    }
+
+    fn next_timeout(&self) -> Moment {
+        let timeouts = self.clients.iter().map(|client| client.engine.poll_timeout());
+        timeouts.min().unwrap_or(Moment::NEVER)
+    }
+
+    /// A client's engine, with chance that depends on nothing but how many
+    /// attempts it has made: so equal states have equal futures.
+    fn engine(&mut self, client: usize) -> &mut Engine {
+        let it = &mut self.clients[client];
+        let seed = (client as u64) << 32 | it.attempts;
+        it.engine.chance = Chance::new(StdRng::seed_from_u64(seed));
+        &mut it.engine
+    }
+
+    /// Does at once what a driver would do at once: hands in requests, sends what
+    /// is asked, and gives callers their answers.
+    fn settle(&mut self, client: usize) {
+        let time = Time { clock: self.now, now: self.now };
+        loop {
+            self.send_questions(client);
+            self.clients[client].callers.iter_mut().for_each(Caller::take_answers);
+            let Ok(request) = self.clients[client].queue.try_recv() else { return };
+            self.engine(client).handle_request(request, time);
+        }
+    }
+
+    fn send_questions(&mut self, client: usize) {
+        let it = &mut self.clients[client];
+        while let Some(output) = it.engine.poll_output() {
+            // Nobody publishes here: waiters look by themselves.
+            let Output::Ask { op, targets } = output else { continue };
+            let Some(question) = it.engine.question(op) else { continue };
+            let sent = Sent {
+                ticket: question.ticket,
+                token: question.token.to_vec(),
+                ttl: question.ttl.as_duration(),
+                offered_at: self.now,
+            };
+            it.attempts += u64::from(sent.ticket.ask == Ask::Set);
+            targets.iter().for_each(|node| it.links[node.index()].sent.push_back(sent.clone()));
+        }
+    }
+
+    /// Says what is wrong, if anything is.
+    pub(super) fn violation(&mut self) -> Option<String> {
+        let (now, majority) = (self.now, self.scenario.nodes / 2 + 1);
+        let nodes = &self.nodes;
+        let won = self.clients.iter_mut().flat_map(|client| &mut client.callers);
+        let mut holders = 0;
+        for lock in won.flat_map(|caller| &mut caller.locks) {
+            let is_held = lock.claim.until() > now;
+            if is_held && lock.is_over {
+                return Some("a lock that was over is held again".into());
+            }
+            lock.is_over |= !is_held;
+            let has_token = |store: &&Store| {
+                let value = store.as_ref().filter(|(_, until)| now < *until);
+                value.is_some_and(|(token, _)| token == lock.claim.token.as_bytes())
+            };
+            let votes = nodes.iter().filter(has_token).count();
+            if is_held && votes < majority {
+                return Some(format!("a lock is held by {votes} nodes"));
+            }
+            holders += usize::from(is_held);
+        }
+        (holders > 1).then(|| format!("{holders} locks are held"))
+    }
+
+    /// When nothing more can happen: says which node has kept a key for nobody.
+    pub(super) fn left_behind(&self) -> Option<String> {
+        let is_left = |store: &Store| store.as_ref().is_some_and(|(_, until)| self.now < *until);
+        let node = self.nodes.iter().position(is_left)?;
+        Some(format!("a key is left at node {node}"))
+    }
+
+    /// What this state looks like. Tokens are named in the order in which they
+    /// are met, so that it does not matter how they came about.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let (mut hasher, mut known) = (DefaultHasher::new(), Vec::new());
+        let mut name = |token: &[u8]| {
+            let place = known.iter().position(|known| known == token);
+            place.unwrap_or_else(|| {
+                known.push(token.to_vec());
+                known.len()
+            })
+        };
+        (self.now, self.losses, self.drops, self.stalls).hash(&mut hasher);
+        for client in &self.clients {
+            format!("{:?}", client.engine).hash(&mut hasher);
+            client.engine.ops.tokens().for_each(|token| name(token).hash(&mut hasher));
+            for caller in &client.callers {
+                format!("{caller:?}").hash(&mut hasher);
+                caller.locks.iter().for_each(|lock| {
+                    name(lock.claim.token.as_bytes()).hash(&mut hasher);
+                });
+            }
+            for link in &client.links {
+                let answers = link.answers.iter().map(|(sent, answer)| (sent, Some(answer)));
+                for (sent, answer) in answers.chain(link.sent.iter().map(|sent| (sent, None))) {
+                    sent.ticket.ask.hash(&mut hasher);
+                    (sent.ticket.op, sent.offered_at, name(&sent.token)).hash(&mut hasher);
+                    format!("{answer:?}").hash(&mut hasher);
+                }
+            }
+        }
+        for store in &self.nodes {
+            let store = store.as_ref().filter(|(_, until)| self.now < *until);
+            store.map(|(token, until)| (name(token), *until)).hash(&mut hasher);
+        }
+        for (node, sent) in &self.late {
+            (*node, sent.ticket.ask, sent.offered_at, name(&sent.token)).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+/// What a master does, and answers.
+fn execute(store: &mut Store, sent: &Sent, now: Moment) -> Answer {
+    let value = store.take_if(|(_, until)| now < *until);
+    let is_ours = value.as_ref().is_some_and(|(token, _)| *token == sent.token);
+    let lives_until = now.after(sent.ttl);
+    let ours = || Some((sent.token.clone(), lives_until));
+    let (left, answer) = match (sent.ticket.ask, value) {
+        (Ask::Set | Ask::Heal, None) => (ours(), Answer::Granted),
+        (Ask::Extend | Ask::Heal, Some((token, until))) if is_ours => {
+            (Some((token, until.max(lives_until))), Answer::Granted)
+        }
+        (Ask::Release, Some(_)) if is_ours => (None, Answer::Granted),
+        (Ask::Remaining, value) => {
+            let left = value.as_ref().map_or(Duration::ZERO, |(_, until)| until.since(now));
+            (value, Answer::Remaining(left))
+        }
+        (_, value) => (value, Answer::Refused),
+    };
+    *store = left;
+    answer
+}
+
+fn node_id(node: usize, nodes: usize) -> NodeId {
+    NodeId::all(nodes).nth(node).expect("there are so many")
+}
