@@ -198,15 +198,15 @@ impl Store {
     }
 
     fn release(&mut self, now: Duration, call: &Call<'_>) -> i64 {
-        let there = self.keys.remove(now, call.key);
+        let is_there = self.keys.remove(now, call.key);
         let channel = [b"redlock:", call.key].concat();
-        let told = match call.payload() {
+        let is_published = match call.payload() {
             Some(b"") => true,
             Some(payload) => self.publish(&channel, payload).is_ok(),
             // An argument is missing, which the script takes for a refusal.
             None => false,
         };
-        match (there, told) {
+        match (is_there, is_published) {
             (false, _) => 0,
             (true, true) => 1,
             (true, false) => 2,
