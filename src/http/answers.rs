@@ -1,4 +1,4 @@
-//! The parts that answers are made of, in the clean form as in the older one.
+//! The parts that answers are made of, in the clean form and in the older one.
 
 use std::{borrow::Cow, time::Duration};
 

@@ -80,7 +80,7 @@ struct Locked<'a> {
     votes: usize,
 }
 
-/// Whether it was done, or why it was not.
+/// Whether the request was done, or why it was not.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "code": 1, "message": "get lock failed", "retry_after_ms": 12_034 }))]
 struct Outcome<'a> {

@@ -33,7 +33,7 @@ pub(super) const MAX_BEARER_BYTES: usize = 512;
 /// | [`max_ttl`](Self::max_ttl) | 1 h |
 /// | [`max_wait`](Self::max_wait) | 60 s |
 /// | [`max_waiters`](Self::max_waiters) | 512 |
-/// | [`bearer_token`](Self::bearer_token) | none: whoever reaches it may use it |
+/// | [`bearer_token`](Self::bearer_token) | none: anyone who reaches the service may use it |
 /// | [`allow_tokenless_unlock`](Self::allow_tokenless_unlock) | no |
 ///
 /// # Examples
@@ -124,7 +124,7 @@ impl Settings {
             return Err(SettingsError(message));
         }
         let Some(token) = bearer_token else { return Ok(()) };
-        // A header carries these as they are, and none comes from wrong quoting.
+        // A header carries these as they are; others are likely mistakes of quoting.
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             let message = "the bearer token must be visible ASCII characters without spaces";
             return Err(SettingsError(message.into()));

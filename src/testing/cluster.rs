@@ -17,7 +17,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts `n` nodes on the backend that the environment asks for; see the
-    /// [module](super). Must be called in a Tokio runtime.
+    /// [module](super). This must be called in a Tokio runtime.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl ClusterBuilder {
     }
 
     /// Allows memory nodes where `auto` finds neither an engine nor a server
-    /// program. For demonstrations: a test suite that fell back to them
+    /// program. This is for demonstrations: a test suite that fell back to them
     /// unseen would prove little.
     pub fn or_memory(mut self) -> Self {
         self.or_memory = true;
@@ -128,7 +128,7 @@ impl ClusterBuilder {
     }
 
     /// Starts the nodes, all at the same time, and waits until they answer.
-    /// Must be called in a Tokio runtime.
+    /// This must be called in a Tokio runtime.
     ///
     /// # Errors
     ///
