@@ -1,4 +1,4 @@
-//! The parts that answers are made of, in the clean form as in the older one.
+//! The parts that answers are made of, in the clean form and in the older one.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -24,7 +24,7 @@ pub(super) struct NodeSaid<'a> {
     /// at, `free` or `held` instead of the first two.
     #[schema(example = "granted")]
     answer: &'static str,
-    /// How long the node's copy of the key still lives, if the node told.
+    /// How long the node's copy of the key still lives, if the node said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     remaining_ms: Option<u64>,
     /// Why the node failed, and what to change there.

@@ -45,9 +45,9 @@ pub(super) struct Fields {
 
 /// The body that one endpoint takes.
 pub(super) trait Body: DeserializeOwned + Into<Fields> {
-    /// The names of its fields, as in the struct.
+    /// The names of the body's fields, as in the struct.
     const NAMES: &'static [&'static str];
-    /// Whether it may be a form. Then no request may leave out the content type.
+    /// Whether the body may be a form. Then no request may leave out the content type.
     const IS_FORM: bool;
 }
 

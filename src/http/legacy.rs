@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -32,7 +32,9 @@ body! {
     struct LockBody, IS_FORM: true,
     /// The name of the lock: 1 to 1024 bytes. In a form, any bytes,
     /// percent-encoded.
-    #[schema(value_type = String, required, min_length = 1, max_length = 1024, example = "orders:42")]
+    #[schema(
+        value_type = String, required, min_length = 1, max_length = 1024, example = "orders:42"
+    )]
     key: String = Vec::from,
     /// How long the lock is held, in milliseconds; 30 s by default.
     #[schema(minimum = 10, example = 30_000)]
@@ -50,7 +52,9 @@ body! {
     /// What to unlock.
     struct UnlockBody, IS_FORM: true,
     /// The name of the lock.
-    #[schema(value_type = String, required, min_length = 1, max_length = 1024, example = "orders:42")]
+    #[schema(
+        value_type = String, required, min_length = 1, max_length = 1024, example = "orders:42"
+    )]
     key: String = Vec::from,
     /// The token that `/lock` gave. It may be sent as the header `Lock-Token` instead.
     #[schema(max_length = 256, example = "u3Vd0bq1sS5dXa2yT7GkQw")]
@@ -76,7 +80,7 @@ struct Locked<'a> {
     votes: usize,
 }
 
-/// Whether it was done, or why it was not.
+/// Whether the request was done, or why it was not.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "code": 1, "message": "get lock failed", "retry_after_ms": 12_034 }))]
 struct Outcome<'a> {
@@ -94,6 +98,23 @@ struct Outcome<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Option<Vec<NodeSaid>>)]
     nodes: Vec<NodeSaid<'a>>,
+}
+
+/// What both endpoints answer to callers that may not use them, and to a body that they
+/// do not take.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it is only for the document")]
+enum NotServed {
+    #[response(status = 401, description = "Code 7: the bearer token is missing or wrong")]
+    Unauthorized(Outcome<'static>),
+    #[response(status = 403, description = "Code 8: it comes from another site's web page")]
+    CrossSite(Outcome<'static>),
+    #[response(status = 413, description = "Code 5: the body is over 16 KiB")]
+    TooLarge(Outcome<'static>),
+    #[response(status = 415, description = "Code 5: the body is neither a form nor JSON")]
+    UnknownType(Outcome<'static>),
+    #[response(status = 422, description = "Code 5: a field is unknown or out of bounds")]
+    Invalid(Outcome<'static>),
 }
 
 const RELEASED: &str = r#"{"code":0,"message":"release lock success"}"#;
@@ -154,18 +175,26 @@ pub(super) async fn method_not_allowed(method: Method) -> Refused {
     )),
     responses(
         (status = 200, description = "The lock is held", body = Locked),
-        (status = 400, description = "Code 5: it can't be read, or the key is missing", body = Outcome),
-        (status = 401, description = "Code 7: the bearer token is missing or wrong", body = Outcome),
-        (status = 403, description = "Code 8: it comes from another site's web page", body = Outcome),
-        (status = 409, description = "Code 1: another holds the lock, also after the wait", body = Outcome,
-            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
-        (status = 413, description = "Code 5: the body is over 16 KiB", body = Outcome),
-        (status = 415, description = "Code 5: the body is neither a form nor JSON", body = Outcome),
-        (status = 422, description = "Code 5: a field is unknown or out of bounds", body = Outcome),
-        (status = 429, description = "Code 6: too many requests wait already", body = Outcome,
-            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
-        (status = 503, description = "Code 4: too few nodes answer; nobody is known to hold the lock", body = Outcome,
-            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+        (
+            status = 400, body = Outcome,
+            description = "Code 5: it can't be read, or the key is missing",
+        ),
+        NotServed,
+        (
+            status = 409, body = Outcome,
+            description = "Code 1: another holds the lock, also after the wait",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1")),
+        ),
+        (
+            status = 429, body = Outcome,
+            description = "Code 6: too many requests wait already",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1")),
+        ),
+        (
+            status = 503, body = Outcome,
+            description = "Code 4: too few nodes answer; nobody is known to hold the lock",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1")),
+        ),
     ),
 )]
 async fn lock(Shared(state): Shared<StateRef>, request: Request) -> Result<Response, Refused> {
@@ -189,25 +218,38 @@ async fn lock(Shared(state): Shared<StateRef>, request: Request) -> Result<Respo
 /// Any instance of the service can release it, not only the one that took it.
 #[utoipa::path(
     post, path = "/unlock", operation_id = "unlock", tag = "drop-in",
-    params(("Lock-Token" = Option<String>, Header, description = "The token, unless it is in the body")),
+    params((
+        "Lock-Token" = Option<String>, Header,
+        description = "The token, unless it is in the body",
+    )),
     request_body(content(
         (UnlockBody = "application/x-www-form-urlencoded"),
         (UnlockBody = "application/json"),
     )),
     responses(
-        (status = 200, description = "The lock was released", body = Outcome,
-            example = json!({ "code": 0, "message": "release lock success" })),
-        (status = 400, description = "Code 3: the token is missing. Code 5: it can't be read, or the key is missing", body = Outcome,
-            example = json!({ "code": 3, "message": "token required" })),
-        (status = 401, description = "Code 7: the bearer token is missing or wrong", body = Outcome),
-        (status = 403, description = "Code 8: it comes from another site's web page", body = Outcome),
-        (status = 413, description = "Code 5: the body is over 16 KiB", body = Outcome),
-        (status = 415, description = "Code 5: the body is neither a form nor JSON", body = Outcome),
-        (status = 422, description = "Code 5: a field is unknown or out of bounds", body = Outcome),
-        (status = 500, description = "Code 2: the lock is not held with this token, or gone. No failure of the service, in spite of its number", body = Outcome,
-            example = json!({ "code": 2, "message": "release lock failed" })),
-        (status = 503, description = "Code 4: too few nodes answer to know; it goes on in the background", body = Outcome,
-            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+        (
+            status = 200, body = Outcome,
+            description = "The lock was released",
+            example = json!({ "code": 0, "message": "release lock success" }),
+        ),
+        (
+            status = 400, body = Outcome,
+            description = "Code 3: the token is missing. Code 5: it can't be read, or the key \
+                           is missing",
+            example = json!({ "code": 3, "message": "token required" }),
+        ),
+        NotServed,
+        (
+            status = 500, body = Outcome,
+            description = "Code 2: the lock is not held with this token, or gone. No failure \
+                           of the service, in spite of its number",
+            example = json!({ "code": 2, "message": "release lock failed" }),
+        ),
+        (
+            status = 503, body = Outcome,
+            description = "Code 4: too few nodes answer to know; it goes on in the background",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1")),
+        ),
     ),
 )]
 async fn unlock(Shared(state): Shared<StateRef>, request: Request) -> Result<Response, Refused> {

@@ -17,7 +17,7 @@ use super::{
     fields::{self, body},
     key::PathKey,
     locking,
-    problem::Problem,
+    problem::{BadBody, NotAllowed, Problem},
     refusal::Refusal,
     service::StateRef,
 };
@@ -111,23 +111,39 @@ struct Seen<'a> {
 /// since that means another path; `/lock` takes it. The body may be left out.
 #[utoipa::path(
     post, path = "/v1/locks/{key}", operation_id = "takeLock", tag = "locks",
-    params(("key" = String, Path, description = "The name of the lock: any 1 to 1024 bytes, percent-encoded", example = "orders:42")),
+    params((
+        "key" = String, Path, example = "orders:42",
+        description = "The name of the lock: any 1 to 1024 bytes, percent-encoded",
+    )),
     request_body = Option<TakeBody>,
     responses(
         (status = 200, description = "The lock is held", body = Taken,
             headers(("Lock-Token" = String, description = "The token, as in the body"))),
-        (status = 400, description = "It can't be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "It comes from another site's web page", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Another holds the lock, also after the wait", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
-        (status = 413, description = "The body is over 16 KiB", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The key or a field is unknown or out of bounds", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests wait already", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
-        (status = 503, description = "Too few nodes answer; nobody is known to hold the lock", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+        (
+            status = 400, body = Problem,
+            description = "It can't be read",
+            content_type = "application/problem+json",
+        ),
+        NotAllowed,
+        (
+            status = 409, body = Problem,
+            description = "Another holds the lock, also after the wait",
+            content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1")),
+        ),
+        BadBody,
+        (
+            status = 429, body = Problem,
+            description = "Too many requests wait already",
+            content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1")),
+        ),
+        (
+            status = 503, body = Problem,
+            description = "Too few nodes answer; nobody is known to hold the lock",
+            content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1")),
+        ),
     ),
 )]
 async fn take(
@@ -158,21 +174,33 @@ async fn take(
 #[utoipa::path(
     put, path = "/v1/locks/{key}", operation_id = "extendLock", tag = "locks",
     params(
-        ("key" = String, Path, description = "The name of the lock, percent-encoded", example = "orders:42"),
+        (
+            "key" = String, Path, example = "orders:42",
+            description = "The name of the lock, percent-encoded",
+        ),
         ("Lock-Token" = String, Header, description = "The lock's token"),
     ),
     request_body = Option<ExtendBody>,
     responses(
         (status = 200, description = "The lock is held", body = Extended),
-        (status = 400, description = "It can't be read, or the token is missing", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "It comes from another site's web page", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The lock is not held with this token: stop the work", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is over 16 KiB", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The key or a field is unknown or out of bounds", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Too few nodes answer; not extended, and still held as before", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+        (
+            status = 400, body = Problem,
+            description = "It can't be read, or the token is missing",
+            content_type = "application/problem+json",
+        ),
+        NotAllowed,
+        (
+            status = 409, body = Problem,
+            description = "The lock is not held with this token: stop the work",
+            content_type = "application/problem+json",
+        ),
+        BadBody,
+        (
+            status = 503, body = Problem,
+            description = "Too few nodes answer; not extended, and still held as before",
+            content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1")),
+        ),
     ),
 )]
 async fn extend(
@@ -199,18 +227,36 @@ async fn extend(
 #[utoipa::path(
     delete, path = "/v1/locks/{key}", operation_id = "releaseLock", tag = "locks",
     params(
-        ("key" = String, Path, description = "The name of the lock, percent-encoded", example = "orders:42"),
+        (
+            "key" = String, Path, example = "orders:42",
+            description = "The name of the lock, percent-encoded",
+        ),
         ("Lock-Token" = String, Header, description = "The lock's token"),
     ),
     responses(
         (status = 204, description = "The lock was released"),
-        (status = 400, description = "The key can't be read, or the token is missing", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "It comes from another site's web page", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The lock is not held with this token, or gone", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The key or the token is too long", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Too few nodes answer to know; it goes on in the background", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+        (
+            status = 400, body = Problem,
+            description = "The key can't be read, or the token is missing",
+            content_type = "application/problem+json",
+        ),
+        NotAllowed,
+        (
+            status = 409, body = Problem,
+            description = "The lock is not held with this token, or gone",
+            content_type = "application/problem+json",
+        ),
+        (
+            status = 422, body = Problem,
+            description = "The key or the token is too long",
+            content_type = "application/problem+json",
+        ),
+        (
+            status = 503, body = Problem,
+            description = "Too few nodes answer to know; it goes on in the background",
+            content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1")),
+        ),
     ),
 )]
 async fn release(
@@ -229,15 +275,29 @@ async fn release(
 /// is read, so nothing may be decided by it that a lock should decide.
 #[utoipa::path(
     get, path = "/v1/locks/{key}", operation_id = "lookAtLock", tag = "locks",
-    params(("key" = String, Path, description = "The name of the lock, percent-encoded", example = "orders:42")),
+    params((
+        "key" = String, Path, example = "orders:42",
+        description = "The name of the lock, percent-encoded",
+    )),
     responses(
         (status = 200, description = "How it stood", body = Seen),
-        (status = 400, description = "The key can't be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "It comes from another site's web page", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The key is too long", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Too few nodes answer to tell", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds, at least 1"))),
+        (
+            status = 400, body = Problem,
+            description = "The key can't be read",
+            content_type = "application/problem+json",
+        ),
+        NotAllowed,
+        (
+            status = 422, body = Problem,
+            description = "The key is too long",
+            content_type = "application/problem+json",
+        ),
+        (
+            status = 503, body = Problem,
+            description = "Too few nodes answer to tell",
+            content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds, at least 1")),
+        ),
     ),
 )]
 async fn look(Shared(state): Shared<StateRef>, PathKey(key): PathKey) -> Result<Response, Refusal> {

@@ -33,7 +33,7 @@ pub(super) enum Acquired {
     /// The wait ran out.
     TimedOut,
     NoQuorum,
-    /// It was refused, since too many wait.
+    /// The acquire was refused, since too many wait.
     TooMany,
     /// The caller has gone, or the service ends.
     Cancelled,
@@ -226,7 +226,7 @@ pub(super) struct Doing<'a> {
 }
 
 impl Doing<'_> {
-    /// Counts it by its outcome. `None` says that nothing is to be counted.
+    /// Counts this by its outcome. With `None`, nothing is counted.
     pub(super) fn ended(mut self, outcome: Option<Done>) {
         self.outcome = outcome;
     }
@@ -250,7 +250,7 @@ pub(super) struct Acquiring<'a> {
 }
 
 impl Acquiring<'_> {
-    /// Counts it by its outcome. `None` says that nothing is to be counted.
+    /// Counts this by its outcome. With `None`, nothing is counted.
     pub(super) fn ended(mut self, outcome: Option<Acquired>) {
         self.outcome = outcome;
     }

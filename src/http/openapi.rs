@@ -34,7 +34,7 @@ use super::{
 )]
 struct Document;
 
-/// The bearer token, which the operator may want.
+/// Adds how the bearer token is sent, which the operator may want.
 struct Bearer;
 
 impl Modify for Bearer {

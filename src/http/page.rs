@@ -11,14 +11,14 @@ use axum::{
 
 use super::service::StateRef;
 
-/// It allows scripts, styles and data from this service alone, nothing inline, and no
-/// frame around the page.
+/// The policy allows scripts, styles and data from this service alone, nothing inline,
+/// and no frame around the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
-/// In the words of RFC 9110, it lets a browser keep the files but makes it ask each
-/// time, so that the page always matches the program.
+/// `no-cache` lets a browser keep the files but makes it ask each time (RFC 9110), so
+/// that the page always matches the program.
 const CACHING: &str = "no-cache";
 
 pub(super) fn routes() -> Router<StateRef> {

@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     answers::{answer, json, micros},
-    problem::Problem,
+    problem::NotAllowed,
     service::StateRef,
 };
 use crate::inspect::{Health, NodeHealth};
@@ -102,7 +102,10 @@ async fn healthz() -> Response {
     get, path = "/readyz", operation_id = "readyz", tag = "operations", security(()),
     responses(
         (status = 200, description = "A quorum of nodes answers", body = Ready),
-        (status = 503, description = "Too few nodes answer, or the service is about to end", body = Ready),
+        (
+            status = 503, body = Ready,
+            description = "Too few nodes answer, or the service is about to end",
+        ),
     ),
 )]
 async fn readyz(Shared(state): Shared<StateRef>, headers: HeaderMap) -> Response {
@@ -128,8 +131,7 @@ async fn readyz(Shared(state): Shared<StateRef>, headers: HeaderMap) -> Response
     responses(
         (status = 200, description = "The metrics", body = String,
             content_type = "application/openmetrics-text"),
-        (status = 401, description = "The bearer token is missing or wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "It comes from another site's web page", body = Problem, content_type = "application/problem+json"),
+        NotAllowed,
     ),
 )]
 async fn metrics(Shared(state): Shared<StateRef>) -> Response {

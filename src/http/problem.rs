@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 use super::{
     answers::{NodeSaid, answer, millis},
@@ -57,6 +57,48 @@ pub(super) struct Problem<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Option<Vec<NodeSaid>>)]
     nodes: Vec<NodeSaid<'a>>,
+}
+
+/// What a guarded route answers to callers that may not use it.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it is only for the document")]
+pub(super) enum NotAllowed {
+    #[response(
+        status = 401,
+        description = "The bearer token is missing or wrong",
+        content_type = "application/problem+json"
+    )]
+    Unauthorized(Problem<'static>),
+    #[response(
+        status = 403,
+        description = "It comes from another site's web page",
+        content_type = "application/problem+json"
+    )]
+    CrossSite(Problem<'static>),
+}
+
+/// What a route answers to a body that it does not take.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it is only for the document")]
+pub(super) enum BadBody {
+    #[response(
+        status = 413,
+        description = "The body is over 16 KiB",
+        content_type = "application/problem+json"
+    )]
+    TooLarge(Problem<'static>),
+    #[response(
+        status = 415,
+        description = "The body is not JSON",
+        content_type = "application/problem+json"
+    )]
+    NotJson(Problem<'static>),
+    #[response(
+        status = 422,
+        description = "The key or a field is unknown or out of bounds",
+        content_type = "application/problem+json"
+    )]
+    Invalid(Problem<'static>),
 }
 
 /// The kind of a problem, and its title.

@@ -33,8 +33,21 @@ pub(super) const MAX_BEARER_BYTES: usize = 512;
 /// | [`max_ttl`](Self::max_ttl) | 1 h |
 /// | [`max_wait`](Self::max_wait) | 60 s |
 /// | [`max_waiters`](Self::max_waiters) | 512 |
-/// | [`bearer_token`](Self::bearer_token) | none: whoever reaches it may use it |
+/// | [`bearer_token`](Self::bearer_token) | none: anyone who reaches the service may use it |
 /// | [`allow_tokenless_unlock`](Self::allow_tokenless_unlock) | no |
+///
+/// # Examples
+///
+/// ```
+/// use redlock_quorum::http::Settings;
+/// use std::time::Duration;
+///
+/// let settings = Settings::new()
+///     .ttl(Duration::from_secs(10))
+///     .max_wait(Duration::from_secs(5))
+///     .bearer_token("a-secret-of-this-service");
+/// # drop(settings);
+/// ```
 #[derive(Clone)]
 #[must_use = "settings do nothing by themselves"]
 pub struct Settings {
@@ -59,33 +72,33 @@ impl Settings {
         }
     }
 
-    /// How long a lock is held if the request does not say.
+    /// Sets how long a lock is held if the request does not say.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// The longest ttl that a request may ask for. The client's own maximum
+    /// Sets the longest ttl that a request may ask for. The client's own maximum
     /// ([`Builder::max_ttl`](crate::Builder::max_ttl)) should be no less.
     pub fn max_ttl(mut self, ttl: Duration) -> Self {
         self.max_ttl = ttl;
         self
     }
 
-    /// The longest time that a request may ask to wait.
+    /// Sets the longest time that a request may ask to wait.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = wait;
         self
     }
 
-    /// How many requests may wait for a lock at once, in this instance. More
-    /// are refused with 429.
+    /// Sets how many requests may wait for a lock at once, in this instance. More are
+    /// refused with 429.
     pub fn max_waiters(mut self, most: usize) -> Self {
         self.max_waiters = most;
         self
     }
 
-    /// The token that callers must send as `Authorization: Bearer …`.
+    /// Sets the token that callers must send as `Authorization: Bearer …`.
     pub fn bearer_token(mut self, token: impl Into<String>) -> Self {
         self.bearer_token = Some(token.into());
         self
@@ -111,7 +124,7 @@ impl Settings {
             return Err(SettingsError(message));
         }
         let Some(token) = bearer_token else { return Ok(()) };
-        // A header carries these as they are, and none comes from wrong quoting.
+        // A header carries these as they are; others are likely mistakes of quoting.
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             let message = "the bearer token must be visible ASCII characters without spaces";
             return Err(SettingsError(message.into()));

@@ -128,7 +128,7 @@ impl Sampler {
         }
     }
 
-    /// Counts, always; looks at the nodes only while somebody looks at them.
+    /// Always counts, but looks at the nodes only while somebody looks at the page.
     fn tick(&mut self) {
         let Some(state) = self.state.upgrade() else { return };
         self.past.push(state.metrics.totals());

@@ -18,7 +18,7 @@ const PULL_LIMIT_ASKED: Duration = Duration::from_secs(300);
 #[non_exhaustive]
 pub enum Backend {
     /// Containers of one image, in the engine that `DOCKER_HOST` or the usual
-    /// socket leads to. Needs the feature `testing`.
+    /// socket leads to. They need the feature `testing`.
     Docker,
     /// Local server processes.
     Process,

@@ -17,7 +17,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts `n` nodes on the backend that the environment asks for; see the
-    /// [module](super). Must be called in a Tokio runtime.
+    /// [module](super). This must be called in a Tokio runtime.
     ///
     /// # Errors
     ///
@@ -75,6 +75,18 @@ impl Drop for Cluster {
 }
 
 /// Settings of a [`Cluster`] to start.
+///
+/// # Examples
+///
+/// ```
+/// use redlock_quorum::testing::{Backend, Cluster};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::builder().nodes(5).backend(Backend::Memory).start().await?;
+/// assert_eq!(cluster.urls().len(), 5);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct ClusterBuilder {
@@ -85,28 +97,28 @@ pub struct ClusterBuilder {
 }
 
 impl ClusterBuilder {
-    /// How many nodes there are: 3 by default.
+    /// Sets how many nodes there are: 3 by default.
     pub fn nodes(mut self, n: usize) -> Self {
         self.nodes = n;
         self
     }
 
-    /// Which backend to use, whatever the environment says. By default the
-    /// environment decides.
+    /// Sets the backend, whatever the environment says. By default the environment
+    /// decides.
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
     }
 
     /// Allows memory nodes where `auto` finds neither an engine nor a server
-    /// program. For demonstrations: a test suite that fell back to them
+    /// program. This is for demonstrations: a test suite that fell back to them
     /// unseen would prove little.
     pub fn or_memory(mut self) -> Self {
         self.or_memory = true;
         self
     }
 
-    /// More arguments for every server, such as `["--maxmemory", "1mb"]`. They
+    /// Adds arguments for every server, such as `["--maxmemory", "1mb"]`. They
     /// come after the fixture's own. Memory nodes take none, and refuse to start with
     /// any. A password cannot be set here, since the fixture would not know it: use
     /// `CONFIG SET requirepass` through [`TestNode::command`].
@@ -116,7 +128,7 @@ impl ClusterBuilder {
     }
 
     /// Starts the nodes, all at the same time, and waits until they answer.
-    /// Must be called in a Tokio runtime.
+    /// This must be called in a Tokio runtime.
     ///
     /// # Errors
     ///

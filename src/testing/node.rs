@@ -21,6 +21,25 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(5);
 /// # Cancel safety
 ///
 /// A fault that was begun is carried out, even if its future is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use redlock_quorum::testing::{Backend, Cluster};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::builder().nodes(1).backend(Backend::Memory).start().await?;
+/// let node = &cluster.nodes()[0];
+/// assert!(node.command(&["SET", "k", "v"]).await?.is_ok());
+///
+/// node.kill().await?;
+/// assert!(node.command(&["GET", "k"]).await.unwrap_err().is_disconnect());
+///
+/// node.restart().await?;
+/// assert!(node.command(&["GET", "k"]).await?.is_nil(), "it has forgotten everything");
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct TestNode {
     kind: Kind,

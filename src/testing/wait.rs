@@ -10,7 +10,8 @@ const STEP: Duration = Duration::from_millis(2);
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a fixture's deadlines say nothing about a lock's, and must be real where a test's clock is not"
+    reason = "a fixture's deadlines say nothing about a lock's, and must be real where a test's \
+              clock is not"
 )]
 pub(super) fn now() -> Instant {
     Instant::now()

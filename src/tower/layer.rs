@@ -39,6 +39,22 @@ const MAX_QUEUED: usize = 512;
 /// | [`on_reject`](Self::on_reject) | a line of text |
 /// | [`on_loss`](Self::on_loss) | the handler is dropped, and 503 answered |
 /// | [`hold`](Self::hold) | until the handler's response is there |
+///
+/// # Examples
+///
+/// ```
+/// use redlock_quorum::{Redlock, tower::LockLayer};
+/// use std::time::Duration;
+///
+/// # fn layer(redlock: Redlock) {
+/// // Requests for one order take turns; requests for anything else need no lock.
+/// let turns = LockLayer::new(redlock, |request: &http::Request<()>| {
+///     let order = request.uri().path().strip_prefix("/orders/")?;
+///     Some(format!("order:{order}"))
+/// })
+/// .wait(Duration::from_secs(2));
+/// # drop(turns); }
+/// ```
 #[must_use = "a layer does nothing until a service is put behind it"]
 pub struct LockLayer<F> {
     pub(super) options: Options,
@@ -130,23 +146,23 @@ impl<F> LockLayer<F> {
         Self { options, key: Arc::new(key) }
     }
 
-    /// How long the lock outlives a process that dies: from 10 ms to the client's
-    /// maximum. It is renewed every third of that while the request is handled,
+    /// Sets how long the lock outlives a process that dies: from 10 ms to the client's
+    /// maximum. The lock is renewed every third of that while the request is handled,
     /// however long that takes.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = ttl;
         self
     }
 
-    /// How long a request waits in line for its lock while another holds it. By
+    /// Sets how long a request waits in line for its lock while another holds it. By
     /// default it does not wait.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.options.wait = wait;
         self
     }
 
-    /// How many requests may wait at once, for all locks together; more are answered
-    /// 429.
+    /// Sets how many requests may wait at once, for all locks together; more are
+    /// answered 429.
     pub fn max_queued(mut self, most: usize) -> Self {
         self.options.max_queued = most;
         self
@@ -164,8 +180,8 @@ impl<F> LockLayer<F> {
         self
     }
 
-    /// The status for a request whose lock is held by another: 409 by default; 423 is
-    /// also common.
+    /// Sets the status for a request whose lock is held by another: 409 by default; 423
+    /// is also common.
     pub fn busy_status(mut self, status: StatusCode) -> Self {
         self.options.busy_status = status;
         self

@@ -60,8 +60,8 @@ impl Rejection {
         Self { reason, status, retry_after: Some(SOON), error: None }
     }
 
-    /// It has no time to try again: a client that sends the request again must know
-    /// that it may be handled twice.
+    /// A lock that was lost. There is no time to try again: a client that sends the
+    /// request again must know that it may be handled twice.
     pub(super) fn lost() -> Self {
         let (reason, status) = (Reason::Lost, StatusCode::SERVICE_UNAVAILABLE);
         Self { reason, status, retry_after: None, error: None }

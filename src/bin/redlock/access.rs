@@ -22,7 +22,10 @@ pub(crate) struct AccessOptions {
     /// UNSAFE: let POST /unlock without a token release what this instance handed out for the key
     ///
     /// For callers that know no tokens yet. Anyone can then unlock anything.
-    #[arg(long, env = "REDLOCK_ALLOW_TOKENLESS_UNLOCK", hide_env_values = true, value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(
+        long, env = "REDLOCK_ALLOW_TOKENLESS_UNLOCK", hide_env_values = true,
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
     pub(crate) allow_tokenless_unlock: bool,
 }
 
@@ -60,9 +63,16 @@ impl AccessOptions {
             return;
         }
         if !has_token {
-            tracing::warn!(%address, "any host that reaches this address can take and release locks: set {TOKEN}");
+            tracing::warn!(
+                %address,
+                "any host that reaches this address can take and release locks: set {TOKEN}"
+            );
         } else if !has_tls {
-            tracing::warn!(%address, "the bearer token crosses the network in the clear: use --tls-cert and --tls-key, or a proxy that does");
+            tracing::warn!(
+                %address,
+                "the bearer token crosses the network in the clear: use --tls-cert and \
+                 --tls-key, or a proxy that does"
+            );
         }
     }
 }

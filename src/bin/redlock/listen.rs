@@ -43,7 +43,10 @@ const ASK_TIMES: u32 = 3;
 #[command(next_help_heading = "HTTP")]
 pub(crate) struct ListenOptions {
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", env = "REDLOCK_LISTEN", hide_env_values = true, default_value = DEFAULT_ADDRESS, value_parser = address)]
+    #[arg(
+        long, value_name = "ADDRESS:PORT", env = "REDLOCK_LISTEN", hide_env_values = true,
+        default_value = DEFAULT_ADDRESS, value_parser = address
+    )]
     listen: String,
 
     /// PEM file of the certificate to show, and its chain: serves HTTPS

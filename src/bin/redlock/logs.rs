@@ -16,7 +16,10 @@ pub(crate) struct LogOptions {
     ///
     /// Or levels for parts of the program, such as info,redlock_quorum=debug.
     /// Logs go to standard error.
-    #[arg(long, value_name = "LEVEL", env = "REDLOCK_LOG", hide_env_values = true, default_value = "info", value_parser = filter)]
+    #[arg(
+        long, value_name = "LEVEL", env = "REDLOCK_LOG", hide_env_values = true,
+        default_value = "info", value_parser = filter
+    )]
     log_level: Targets,
 
     /// How to log: for people, or as one JSON object per line

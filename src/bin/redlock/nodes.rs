@@ -47,7 +47,10 @@ pub(crate) struct NodeOptions {
     ca_file: Option<PathBuf>,
 
     /// How long one node may take over one request [default: a tenth of the ttl, at most 200ms]
-    #[arg(long, value_name = "DURATION", env = "REDLOCK_NODE_TIMEOUT", hide_env_values = true, value_parser = humantime::parse_duration)]
+    #[arg(
+        long, value_name = "DURATION", env = "REDLOCK_NODE_TIMEOUT", hide_env_values = true,
+        value_parser = humantime::parse_duration
+    )]
     node_timeout: Option<Duration>,
 
     /// How many nodes must grant a lock [default: more than half]

@@ -29,8 +29,8 @@ Serve locks over HTTP, for programs in any language.
 
 The service keeps nothing that matters: any number of instances may stand side by side, and a lock \
 can be released through any of them. The nodes need not be up when it starts. Every option can be \
-given by an environment variable instead; an option on the command line counts more. Durations are written as 500ms, 1.5s \
-or 2m.";
+given by an environment variable instead; an option on the command line counts more. Durations \
+are written as 500ms, 1.5s or 2m.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -50,15 +50,24 @@ pub(crate) struct Options {
 #[command(next_help_heading = "Locks")]
 struct LockOptions {
     /// How long a lock is held where the caller does not say
-    #[arg(long, value_name = "DURATION", env = "REDLOCK_TTL", hide_env_values = true, default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(
+        long, value_name = "DURATION", env = "REDLOCK_TTL", hide_env_values = true,
+        default_value = "30s", value_parser = humantime::parse_duration
+    )]
     ttl: Duration,
 
     /// The longest ttl that a caller may ask for
-    #[arg(long, value_name = "DURATION", env = "REDLOCK_MAX_TTL", hide_env_values = true, default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(
+        long, value_name = "DURATION", env = "REDLOCK_MAX_TTL", hide_env_values = true,
+        default_value = "1h", value_parser = humantime::parse_duration
+    )]
     max_ttl: Duration,
 
     /// The longest time that a caller may ask to wait for a lock
-    #[arg(long, value_name = "DURATION", env = "REDLOCK_MAX_WAIT", hide_env_values = true, default_value = "1m", value_parser = humantime::parse_duration)]
+    #[arg(
+        long, value_name = "DURATION", env = "REDLOCK_MAX_WAIT", hide_env_values = true,
+        default_value = "1m", value_parser = humantime::parse_duration
+    )]
     max_wait: Duration,
 
     /// How many requests may wait for a lock at once
@@ -76,14 +85,20 @@ struct LockOptions {
 #[command(next_help_heading = "Operation")]
 struct OperationOptions {
     /// Start three nodes on this host, for trying out: they end with the program
-    #[arg(long, env = "REDLOCK_DEV", hide_env_values = true, value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(
+        long, env = "REDLOCK_DEV", hide_env_values = true,
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
     dev: bool,
 
     /// How long requests may take to end after SIGTERM or SIGINT
     ///
     /// Then they are broken off. What nodes still have to be told is waited for
     /// as long once more; what is left then ends with its ttl.
-    #[arg(long, value_name = "DURATION", env = "REDLOCK_SHUTDOWN_TIMEOUT", hide_env_values = true, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(
+        long, value_name = "DURATION", env = "REDLOCK_SHUTDOWN_TIMEOUT",
+        hide_env_values = true, default_value = "10s", value_parser = humantime::parse_duration
+    )]
     shutdown_timeout: Duration,
 
     #[command(flatten)]

@@ -13,7 +13,7 @@ pub(crate) struct Asked {
 
 const INTERRUPT: Asked = Asked { name: "SIGINT", code: 130 };
 
-/// It listens from the moment it is made.
+/// The signals, which are listened for from the moment this is made.
 #[cfg(unix)]
 pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -37,7 +37,7 @@ impl Signals {
     }
 }
 
-/// It listens from the moment it is made.
+/// The signals, which are listened for from the moment this is made.
 #[cfg(windows)]
 pub(crate) struct Signals(tokio::signal::windows::CtrlC);
 

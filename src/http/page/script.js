@@ -1,4 +1,4 @@
-// The live page: reads the stream of snapshots and shows each. Whatever the
+// The live page: it reads the stream of snapshots and shows each. Anything that the
 // server says is put in as text, never as markup.
 "use strict";
 
@@ -70,7 +70,7 @@ function fill(table, items, cells) {
   items.forEach((item, at) => cells(item).forEach((cell, column) => {
     const { text, kind = "", state = "" } = typeof cell === "string" ? { text: cell } : cell;
     const place = body.rows[at].cells[column];
-    // A text in an element of its own: on a phone its label stands beside it.
+    // The text is in an element of its own: on a phone its label stands beside it.
     write(place.firstChild ?? node(place, "span"), text);
     if (place.className !== kind) place.className = kind;
     if ((place.firstChild.dataset.state ?? "") !== state) place.firstChild.dataset.state = state;
@@ -159,7 +159,7 @@ function showSeries(series) {
 
 // --- The stream ---
 
-// When what is shown was true.
+// The time of the snapshot that is shown.
 let shownAt;
 
 function showSnapshot(snapshot) {
@@ -236,7 +236,7 @@ function askToken(refused) {
       event.preventDefault();
       const token = byId("token").value.trim();
       byId("token").value = "";
-      // Others can't stand in a header, nor be a bearer token.
+      // Other characters can't stand in a header, nor in a bearer token.
       if (!/^[\x21-\x7e]+$/.test(token)) return write(byId("refused"), "That is no bearer token.");
       sessionStorage.setItem(TOKEN, token);
       show(form, false);

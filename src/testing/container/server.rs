@@ -1,5 +1,5 @@
-//! One server in a container, from its creation to its removal. Nothing here ever runs
-//! on another thread than the one for containers.
+//! One server in a container, from its creation to its removal. All of it is run on
+//! the thread for containers, and never in a test's runtime.
 
 use std::sync::Arc;
 use std::time::Duration;

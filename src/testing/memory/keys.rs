@@ -1,5 +1,5 @@
-//! The keys of an in-memory node, with their values and their ends. A key whose time
-//! is over is never seen again, though it may take its room until it is swept out.
+//! The keys of an in-memory node, with their values and their ends. A key is never seen
+//! after its end; as on a server, the first look after that deletes it.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -43,15 +43,14 @@ impl Keys {
         if self.entries.len() < MOST || self.has(now, key) {
             return true;
         }
-        self.sweep(now);
-        self.entries.len() < MOST
+        self.sweep(now).len() < MOST
     }
 
-    pub(super) fn get(&self, now: Duration, key: &[u8]) -> Option<&[u8]> {
+    pub(super) fn get(&mut self, now: Duration, key: &[u8]) -> Option<&[u8]> {
         self.live(now, key).map(|entry| &*entry.value)
     }
 
-    pub(super) fn has(&self, now: Duration, key: &[u8]) -> bool {
+    pub(super) fn has(&mut self, now: Duration, key: &[u8]) -> bool {
         self.live(now, key).is_some()
     }
 
@@ -61,7 +60,7 @@ impl Keys {
     }
 
     /// How long a key still lives, in the numbers that `PTTL` answers.
-    pub(super) fn pttl(&self, now: Duration, key: &[u8]) -> i64 {
+    pub(super) fn pttl(&mut self, now: Duration, key: &[u8]) -> i64 {
         match self.live(now, key) {
             None => -2,
             Some(Entry { expires: None, .. }) => -1,
@@ -71,7 +70,7 @@ impl Keys {
 
     /// Sets how long a key still lives, and says whether it was there.
     pub(super) fn pexpire(&mut self, now: Duration, key: &[u8], lifetime: Lifetime) -> bool {
-        let Some(entry) = self.entries.get_mut(key).filter(|entry| !entry.is_over(now)) else {
+        let Some(entry) = self.live(now, key) else {
             return false;
         };
         match lifetime.after(now) {
@@ -85,18 +84,30 @@ impl Keys {
         self.entries.clear();
     }
 
+    /// Deletes all keys that have ended, and gives the others.
+    pub(super) fn sweep(&mut self, now: Duration) -> impl ExactSizeIterator<Item = &Vec<u8>> {
+        self.entries.retain(|_, entry| !entry.is_over(now));
+        self.entries.keys()
+    }
+
+    /// The value at `key`, without a look that would delete it.
+    #[cfg(redlock_sim)]
+    pub(super) fn peek(&self, now: Duration, key: &[u8]) -> Option<&[u8]> {
+        self.entries.get(key).filter(|entry| !entry.is_over(now)).map(|entry| &*entry.value)
+    }
+
     /// All keys that live, with their values.
+    #[cfg(redlock_sim)]
     pub(super) fn living(&self, now: Duration) -> impl Iterator<Item = (&[u8], &[u8])> {
         let living = self.entries.iter().filter(move |(_, entry)| !entry.is_over(now));
         living.map(|(key, entry)| (&**key, &*entry.value))
     }
 
-    fn live(&self, now: Duration, key: &[u8]) -> Option<&Entry> {
-        self.entries.get(key).filter(|entry| !entry.is_over(now))
-    }
-
-    fn sweep(&mut self, now: Duration) {
-        self.entries.retain(|_, entry| !entry.is_over(now));
+    fn live(&mut self, now: Duration, key: &[u8]) -> Option<&mut Entry> {
+        if self.entries.get(key).is_some_and(|entry| entry.is_over(now)) {
+            self.entries.remove(key);
+        }
+        self.entries.get_mut(key)
     }
 }
 

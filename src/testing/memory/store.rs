@@ -12,8 +12,8 @@ use super::{
 };
 use crate::testing::Reply;
 
-/// One node's data. Times are distances from any one moment, the same for all
-/// calls; they must not go back.
+/// One node's data. Times are distances from any one moment, the same for all calls. A
+/// time before an earlier call's is that of a server whose clock has been set back.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     flavor: Flavor,
@@ -110,7 +110,7 @@ impl Store {
     /// The value at `key`, if it lives.
     #[cfg(redlock_sim)]
     pub(crate) fn value(&self, now: Duration, key: &[u8]) -> Option<&[u8]> {
-        self.keys.get(now, key)
+        self.keys.peek(now, key)
     }
 
     /// Keys and values that live.
@@ -155,10 +155,8 @@ impl Store {
                 self.keys.clear();
                 Reply::ok()
             }
-            Command::Size => Reply::count(self.keys.living(now).count()),
-            Command::Keys => {
-                Reply::Array(self.keys.living(now).map(|(key, _)| Reply::bulk(key)).collect())
-            }
+            Command::Size => Reply::count(self.keys.sweep(now).len()),
+            Command::Keys => Reply::Array(self.keys.sweep(now).map(Reply::bulk).collect()),
             Command::Load(script) => {
                 self.scripts.insert(script);
                 Reply::bulk(script.hash())
@@ -198,15 +196,15 @@ impl Store {
     }
 
     fn release(&mut self, now: Duration, call: &Call<'_>) -> i64 {
-        let there = self.keys.remove(now, call.key);
+        let is_there = self.keys.remove(now, call.key);
         let channel = [b"redlock:", call.key].concat();
-        let told = match call.payload() {
+        let is_published = match call.payload() {
             Some(b"") => true,
             Some(payload) => self.publish(&channel, payload).is_ok(),
             // An argument is missing, which the script takes for a refusal.
             None => false,
         };
-        match (there, told) {
+        match (is_there, is_published) {
             (false, _) => 0,
             (true, true) => 1,
             (true, false) => 2,

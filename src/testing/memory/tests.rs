@@ -65,6 +65,16 @@ fn a_key_is_gone_at_its_time_and_not_before() {
 }
 
 #[test]
+fn a_key_that_was_seen_to_be_gone_does_not_come_back_with_the_clock() {
+    for look in ["GET k", "GETRANGE k 0 1", "PTTL k", "EXISTS k", "DEL k", "DBSIZE", "KEYS *"] {
+        let store = &mut store();
+        assert_eq!(run(store, 1000, "SET k a PX 100"), Reply::ok());
+        run(store, 1100, look);
+        assert_eq!(run(store, 1000, "GET k"), Reply::Nil, "{look}");
+    }
+}
+
+#[test]
 fn release_deletes_its_own_only() {
     let store = &mut store();
     run(store, 0, "SET k mine PX 100");
