@@ -143,7 +143,7 @@ pub mod docs {
     pub mod testing {}
     #[doc = include_str!("../docs/http.md")]
     pub mod http {}
-    // Its examples need both features.
+    // The examples of this page need both features.
     #[cfg(any(not(doctest), all(feature = "http", feature = "tower")))]
     #[doc = include_str!("../docs/middleware.md")]
     pub mod middleware {}

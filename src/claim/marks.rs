@@ -1,5 +1,6 @@
-//! What is known of one lock's key at each node, in a small word per node:
-//! there may be very many locks. It only keeps what it is told.
+//! What is known of one claim's key at each node. That is one small word per node,
+//! since there may be very many locks. This module keeps what it is told, and never
+//! decides what follows from it.
 
 use std::{
     sync::atomic::{AtomicU16, Ordering::Relaxed},
@@ -12,29 +13,30 @@ use crate::{
     protocol::{NodeId, NodeSet},
 };
 
-/// What can be so of a key at a node.
+/// A fact about a claim's key at one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub(crate) enum Mark {
     /// The node has granted it.
     Granted = 1,
-    /// It was given the key again, or is about to be.
+    /// The node was given the key again, or is about to be.
     Healed = 2,
-    /// The key may be there.
+    /// The node may hold the key.
     Suspect = 4,
-    /// The acquire was sent there on another connection than the present one,
-    /// and its answer is not known: it may arrive after anything sent later.
+    /// A request that sets the key was sent to the node on another connection than the
+    /// present one, and its answer is not known: the request may arrive after anything
+    /// that is sent later.
     Adrift = 8,
 }
 
-/// One node's marks, and how long it took to grant. Written by the driver
-/// alone, so that a read and a write need not be one step.
+/// One node's marks, and how long the node took to grant. Once a claim is shared, only
+/// the driver writes its marks, so a read and a write need not be one step.
 #[derive(Debug, Default)]
 pub(crate) struct Marks(AtomicU16);
 
 const MARK_BITS: u32 = 4;
 const FRACTION_BITS: u32 = 8;
-/// What the first bit of a long latency stands for, which is always set.
+/// The leading bit of a long latency's fraction. It is always set, so it is not stored.
 const FIRST: u64 = 1 << FRACTION_BITS;
 const LARGEST: u16 = u16::MAX >> MARK_BITS;
 
@@ -51,13 +53,12 @@ impl Marks {
         self.0.store(self.0.load(Relaxed) & !(mark as u16), Relaxed);
     }
 
-    /// Notes how long the node took: in microseconds, up to 8 s, and to half a
-    /// percent.
+    /// Notes how long the node took, in microseconds, up to 8 s and to half a percent.
     pub(crate) fn note_latency(&self, latency: Duration) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let bits = u64::BITS - micros.leading_zeros();
-        // As a floating-point number: the fraction, and before it by how much
-        // it was shifted, counted from one; zero is for what needs no shift.
+        // This is a floating-point number: before the fraction stands by how much it
+        // was shifted, counted from one. Zero stands for a latency that needs no shift.
         let code = match bits.checked_sub(FRACTION_BITS + 1) {
             None => micros,
             Some(shift) => (u64::from(shift) + 1) * FIRST + (micros >> shift) % FIRST,
@@ -77,19 +78,18 @@ impl Marks {
     }
 }
 
-/// So many nodes have their marks in the lock itself: as many as most users
-/// have nodes.
+/// How many nodes have their marks in the claim itself: most users have no more nodes.
 pub(crate) const IN_PLACE: usize = 5;
 
-/// The marks of the nodes beyond those.
+/// The marks of the nodes beyond the first [`IN_PLACE`].
 pub(crate) type More = Box<[Marks]>;
 
-/// Room for the marks of so many nodes beyond those in place.
+/// Makes the marks of the nodes beyond the first [`IN_PLACE`], of `nodes` in all.
 pub(crate) fn more(nodes: usize) -> More {
     (IN_PLACE..nodes).map(|_| Marks::default()).collect()
 }
 
-/// Which of those in place and those in `more` are `node`'s.
+/// Finds the marks of `node` among those in place and those in `more`.
 pub(crate) fn of<'a>(
     node: NodeId,
     in_place: &'a [Marks; IN_PLACE],
@@ -131,15 +131,16 @@ impl Claim {
         }
     }
 
-    /// It is about to be given the key again. Until it answers to that, what
-    /// it says is about the time before.
+    /// Notes that `node` is about to be given the key again. Until the node answers to
+    /// that, what it says is about the time before.
     pub(crate) fn note_healing(&self, node: NodeId) {
         self.unmark(node, Mark::Granted);
         self.mark(node, Mark::Healed);
         self.note_healing_suspect(node);
     }
 
-    /// What is healed must be released like what was granted.
+    /// Makes `node` a suspect: a key that was healed must be released like one that was
+    /// granted.
     fn note_healing_suspect(&self, node: NodeId) {
         if mutant::is(Mutant::HealingForgotten) {
             return;
@@ -147,13 +148,13 @@ impl Claim {
         self.note_suspect(node);
     }
 
-    /// It did not take it.
+    /// Notes that `node` did not take the key when it was given it again.
     pub(crate) fn note_unhealed(&self, node: NodeId) {
         self.unmark(node, Mark::Healed);
         self.note_gone(node);
     }
 
-    /// Notes that the key may be set there by what is about to be sent.
+    /// Notes that `node` may get the key by what is about to be sent to it.
     pub(crate) fn note_suspect(&self, node: NodeId) {
         self.mark(node, Mark::Suspect);
     }
@@ -162,8 +163,9 @@ impl Claim {
         self.unmark(node, Mark::Suspect);
     }
 
-    /// It had granted, and does not hold the key any more. If the acquire is
-    /// adrift it may yet.
+    /// Notes that `node` does not hold the key. It stays a suspect if the acquire is
+    /// adrift, since that may still set the key. An answer from before a healing changes
+    /// nothing.
     pub(crate) fn note_gone(&self, node: NodeId) {
         let is_healing = self.has(node, Mark::Healed) && !self.has(node, Mark::Granted);
         if is_healing {
@@ -190,12 +192,12 @@ impl Claim {
         self.all_with(Mark::Granted)
     }
 
-    /// Nodes that were given the key again, or are about to be.
+    /// The nodes that were given the key again, or are about to be.
     pub(crate) fn healed(&self) -> NodeSet {
         self.all_with(Mark::Healed)
     }
 
-    /// Nodes that may hold the key: all that did not surely refuse it.
+    /// The nodes that may hold the key: all but those that surely do not.
     pub(crate) fn suspects(&self) -> NodeSet {
         self.all_with(Mark::Suspect)
     }

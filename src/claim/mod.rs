@@ -1,8 +1,9 @@
-//! One acquisition: what the guard and the driver both know of it.
+//! A claim: one token at one key, and what the driver and the guard both know of it.
+//! It never asks a node.
 //!
-//! The driver writes what the nodes said, the guard reads it, and both agree on
-//! the deadline through one atomic: once either has found the claim expired, it
-//! stays so, whatever an extension that was still under way brings home.
+//! The driver writes what the nodes said, and the guard reads it. Both agree on the
+//! deadline through one atomic: once either has found the claim expired, the claim
+//! stays expired, even if an extension that was still under way succeeds.
 
 mod marks;
 mod released;
@@ -38,22 +39,23 @@ use crate::{
     token::Token,
 };
 
-/// A key, the token put there, and until when it is ours.
+/// A key, the token that is put there, and until when the lock is ours.
 pub(crate) struct Claim {
     pub(crate) key: Key,
     pub(crate) token: Token,
     until: AtomicU64,
     gone_by: AtomicU64,
-    /// The ttl it was acquired for: what its own node timeout derives from.
+    /// The ttl that the claim was made with. Its node timeouts derive from this, and each
+    /// renewal is for this long.
     pub(crate) ttl: Ttl,
     marks: [Marks; marks::IN_PLACE],
     is_adopted: bool,
-    /// Made when it is first wanted: most locks are short.
+    /// This is made when it is first needed, since most locks are short.
     watch: OnceBox<Watch>,
 }
 
 impl Claim {
-    /// A claim that nobody holds yet: see [`Self::grant`].
+    /// Makes a claim that nobody holds yet: see [`Self::grant`].
     pub(crate) fn new(key: Key, token: Token, ttl: Ttl, lease: Lease, nodes: usize) -> Self {
         let claim = Self {
             key,
@@ -72,9 +74,9 @@ impl Claim {
         claim
     }
 
-    /// The claim of another holder on the same key by the same token, where
-    /// `granted` have agreed. What may hold the key for the old one may hold
-    /// it for the new one, also what turns out so later.
+    /// Makes the heir: another holder's claim, with the same key and token, to which the
+    /// nodes in `granted` have agreed. A node that may hold the key for this claim may
+    /// hold it for the heir, even if that becomes known only later.
     pub(crate) fn hand_on(
         &self,
         ttl: Ttl,
@@ -101,8 +103,8 @@ impl Claim {
         Arc::clone(self.watch().hand_on(|| Arc::new(heir)))
     }
 
-    /// The nodes that may hold the key of a claim to which this one is handed on,
-    /// where `granted` have agreed: all that may hold this one's.
+    /// The nodes that may hold the key for the heir, to which the nodes in `granted` have
+    /// agreed: all that may hold it for this claim.
     fn suspects_of_the_heir(&self, granted: NodeSet) -> NodeSet {
         if mutant::is(Mutant::HeirForgetsNodes) {
             return granted;
@@ -110,16 +112,16 @@ impl Claim {
         self.suspects()
     }
 
-    /// A claim that was made elsewhere, with other connections than ours: its
-    /// acquire may still be on its way to a node.
+    /// Makes a claim for a lock that was acquired elsewhere, over other connections than
+    /// ours: the acquire may still be on its way to a node.
     pub(crate) fn adopted(key: Key, token: Token, ttl: Ttl, lease: Lease, nodes: usize) -> Self {
         let claim = Self::by_token(key, token, ttl, lease, nodes);
         NodeId::all(nodes).for_each(|node| claim.mark(node, Mark::Adrift));
         claim
     }
 
-    /// A claim of which only the token is known, if it is one at all: what a node
-    /// says of it is final.
+    /// Makes a claim of which only the token is known. Perhaps no lock has that token,
+    /// so what a node says of it is final.
     pub(crate) fn by_token(key: Key, token: Token, ttl: Ttl, lease: Lease, nodes: usize) -> Self {
         let mut claim = Self::new(key, token, ttl, lease, nodes);
         claim.is_adopted = true;
@@ -127,18 +129,18 @@ impl Claim {
         claim
     }
 
-    /// What a guard has that has let go of its lock.
+    /// Makes the empty claim, which a guard has once it has let go of its lock.
     pub(crate) fn none() -> Self {
         let lease = Lease { until: Moment::PAST, gone_by: Moment::PAST };
         Self::new(Key::NONE, Token::NONE, Ttl::MIN, lease, 0)
     }
 
-    /// Tells it from all others that there are.
+    /// A number that no other claim has while this one exists.
     pub(crate) fn id(self: &Arc<Self>) -> usize {
         Arc::as_ptr(self).addr()
     }
 
-    /// For how many releases its holder had waited.
+    /// How many releases the holder had waited for.
     pub(crate) fn age(&self) -> u32 {
         self.watch.get().map_or(0, |watch| watch.age.load(Relaxed))
     }
@@ -149,7 +151,7 @@ impl Claim {
         }
     }
 
-    /// How many times in a row the lock was handed on, up to here.
+    /// How many times in a row the lock was handed on, up to this claim.
     pub(crate) fn handed(&self) -> u32 {
         self.watch.get().map_or(0, |watch| watch.handed.load(Relaxed))
     }
@@ -158,17 +160,18 @@ impl Claim {
         self.is_adopted
     }
 
-    /// Makes it held until `until`: once, when its round is won.
+    /// Makes the claim held until `until`: when its round is won, or when it is taken over
+    /// by its token.
     pub(crate) fn grant(&self, until: Moment) {
         self.until.store(until.as_nanos(), Relaxed);
     }
 
-    /// The holder's deadline; [`Moment::PAST`] once it is lost.
+    /// The holder's deadline; [`Moment::PAST`] once the lock is lost.
     pub(crate) fn until(&self) -> Moment {
         Moment::from_nanos(self.until.load(Relaxed))
     }
 
-    /// What is left of the validity. Finding none is final.
+    /// How long the lock is still held. Once a caller has found zero, it stays zero.
     pub(crate) fn remaining(&self, now: Moment) -> Duration {
         loop {
             let until = self.until();
@@ -182,7 +185,7 @@ impl Claim {
         }
     }
 
-    /// Whether at least `least` is left of the validity.
+    /// Fails unless the lock is held for at least `least` more.
     pub(crate) fn ensure(&self, least: Duration, now: Moment) -> Result<(), Error> {
         let left = self.remaining(now);
         if left.is_zero() {
@@ -196,7 +199,7 @@ impl Claim {
         }
     }
 
-    /// Ends it, finally, and tells whoever watches.
+    /// Ends the claim for good, and tells whoever watches it.
     pub(crate) fn end(&self) {
         if mutant::is(Mutant::LostIsHeld) {
             return;
@@ -206,12 +209,12 @@ impl Claim {
     }
 
     fn tell(&self) {
-        // Either this sees the token, or who makes it sees the end.
+        // Either this sees the token, or the caller that makes the token sees the end.
         fence(SeqCst);
         self.watch_to_tell().into_iter().for_each(Watch::tell);
     }
 
-    /// Where those that watch hear of its end, if there are any.
+    /// The watch whose token says that the claim has ended, if there is one.
     fn watch_to_tell(&self) -> Option<&Watch> {
         if mutant::is(Mutant::LostIsNotTold) {
             return None;
@@ -219,13 +222,13 @@ impl Claim {
         self.watch.get()
     }
 
-    /// Whether it was ended, or found expired.
+    /// Whether the claim was ended, or found expired.
     pub(crate) fn has_ended(&self) -> bool {
         self.until() == Moment::PAST
     }
 
-    /// A token that is cancelled when it ends, by whoever finds that it has.
-    /// Cancelling it ends nothing.
+    /// A token that is cancelled when the claim ends, by whoever finds that it has ended.
+    /// Cancelling the token ends nothing.
     pub(crate) fn ended(&self) -> CancellationToken {
         let token = self.watch().ended();
         fence(SeqCst);
@@ -235,17 +238,17 @@ impl Claim {
         token
     }
 
-    /// How it is kept, to look at or to change.
+    /// Lets `change` look at, or change, how the lock is kept.
     pub(crate) fn keeping<R>(&self, change: impl FnOnce(&mut Keeping) -> R) -> R {
         self.watch().keeping(change)
     }
 
-    /// Its place in the driver's schedule, which it leaves.
+    /// Takes out the lock's place in the driver's schedule, if it has one.
     pub(crate) fn take_due(&self) -> Option<Due> {
         self.watch.get()?.keeping(|keeping| keeping.due.take())
     }
 
-    /// What the last renewal failed of; `None` if it did not.
+    /// Why the last renewal failed; `None` if it did not.
     pub(crate) fn warning(&self) -> Option<Arc<Error>> {
         self.watch.get()?.warning()
     }
@@ -260,8 +263,9 @@ impl Claim {
         self.watch.get_or_init(Box::default)
     }
 
-    /// Moves the deadline out to that of `lease`, unless it has passed; never
-    /// in, but where there was none. Says whether it is held.
+    /// Moves the deadline out to that of `lease`, unless the deadline has passed. It is
+    /// never moved in, except from [`Moment::NEVER`], when it was not known. Says whether
+    /// the lock is held.
     pub(crate) fn prolong(&self, lease: Lease, now: Moment) -> bool {
         loop {
             let until = self.until();
@@ -280,12 +284,13 @@ impl Claim {
         self.until.compare_exchange(from, to, Relaxed, Relaxed).is_ok()
     }
 
-    /// When no server can still hold the key for us.
+    /// From then on, no server can hold the key for us.
     pub(crate) fn gone_by(&self) -> Moment {
         Moment::from_nanos(self.gone_by.load(Relaxed))
     }
 
-    /// Notes that an extension was sent: it may take effect though it fails.
+    /// Notes that an extension was sent by which the key may live until `moment`: it may
+    /// take effect even if it fails.
     pub(crate) fn may_live_until(&self, moment: Moment) {
         if mutant::is(Mutant::ExtensionForgotten) {
             return;
@@ -369,7 +374,7 @@ mod tests {
         claim.note_gone(node);
         assert!(!claim.suspects().contains(node));
         claim.note_healing(node);
-        // The late answer to an extension that was sent before.
+        // This is the late answer to an extension that was sent before.
         claim.note_gone(node);
         assert!(claim.suspects().contains(node), "it must be released");
         claim.note_grant(node, SECOND);
@@ -384,7 +389,7 @@ mod tests {
 
     #[test]
     fn it_is_small_and_has_room_for_the_marks_of_any_number_of_nodes() {
-        // With two counts in front of it, what a held lock takes.
+        // A held lock takes this and the two counts in front of it.
         assert!(size_of::<Claim>() <= 88, "{}", size_of::<Claim>());
         let (_, lease) = claim();
         for nodes in [1, 5, 6, 64] {

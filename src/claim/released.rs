@@ -1,4 +1,4 @@
-//! What a release found. It is public, and no more than a word.
+//! The word that says what a release found. It is public and does nothing.
 
 /// What a release found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,8 +1,8 @@
-//! What a holder learns of its lock without asking, and how the driver keeps
-//! the lock for it.
+//! What a holder learns of its lock without asking, and how the driver keeps the lock
+//! for it.
 //!
-//! It holds state and decides nothing: when to renew is `engine::keep`'s, when
-//! a lock has ended is the claim's.
+//! This module holds state and decides nothing: `engine::keep` says when to renew a
+//! lock, and the claim says when the lock has ended.
 
 use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicU32},
@@ -20,19 +20,19 @@ use crate::{
     protocol::{Due, Moment},
 };
 
-/// What most locks do without. Small, since there may be very many that are
-/// renewed.
+/// State that most locks do without. It is small, since there may be very many locks
+/// that are renewed.
 #[derive(Default)]
 pub(crate) struct Watch {
-    /// Of the claim: for how many releases its holder had waited, and how many
-    /// times in a row it was handed on.
+    /// See [`Claim::age`].
     pub(crate) age: AtomicU32,
+    /// See [`Claim::handed`].
     pub(crate) handed: AtomicU32,
     keeping: Mutex<Keeping>,
     rare: OnceLock<Box<Rare>>,
 }
 
-/// What most of those do without.
+/// State that most of the locks with a [`Watch`] do without.
 #[derive(Default)]
 struct Rare {
     more: OnceLock<More>,
@@ -44,27 +44,27 @@ struct Rare {
 /// How a lock is kept.
 #[derive(Default)]
 pub(crate) struct Keeping {
-    /// Its place in the driver's schedule.
+    /// The lock's place in the driver's schedule.
     pub(crate) due: Option<Due>,
     renewal: Renewal,
-    /// Whether the driver says when it ends.
+    /// Whether the driver says when the lock ends.
     is_watched: bool,
 }
 
 /// When to extend a lock, each time by its ttl.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Renewal {
-    /// In nanoseconds; zero where it is not renewed.
+    /// The interval in nanoseconds; zero if the lock is not renewed.
     every: u64,
-    /// The next time.
+    /// When to renew the lock next.
     pub(crate) at: Moment,
-    /// From when on it is left to run out.
+    /// From then on, the lock is left to run out.
     pub(crate) stop_at: Moment,
 }
 
 impl Renewal {
     pub(crate) fn every(span: Duration, stop_at: Moment) -> Self {
-        // At least something: zero is none.
+        // An interval of zero would mean that the lock is not renewed.
         let every = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX).max(1);
         Self { every, at: Moment::NEVER, stop_at }
     }
@@ -79,8 +79,9 @@ impl Keeping {
         Some(&mut self.renewal).filter(|renewal| renewal.every > 0)
     }
 
-    /// Notes that the lock is to be watched, and renewed; says whether that is
-    /// news to the driver. A lock that is renewed already is left as it is.
+    /// Notes that the lock is to be watched, and renewed if there is a `renewal`. Says
+    /// whether that is news to the driver. A lock that is renewed already is left as it
+    /// is.
     pub(crate) fn keep(&mut self, renewal: Option<Renewal>) -> bool {
         let renews = renewal.filter(|_| self.renewal.every == 0);
         if let Some(renewal) = renews {
@@ -91,17 +92,17 @@ impl Keeping {
 }
 
 impl Watch {
-    /// Makes room for the marks of so many nodes.
+    /// Makes room for the marks that the claim has no room for, with `nodes` in all.
     pub(crate) fn add_marks(&self, nodes: usize) {
         self.rare().more.get_or_init(|| marks::more(nodes));
     }
 
-    /// Those of the nodes that have none in the claim.
+    /// The marks of the nodes that have none in the claim.
     pub(crate) fn marks(&self) -> Option<&More> {
         self.rare.get()?.more.get()
     }
 
-    /// A token that is cancelled by [`Self::tell`]; cancelling it does nothing.
+    /// A token that [`Self::tell`] cancels. If anyone else cancels it, nothing happens.
     pub(crate) fn ended(&self) -> CancellationToken {
         self.rare().ended.get_or_init(CancellationToken::new).child_token()
     }
@@ -116,7 +117,8 @@ impl Watch {
         change(&mut self.keeping.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The claim that the lock was handed on to; that of `make` if none was.
+    /// The heir to which the lock was handed on; the one that `make` makes if there was
+    /// none.
     pub(crate) fn hand_on(&self, make: impl FnOnce() -> Arc<Claim>) -> &Arc<Claim> {
         self.rare().heir.get_or_init(make)
     }
@@ -125,7 +127,7 @@ impl Watch {
         self.rare.get()?.heir.get()
     }
 
-    /// What the last renewal failed of.
+    /// Why the last renewal failed; `None` if it did not.
     pub(crate) fn warning(&self) -> Option<Arc<Error>> {
         let warning = &self.rare.get()?.warning;
         warning.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,0 +1,144 @@
+//! The options of an acquire, and whether they fit each other. Nothing here asks
+//! anyone: an option takes effect when the acquire is awaited.
+
+use std::time::Duration;
+
+use super::Acquire;
+use crate::{
+    engine::Renew,
+    error::{Error, ErrorKind},
+    protocol::Ttl,
+};
+
+impl Acquire {
+    /// Sets how long to hold the lock: whole milliseconds, from 10 ms to
+    /// [`Builder::max_ttl`](crate::Builder::max_ttl). The holder must be done, or
+    /// have extended the lock, within this time. Default: the client's
+    /// [`Builder::ttl`](crate::Builder::ttl).
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("report").ttl(Duration::from_secs(60)).await?;
+    /// assert!(guard.remaining() > Duration::from_secs(50));
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("lease", "leaseTime", "expire", "WithExpiry"))]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Sets how long to try: the call ends within `wait`, or within one node
+    /// timeout where that is longer. Zero means a single attempt. Default: for as
+    /// long as another holds the lock.
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("report").wait(Duration::from_secs(3)).await?;
+    ///
+    /// let refused = redlock.lock("report").wait(Duration::ZERO).await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Contended);
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("waitTime", "blocking_timeout", "timeout", "retryCount", "WithTries"))]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// Renews the lock in the background for as long as it is held, every third
+    /// of its ttl or up to a quarter of that sooner. Work may then take longer
+    /// than the ttl, and the ttl is only how long others wait if the holder
+    /// dies.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("report").ttl(Duration::from_secs(5)).renew().await?;
+    /// // ... work that takes minutes ...
+    /// guard.ensure(Duration::from_secs(1))?; // it was not lost meanwhile
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("watchdog", "heartbeat", "keep_alive"))]
+    pub fn renew(mut self) -> Self {
+        self.renew = true;
+        self
+    }
+
+    /// Renews the lock as [`Self::renew`] does, but every `every`: from 1 ms to
+    /// half the ttl, so that one renewal may fail.
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let ttl = Duration::from_secs(30);
+    /// let guard = redlock.lock("report").ttl(ttl).renew_every(ttl / 6).await?;
+    ///
+    /// let refused = redlock.lock("other").ttl(ttl).renew_every(ttl).await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidConfig); // more than half the ttl
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("automaticExtensionThreshold", "lockWatchdogTimeout"))]
+    pub fn renew_every(mut self, every: Duration) -> Self {
+        self.every = Some(every);
+        self.renew()
+    }
+
+    /// Stops renewing `limit` after the lock was acquired. The lock then ends
+    /// within a ttl, so work that hangs does not keep it. Needs [`Self::renew`].
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let hour = Duration::from_secs(3600);
+    /// let guard = redlock.lock("report").renew().max_hold(hour).await?;
+    /// // ... if this hangs, others get the lock an hour and a ttl from now ...
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
+    pub fn max_hold(mut self, limit: Duration) -> Self {
+        self.max_hold = Some(limit);
+        self
+    }
+
+    /// How often to renew, and for how long at most; `None` without renewal.
+    pub(super) fn renewing(&self, ttl: Ttl) -> Result<Option<Renew>, Error> {
+        if !self.renew {
+            return match self.max_hold {
+                None => Ok(None),
+                Some(_) => {
+                    let message = "max_hold limits the renewal of a lock: ask for `renew` too";
+                    Err(Error::new(ErrorKind::InvalidConfig, message))
+                }
+            };
+        }
+        let every = self.every.unwrap_or_else(|| ttl.third());
+        let (least, most) = (Duration::from_millis(1), ttl.as_duration() / 2);
+        if (least..=most).contains(&every) {
+            return Ok(Some(Renew { every, limit: self.max_hold }));
+        }
+        let message = format!(
+            "renew_every is {every:?}: it must be from {least:?} to {most:?}, half the ttl"
+        );
+        Err(Error::new(ErrorKind::InvalidConfig, message))
+    }
+}

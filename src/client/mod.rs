@@ -1,0 +1,95 @@
+//! The client: a cheap handle to a driver. It checks arguments and waits for
+//! answers; it never asks a node itself.
+
+// The docs show the methods in the order of these modules.
+mod lock;
+
+mod look;
+
+mod by_token;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    config::Config,
+    driver,
+    engine::{Request, Shared},
+    error::{Error, ErrorKind},
+};
+
+/// A client of N independent Redis or Valkey masters that lock together.
+///
+/// Cloning it is cheap: all clones share one driver and its connections. The
+/// client ends when the last clone and the last guard are gone and everything is
+/// released.
+#[doc(alias("redlock", "mutex", "LockManager", "redsync", "RedissonClient"))]
+#[derive(Clone)]
+pub struct Redlock {
+    shared: Arc<Shared>,
+}
+
+impl Redlock {
+    #[cfg(redlock_sim)]
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(crate) fn start(config: Config, driver_thread: bool) -> Result<Self, Error> {
+        driver::start(config, driver_thread).map(|shared| Self { shared })
+    }
+
+    /// Takes no more acquires from any clone of this client, and waits until the
+    /// nodes have confirmed all that was dropped or released. Guards that are
+    /// still held stay held, and can be extended and released.
+    ///
+    /// It does not wait for an acquire that was lost with a broken connection and
+    /// may still arrive: the client looks for it in the background, up to the ttl,
+    /// while the process lives.
+    ///
+    /// Call it before the process ends: a release that is still on its way then is
+    /// lost with the process, and its key ends with its ttl.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`] if requests are still under way after `limit`; they
+    /// go on. [`ErrorKind::Closed`] if the driver has ended already.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not reopen the client.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// drop(redlock.lock("job").await?); // released in the background
+    ///
+    /// redlock.shutdown(Duration::from_secs(1)).await?; // by now it is released
+    /// let refused = redlock.try_lock("job").await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Closed);
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("quit", "close"))]
+    pub async fn shutdown(&self, limit: Duration) -> Result<(), Error> {
+        let deadline = self.shared.config.world.now().after(limit);
+        let left = self.shared.call(|reply| Request::Shutdown { deadline, reply }).await?;
+        if left == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "{left} requests were still under way after {limit:?}: what they leave ends with its \
+             ttl"
+        );
+        Err(Error::new(ErrorKind::Timeout, message))
+    }
+}
+
+impl fmt::Debug for Redlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redlock").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
