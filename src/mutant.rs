@@ -5,7 +5,7 @@
 //! which run notices which of them; `make mutants` writes it.
 
 /// Defines the wrong turns, each by what it does, its name, and, where seeds do
-/// not notice it, its [`Hunter`]: `Name => Stepper`.
+/// not notice it, its `Hunter`: `Name => Stepper`.
 macro_rules! mutants {
     ($($(#[doc = $wrong:literal])+ $name:ident $(=> $hunter:ident)?,)+) => {
         /// One wrong turn.
