@@ -5,6 +5,7 @@ set -eu
 cargo fmt --all --check
 
 sh tests/layers-selftest.sh
+sh tests/layers.sh
 
 for features in '' tls testing-local testing tower http; do
   echo "clippy: features '$features'"
