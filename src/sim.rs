@@ -1,7 +1,9 @@
-//! What the simulator needs to see and to bring: its own world, a look at a
-//! lock's deadline that does not touch it, the in-memory node, and the mutants.
+//! What the simulator needs from the library: a way to bring its own world, a
+//! look at a lock's deadline that does not touch it, the in-memory node, and the
+//! mutants.
 //!
-//! Only with `--cfg redlock_sim`, never for users, and no promise to anyone.
+//! It exists only with `--cfg redlock_sim`. It is not for users, and may change
+//! with every version.
 
 use std::{
     fmt,
@@ -31,11 +33,11 @@ pub use crate::{
     testing::memory::Flavor,
 };
 
-/// A connection's two directions.
+/// A connection, in both directions.
 pub trait Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Io for T {}
 
-/// A future whose type is its maker's business.
+/// A boxed future.
 pub type Promise<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The world as one simulated client sees it.
@@ -44,7 +46,7 @@ pub trait World: Send + Sync {
     fn now(&self) -> u64;
     /// Nanoseconds on the wall clock.
     fn wall(&self) -> u64;
-    /// Is over when `span` has passed on this client's clock.
+    /// A timer that is over when `span` has passed on this client's clock.
     fn sleep(&self, span: Duration) -> Promise<()>;
     /// Connects to a node, by its host name.
     fn dial(&self, host: &str) -> Promise<io::Result<Box<dyn Io>>>;
@@ -86,18 +88,18 @@ impl world::World for Bridge {
     }
 }
 
-/// A client in `world`, and its driver, which lives by being polled there.
+/// Builds a client in `world`, and its driver. The simulator polls the driver.
 ///
 /// # Errors
 ///
-/// As [`Builder::build`].
+/// The same as those of [`Builder::build`].
 pub fn build(builder: Builder, world: Arc<dyn World>) -> Result<(Redlock, Driver), Error> {
     let config = builder.check_in(Arc::new(Bridge(world)))?;
     let (shared, driver) = driver::detached(config);
     Ok((Redlock::of(shared), Driver(driver)))
 }
 
-/// A driver.
+/// A client's driver, as a future that is over when the driver has ended.
 pub struct Driver(driver::Driver);
 
 impl fmt::Debug for Driver {
@@ -106,24 +108,24 @@ impl fmt::Debug for Driver {
     }
 }
 
-/// How much a driver has on its hands.
+/// How much work a driver has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// Operations that are not over.
     pub operations: usize,
-    /// The most commands that one node owes an answer to, or that wait for it
-    /// and are not releases.
+    /// The largest number of commands at one node that it owes an answer to, or that
+    /// wait for it and are not releases.
     pub in_flight: usize,
 }
 
 impl Driver {
-    /// What is on its hands now.
+    /// How much work the driver has now.
     pub fn load(&self) -> Load {
         let (operations, in_flight) = self.0.load();
         Load { operations, in_flight }
     }
 
-    /// The most that may ever be in flight to one node.
+    /// The bound of [`Load::in_flight`].
     pub const MOST_IN_FLIGHT: usize = crate::node::MAX_IN_FLIGHT;
 }
 
@@ -135,27 +137,28 @@ impl Future for Driver {
     }
 }
 
-/// A look at a lock that changes nothing about it.
+/// A view of a lock that changes nothing about it.
 #[derive(Clone, Debug)]
 pub struct Peek(Arc<Claim>);
 
 impl Peek {
-    /// Of the lock that `guard` holds.
+    /// A view of the lock that `guard` holds.
     pub fn at(guard: &LockGuard) -> Self {
         Self(guard.claim())
     }
 
-    /// Of the lock that work runs under.
+    /// A view of the lock that work runs under.
     pub fn under(held: &crate::Held) -> Self {
         Self(Arc::clone(&held.claim))
     }
 
-    /// Its deadline, in nanoseconds on its client's clock; zero once it is lost.
+    /// The lock's deadline, in nanoseconds on its client's clock. Zero once it is
+    /// lost.
     pub fn until(&self) -> u64 {
         self.0.until().as_nanos()
     }
 
-    /// What proves that it is ours.
+    /// The lock's token.
     pub fn token(&self) -> &[u8] {
         self.0.token.as_bytes()
     }
@@ -168,14 +171,14 @@ pub struct Store(memory::Store);
 /// What a node sends after one command, as it goes over the wire.
 #[derive(Clone, Debug, Default)]
 pub struct Sent {
-    /// To whoever sent the command.
+    /// The reply, to the connection that sent the command.
     pub reply: Vec<u8>,
-    /// To other connections, by number.
+    /// Messages to other connections, by number.
     pub messages: Vec<(u64, Vec<u8>)>,
 }
 
 impl Store {
-    /// Empty.
+    /// A store without keys.
     pub fn new() -> Self {
         Self(memory::Store::new(Duration::ZERO, "0".repeat(40)))
     }
@@ -188,23 +191,23 @@ impl Store {
         Sent { reply: encode(&outcome.replies), messages: messages.collect() }
     }
 
-    /// Takes itself for another kind of server from now on.
+    /// From now on the node is another kind of server.
     pub fn set_flavor(&mut self, flavor: Flavor) {
         self.0.set_flavor(flavor);
     }
 
-    /// A connection is over: it listens to nothing any more.
+    /// A connection is over, and so are its subscriptions.
     pub fn hang_up(&mut self, conn: u64) {
         self.0.hang_up(conn);
     }
 
-    /// Whether the node has no memory left, and whether it lets nobody publish
+    /// Sets whether the node has no memory left, and whether it lets nobody publish
     /// or subscribe.
     pub fn restrict(&mut self, full: bool, mute: bool) {
         self.0.restrict(full, mute);
     }
 
-    /// The value at `key`, if it lives.
+    /// The value at `key`, if the key lives.
     pub fn value(&self, now: Duration, key: &[u8]) -> Option<&[u8]> {
         self.0.value(now, key)
     }
@@ -214,12 +217,12 @@ impl Store {
         self.0.forget_scripts();
     }
 
-    /// Forgets what lives no longer than the process: scripts, subscriptions.
+    /// Forgets what ends with the process: scripts and subscriptions.
     pub fn restart(&mut self) {
         self.0.restart();
     }
 
-    /// Keys and values that live.
+    /// All keys that live, and their values.
     pub fn living(&self, now: Duration) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.0.living(now)
     }
@@ -231,11 +234,12 @@ impl Default for Store {
     }
 }
 
-/// Takes one command off the front of `buffer`: the command and its length.
+/// Reads one command from the front of `buffer`, if it is there in whole. Returns
+/// the command and its length.
 ///
 /// # Errors
 ///
-/// Says that it is none.
+/// The bytes are no command.
 pub fn decode_command(buffer: &[u8]) -> io::Result<Option<(Vec<Vec<u8>>, usize)>> {
     crate::testing::resp::take_command(buffer)
 }

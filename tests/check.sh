@@ -4,6 +4,9 @@ set -eu
 
 cargo fmt --all --check
 
+sh tests/layers-selftest.sh
+sh tests/layers.sh
+
 for features in '' tls testing-local testing tower http; do
   echo "clippy: features '$features'"
   cargo clippy --quiet -p redlock-quorum --lib --no-default-features --features "$features" -- -D warnings

@@ -1,4 +1,5 @@
-//! Many seeds, on all cores: what was covered, and the first that failed.
+//! A campaign: many seeds on all cores, what they covered, and the first that
+//! failed.
 
 use std::{
     collections::BTreeMap,
@@ -23,21 +24,21 @@ use crate::{
     violation::{Check, Violation},
 };
 
-/// Every so many seeds, one is played twice: its traces must be the same.
+/// One seed in so many is played twice: both traces must be the same.
 const TWICE: u64 = 100;
 
 /// What to play.
 #[derive(Clone, Copy, Debug)]
 pub struct Campaign {
     pub level: Level,
-    /// Only this one; else each seed's own.
+    /// The profile of all seeds. If there is none, each seed has its own.
     pub profile: Option<Profile>,
     pub first: u64,
     pub seeds: u64,
     pub threads: usize,
     /// A wrong turn that the client takes.
     pub mutant: Option<Mutant>,
-    /// Whether to say how it goes.
+    /// Whether to report progress.
     pub loud: bool,
 }
 
@@ -46,7 +47,7 @@ pub struct Campaign {
 pub struct Outcome {
     pub counts: Counts,
     pub took: Duration,
-    /// The lowest seed that failed, of those that were played, and how.
+    /// The lowest of the seeds that failed, and what was wrong there.
     pub failure: Option<(u64, Violation)>,
 }
 
@@ -102,7 +103,7 @@ impl Campaign {
                 let (played, took) = (seed - self.first, begun.elapsed());
                 eprintln!("{} seeds in {took:.0?}: {} an hour", played, hourly(played, took));
             }
-            // Whoever watches is there for as long as we are.
+            // The receiver lives as long as this thread does.
             let _ = alive.send(seed);
             match self.judge(seed) {
                 Ok(more) => counts.add(&more),
@@ -137,8 +138,8 @@ impl Campaign {
         Ok(truth.counts.clone())
     }
 
-    /// Plays a seed once more and writes down what happened: as text and as a
-    /// page. Says where, and how to see it again.
+    /// Plays a seed once more and writes what happened into two files, a text and
+    /// a page. Returns their places, and the command that plays the seed again.
     pub fn report(&self, seed: u64) -> std::io::Result<String> {
         let stage = self.play(seed, true);
         let truth = stage.truth();
@@ -172,8 +173,8 @@ impl Campaign {
     }
 }
 
-/// Says which seeds were begun last if none is begun for long: a loop inside
-/// one poll ends no run.
+/// Reports the seeds that were begun last if none is begun for a minute: no check
+/// ends a run that loops inside one poll.
 fn watch(begun: mpsc::Receiver<u64>) {
     let mut last = [0; 4];
     loop {
@@ -188,7 +189,7 @@ fn watch(begun: mpsc::Receiver<u64>) {
     }
 }
 
-/// Where reports go: beside what is built.
+/// The folder of the reports, beside the program.
 fn folder() -> std::io::Result<PathBuf> {
     let built = std::env::current_exe()?;
     let folder = built.parent().map(PathBuf::from).unwrap_or_default().join("timelines");
@@ -201,17 +202,18 @@ pub fn hourly(seeds: u64, took: Duration) -> u64 {
 }
 
 impl Outcome {
-    /// Takes in what a further slice of the same campaign covered.
+    /// Adds what another slice of the same campaign covered.
     pub fn add(&mut self, slice: &Self) {
         self.counts.add(&slice.counts);
         self.took += slice.took;
     }
 
-    /// What was covered, for people.
+    /// What was covered, as text.
     pub fn summary(&self) -> String {
         let counts = &self.counts;
         format!(
-            "{} seeds in {:.1?}: {} a second, {} an hour\n  {:.1} virtual hours, {} commands, {} locks acquired\n  \
+            "{} seeds in {:.1?}: {} a second, {} an hour\n  \
+             {:.1} virtual hours, {} commands, {} locks acquired\n  \
              calls: {}\n  faults: {}\n  beyond the assumptions: {}",
             counts.seeds,
             self.took,

@@ -1,5 +1,5 @@
-//! The command: a campaign, one seed again, or all mutants; told what to do by
-//! the environment, as make passes it on.
+//! The program: it plays a campaign, one seed again, or all mutants. It takes its
+//! settings from the environment, where make puts them.
 
 use std::{env, process::ExitCode, str::FromStr};
 
@@ -14,12 +14,12 @@ use crate::{
     table::{self, Covered},
 };
 
-/// How much of the world is real.
+/// How much of the world around the client is real.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// A list of events: fast, for breadth.
+    /// Nothing: the world is a list of events. Fast, for breadth.
     A,
-    /// tokio and a simulated network: slower, for what tokio does.
+    /// tokio is real, and the network is simulated. Slower, for what tokio does.
     B,
 }
 
@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The value of a variable; one that is set to nothing is not set.
+/// The value of a variable. An empty one counts as not set.
 fn variable<T: FromStr<Err: ToString>>(name: &str) -> Result<Option<T>, String> {
     match env::var(name) {
         Ok(text) if !text.is_empty() => {
@@ -118,8 +118,8 @@ fn threads() -> Result<usize, String> {
     Ok(variable("THREADS")?.unwrap_or(cores))
 }
 
-/// Plays a campaign in slices of `SLICE=` seeds: a failure ends its slice, and
-/// the next one begins.
+/// Plays a campaign in slices of `SLICE=` seeds. A failure ends its slice, and the
+/// next slice begins.
 fn run(campaign: &Campaign) -> Result<Covered, String> {
     let Campaign { level, first, seeds, .. } = *campaign;
     println!("level {}, from seed {first}", level.name());
@@ -148,8 +148,8 @@ fn replay(campaign: &Campaign, seed: u64) -> Result<bool, String> {
     Ok(well)
 }
 
-/// Every wrong turn must be noticed within so many seeds, but those that are the
-/// steppers' to notice. Where nothing else was asked for, writes the page.
+/// Plays every mutant until a seed notices it. Only those that the steppers must
+/// notice may survive. Writes the page if it was not asked for other seeds.
 fn mutants() -> Result<bool, String> {
     let (seeds, level, profile) = (variable("SEEDS")?, variable("LEVEL")?, variable("PROFILE")?);
     let as_documented = seeds.is_none() && level.is_none() && profile.is_none();

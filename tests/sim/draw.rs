@@ -1,5 +1,5 @@
-//! From a seed to a plan. The same seed is always the same plan, as long as
-//! nothing changes here, in the profiles' traits, or in the order of the draws.
+//! Draws a plan from a seed. The same seed gives the same plan for as long as
+//! neither this file nor the profiles' traits change.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -11,8 +11,8 @@ use crate::{
     profile::{Family, Profile, Traits},
 };
 
-/// Clocks stay this close: two of them, apart by twice this, differ by less
-/// than the default drift of 1 % allows.
+/// No clock is faster or slower than true time by more than this. So two clocks
+/// differ by less than the default drift of 1 % allows.
 const RATE_PPM: i64 = 4_900;
 
 impl Plan {
@@ -47,12 +47,12 @@ impl Plan {
             faults: Vec::new(),
             slow_anyway: false,
         };
-        // To connect, to log in and to ask takes three round trips.
+        // A first command takes three round trips: connect, log in, ask.
         let hurried = |client| {
             let least = plan.node_timeout(client, plan.habits.ttl / 2);
             6 * u128::from(plan.latency.1) >= least.as_nanos()
         };
-        plan.slow_anyway = profile == Profile::Burst || (0..plan.clients.len()).any(hurried);
+        plan.slow_anyway = traits.slow_anyway || (0..plan.clients.len()).any(hurried);
         plan.faults = draw_faults(&mut rng, &plan, &traits);
         let flavor = |rng: &mut SmallRng| {
             use Flavor as F;
@@ -74,7 +74,7 @@ fn between(rng: &mut SmallRng, range: &RangeInclusive<usize>) -> usize {
     if least == *range.end() { least } else { rng.random_range(range.clone()) }
 }
 
-/// Whether something with this chance out of 1000 happens.
+/// Whether something happens whose chance is `per_mille` out of 1000.
 pub fn chance(rng: &mut SmallRng, per_mille: u32) -> bool {
     rng.next_u32() % 1000 < per_mille
 }
@@ -141,7 +141,7 @@ fn draw_fault(rng: &mut SmallRng, plan: &Plan, families: &[Family]) -> Fault {
             0 => Fault::Hang { node },
             1 => Fault::Slow { node, by: *pick(rng, &[3 * MS, 30 * MS, 400 * MS]) },
             _ => {
-                // A node that forgets stays away until all it knew has ended.
+                // `stay_away` keeps a node that forgets down until its keys have ended.
                 let memory = *pick(rng, &[Memory::Kept, Memory::Kept, Memory::Gone]);
                 Fault::Crash { node, memory, silent: chance(rng, 300) }
             }

@@ -1,5 +1,5 @@
-//! What a fault does to the stage: the same at both levels. What it does to
-//! connections is each level's own.
+//! What a fault does to the stage, at both levels alike. What it does to
+//! connections is up to each level.
 
 use crate::{
     plan::{Fault, Memory, Refusal},
@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl Truth {
-    /// A fault begins, or is over.
+    /// Takes note that a fault begins, or is over.
     pub fn fault(&mut self, fault: Fault, begins: bool) {
         if let Some((client, node)) = concerns(fault) {
             self.trouble(client, node, begins);
@@ -59,10 +59,11 @@ impl Truth {
     }
 }
 
-/// Whom a fault may give a reason to say that something fails.
+/// The client and the node that may say because of a fault that something fails.
+/// `None` in place of one of them means all of them.
 fn concerns(fault: Fault) -> Option<(Option<usize>, Option<usize>)> {
     Some(match fault {
-        // No lock needs it.
+        // A lock works without publishing.
         Fault::Refuse { how: Refusal::NoPubSub, .. } => return None,
         Fault::Cut { client, node, .. } | Fault::Break { client, node, .. } => {
             (Some(client), Some(node))

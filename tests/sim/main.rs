@@ -1,8 +1,8 @@
 //! Deterministic campaigns over the real client: thousands of runs in virtual
-//! time, each drawn from a seed, each checked by one oracle. `docs/testing.md`
+//! time, each drawn from a seed, all checked by one oracle. `docs/testing.md`
 //! says what is checked and how to read a failure.
 //!
-//! Built with `--cfg redlock_sim` alone: `make sim`, `make mutants`.
+//! It is built only with `--cfg redlock_sim`, by `make sim` and `make mutants`.
 
 #[cfg(redlock_sim)]
 mod answers;
@@ -11,11 +11,15 @@ mod campaign;
 #[cfg(redlock_sim)]
 mod cli;
 #[cfg(redlock_sim)]
+mod cut_short;
+#[cfg(redlock_sim)]
 mod draw;
 #[cfg(redlock_sim)]
 mod fast;
 #[cfg(redlock_sim)]
 mod faults;
+#[cfg(redlock_sim)]
+mod holding;
 #[cfg(redlock_sim)]
 mod net;
 #[cfg(redlock_sim)]

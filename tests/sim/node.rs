@@ -1,8 +1,7 @@
 //! A simulated node: the in-memory store behind a clock of its own, and the
 //! ways in which it can answer wrongly or not at all.
 //!
-//! What it does when all is well is compared with real servers by
-//! `tests/it/fixture.rs`; it is the same store.
+//! `tests/it/fixture.rs` compares the same store with real servers.
 
 use std::time::Duration;
 
@@ -15,19 +14,19 @@ use crate::{
 
 pub struct Node {
     store: Store,
-    /// What it is, and what it will be after its next restart.
+    /// The kind of server that the node is now, and will be after its next restart.
     flavors: [Flavor; 2],
-    /// What was on the disk when it was last written.
+    /// What the disk has: the store as it was when it was last saved.
     on_disk: Store,
     rate_ppm: i64,
     step_millis: i64,
-    /// How many crashes are not over.
+    /// How many of its crashes are not over.
     crashed: u32,
     gone_since: Option<u64>,
-    /// What it will know when they are. Until then nobody can ask it, so what
-    /// it had still keeps others from having it.
+    /// What the node will know when they are. Until then its keys count as there:
+    /// nobody can ask it, so no other client can get its vote.
     memory: Memory,
-    /// Down, and the host says nothing either.
+    /// Whether the host does not answer either while the node is down.
     pub silent: bool,
     pub hung: u32,
     refusals: Vec<(Refusal, u32)>,
@@ -52,7 +51,7 @@ impl Node {
         }
     }
 
-    /// What its clock shows: an hour and more, so that it can be set back.
+    /// What its clock shows. It begins at an hour, so that it can be set back.
     fn clock(&self, now: u64) -> Duration {
         let run = 3_600_000 * MS + at_rate(now, self.rate_ppm);
         Duration::from_nanos(run.saturating_add_signed(self.step_millis * MS as i64))
@@ -81,7 +80,7 @@ impl Node {
         }
     }
 
-    /// One of its crashes is over; if it was the last, it is back.
+    /// One of its crashes is over. After the last one the node is back.
     pub fn restart(&mut self) {
         self.crashed -= 1;
         if self.crashed > 0 {
@@ -98,7 +97,7 @@ impl Node {
         self.store.set_flavor(self.flavors[0]);
     }
 
-    /// Since when it is down, if it is.
+    /// Since when the node is down, if it is.
     pub fn gone_since(&self) -> Option<u64> {
         self.gone_since
     }
@@ -121,20 +120,20 @@ impl Node {
         }
     }
 
-    /// Writes to the disk what it knows, now and then.
+    /// Saves the store to the disk, now and then.
     fn save(&mut self, draw: u32) {
         if draw.is_multiple_of(16) {
             self.on_disk = self.store.clone();
         }
     }
 
-    /// A connection is over, of those that `execute` names by number.
+    /// The connection that `execute` knows by this number is over.
     pub fn hang_up(&mut self, conn: u64) {
         self.store.hang_up(conn);
     }
 
-    /// Carries out one command of a connection; `draw` decides whether it
-    /// answers as a fault says. `None`: it hangs up.
+    /// Carries out one command of a connection, or refuses it as a fault says, which
+    /// `draw` decides. `None` means that the node hangs up.
     pub fn execute(&mut self, conn: u64, now: u64, command: &[Vec<u8>], draw: u32) -> Option<Sent> {
         self.save(draw / 1000);
         let refusal = self.refusals.iter().find(|(_, per_mille)| draw % 1000 < *per_mille);
@@ -159,7 +158,7 @@ impl Node {
         Some(Sent { reply: instead.to_vec(), ..self.obey(conn, now, command, None) })
     }
 
-    /// Does what the command says, as far as `how` leaves it free to.
+    /// Carries out a command, except for what `how` forbids.
     fn obey(&mut self, conn: u64, now: u64, command: &[Vec<u8>], how: Option<Refusal>) -> Sent {
         let (full, mute) = (Some(Refusal::OutOfMemory), Some(Refusal::NoPubSub));
         self.store.restrict(how == full, how == mute);
@@ -167,7 +166,7 @@ impl Node {
     }
 }
 
-/// An error instead of what was asked.
+/// An error reply, without carrying out anything.
 fn error(text: &str) -> Option<Sent> {
     Some(Sent { reply: format!("-{text}\r\n").into_bytes(), ..Sent::default() })
 }

@@ -1,8 +1,8 @@
-//! What must hold, whatever goes wrong: checked after every step and when all
-//! has come to rest. What calls may say is `answers`.
+//! What must hold, whatever goes wrong. It is checked after every step, and once
+//! more at the end. What a call may answer is checked in `answers`.
 //!
-//! It compares what clients believe with what is true on the stage. It never
-//! asks a guard a question that would change it.
+//! The oracle compares what clients believe with what is true on the stage. It
+//! never asks a guard a question that would change it.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use crate::{
     violation::{Check, Violation},
 };
 
-/// For so long after a fault a client may still say that a node fails: an
-/// attempt to connect takes 1 s at most, a pause half of one, and what was
-/// held back up to a fifth.
+/// For so long after a fault a client may still say that a node fails. An attempt
+/// to connect takes up to 1 s, the pause before it up to 0.5 s, and messages that
+/// were held back arrive up to 0.2 s late.
 const RECOVERY: u64 = 2 * SECOND;
 
-/// How long after the last fault, the last message and the last call a key may
-/// stay: pauses between the attempts to release end at 2 s, those to connect
-/// at 1 s and half a second.
+/// For so long after the last fault and the last call a key may stay. Attempts to
+/// release are at most 2 s apart; an attempt to connect takes up to 1 s, and the
+/// pause before it up to 0.5 s.
 pub const SETTLED_AFTER: u64 = 6 * SECOND;
 
-/// So much longer where segments are lost for good: that a connection is dead
-/// shows after 10 s of silence.
+/// So much longer a key may stay where segments are lost for good: the client
+/// gives a connection up after 10 s of silence.
 pub const UNTIL_GIVEN_UP: u64 = 10 * SECOND;
 
 pub struct Oracle {
@@ -36,10 +36,10 @@ pub struct Oracle {
     trouble: Vec<Vec<Trouble>>,
     /// Tokens that nobody will release.
     excused: Vec<Vec<u8>>,
-    /// Tokens that another client has than the one that took the lock.
+    /// Tokens of locks that another client has taken over.
     taken_over: Vec<Vec<u8>>,
     pub violation: Option<Violation>,
-    /// How much later than in time is in time: the level's granularity.
+    /// By how much a call may be late: the granularity of the level's clock.
     pub tick: Duration,
     /// How long after a fault its effects may last.
     pub recovery: u64,
@@ -48,7 +48,7 @@ pub struct Oracle {
     steps: u32,
     /// When a node's clock was set last.
     pub clock_set_at: Option<u64>,
-    /// Whether keys came back that had been deleted.
+    /// Whether a node came back with keys that had been deleted.
     pub resurrected: bool,
 }
 
@@ -60,13 +60,13 @@ struct Belief {
     peek: Peek,
     /// Whether it was held when last looked at.
     held: bool,
-    /// Whether two holders have been counted for it.
+    /// Whether a violation beyond the assumptions was counted for it.
     counted: bool,
-    /// Work under `run`, which must be stopped when the lock is over.
+    /// Whether it is work under `run`, which must stop when the lock is over.
     is_work: bool,
     /// When it was seen to be over.
     over_at: u64,
-    /// Since when it is over, while its process runs.
+    /// Since when it has been over without its process standing still.
     over_since: Option<u64>,
 }
 
@@ -107,13 +107,13 @@ impl Truth {
         }
     }
 
-    /// What is wrong, for people.
+    /// What is wrong, as text.
     pub fn verdict(&self) -> &str {
         self.oracle.violation.as_ref().map_or("nothing is wrong", |violation| &violation.what)
     }
 
-    /// Notes that something begins, or has ceased, to be wrong between a client
-    /// and a node; all of them where none is named.
+    /// Notes that something between a client and a node begins to be wrong, or has
+    /// ceased to. `None` means all clients, or all nodes.
     pub fn trouble(&mut self, client: Option<usize>, node: Option<usize>, begins: bool) {
         let now = self.now;
         for (c, row) in self.oracle.trouble.iter_mut().enumerate() {
@@ -136,7 +136,7 @@ impl Truth {
             || trouble.until.is_some_and(|until| until + self.oracle.recovery >= since)
     }
 
-    /// A client has a lock in hand from now on.
+    /// From now on a client has a lock in hand.
     pub fn believe(&mut self, client: usize, key: &[u8], peek: Peek, is_work: bool) -> u64 {
         self.counts.acquired += 1;
         let id = self.oracle.next;
@@ -155,7 +155,7 @@ impl Truth {
         id
     }
 
-    /// It lets go of it.
+    /// The client lets go of the lock with this number.
     pub fn let_go(&mut self, id: u64) {
         if let Some(place) = self.oracle.beliefs.iter().position(|belief| belief.id == id) {
             let belief = self.oracle.beliefs.swap_remove(place);
@@ -170,33 +170,35 @@ impl Truth {
         self.oracle.beliefs.iter().any(|belief| belief.key == key)
     }
 
-    /// Someone has a lock now that nobody had.
+    /// A client has taken over a lock that nobody had in hand.
     pub fn adopt(&mut self, client: usize, token: &[u8]) {
         self.oracle.excused.retain(|excused| excused != token);
         self.oracle.taken_over.push(token.to_vec());
         self.owners.insert(token.to_vec(), client);
     }
 
-    /// As [`Self::adopt`], for who knows nothing but the token. What then comes
-    /// later to a node than all that is sent in time stays there.
+    /// Like [`Self::adopt`], for a client that knows nothing but the token. It misses
+    /// an acquire that arrives very late, so the token stays excused where messages
+    /// can be that late.
     pub fn take_by_token(&mut self, client: usize, token: &[u8]) {
         if self.plan.faults.is_empty() && !self.plan.slow_anyway {
             self.adopt(client, token);
         }
     }
 
-    /// All that a client has in hand is gone with its process.
+    /// A client's process is gone, and with it all that it had in hand.
     pub fn forget_client(&mut self, client: usize) {
         self.oracle.beliefs.retain(|belief| belief.client != client);
         self.clients[client].abandoned = true;
     }
 
-    /// After every step: who believes to hold what?
+    /// Compares what clients believe to hold with the nodes' keys, after every step.
     pub fn check_beliefs(&mut self) {
         if self.oracle.beliefs.is_empty() {
             return;
         }
-        // Keys change when nodes do something, and by the passing of time.
+        // Keys change when a node carries out a command. Those that expire by time
+        // are noticed a few steps later.
         self.oracle.steps = self.oracle.steps.wrapping_add(1);
         let look =
             std::mem::take(&mut self.oracle.unchecked) || self.oracle.steps.is_multiple_of(8);
@@ -210,7 +212,7 @@ impl Truth {
     fn check_belief(&mut self, beliefs: &mut [Belief], place: usize, look: bool) {
         let Belief { id, client, ref peek, held, over_at, .. } = beliefs[place];
         if self.now < over_at {
-            return; // another host's time, at the slower level
+            return; // at the slower level another host's time may be behind
         }
         let holds = self.clock(client) < peek.until();
         if holds && !held {
@@ -255,7 +257,7 @@ impl Truth {
         self.oracle.tick.as_nanos() as u64
     }
 
-    /// Work whose lock is over is stopped, as soon as its process runs.
+    /// Work must stop when its lock is over, as soon as its process runs.
     fn check_stopped(&mut self, belief: &mut Belief) {
         if !belief.is_work || self.is_stalled(belief.client) {
             belief.over_since = None;
@@ -276,7 +278,7 @@ impl Truth {
         }
     }
 
-    /// All is over and healed: no key of ours may be left.
+    /// All calls are over and all faults healed: no key may be left.
     pub fn check_leaks(&mut self) {
         if self.oracle.resurrected {
             return;
@@ -298,7 +300,7 @@ impl Truth {
         }
     }
 
-    /// Where nothing can be late, nothing is left to do.
+    /// An idle client must have nothing left to do where no message can be late.
     pub fn check_idle(&mut self, client: usize, load: Load) {
         let late = |planned: &Planned| !planned.fault.is_pause();
         let hands = self.plan.habits.hand_over > 0;
@@ -308,15 +310,15 @@ impl Truth {
         }
     }
 
-    /// A shutdown said that all is released: but for what is still held, or
-    /// given away, nothing is left of this client.
+    /// A shutdown said that all is released. No key of this client may be left, but
+    /// those of locks that are still held, or given away.
     pub fn check_shut(&mut self, client: usize) {
         if !self.plan.faults.is_empty() || self.plan.clients[client].users > 1 {
-            return; // what broke off may still arrive, and another user's lock
+            return; // a late acquire may still arrive, and another user may hold a lock
         }
         let held = |token: &[u8]| self.oracle.beliefs.iter().any(|b| b.peek.token() == token);
         let ours = |token: &[u8]| self.owners.get(token) == Some(&client);
-        // Of what another client took, the acquire may still arrive.
+        // The acquire of a lock that was taken over may still arrive.
         let not_ours = self.oracle.excused.iter().chain(&self.oracle.taken_over);
         let excused = |token: &[u8]| not_ours.clone().any(|excused| excused == token);
         let left = self
@@ -330,7 +332,8 @@ impl Truth {
         }
     }
 
-    /// The drivers have ended, or could.
+    /// A driver has not ended though all handles are gone. It may have operations
+    /// that never end.
     pub fn check_rest(&mut self, client: usize, load: Load) {
         if load.operations > 0 {
             let what = format!("client {client} never ends {} operations", load.operations);

@@ -1,5 +1,5 @@
-//! What happens in one run: who is there, what goes wrong and when. `draw`
-//! makes plans of seeds.
+//! The plan of one run: its clients, nodes and users, and what goes wrong when.
+//! `draw` draws plans from seeds.
 
 use std::time::Duration;
 
@@ -24,14 +24,14 @@ pub enum Refusal {
     Loading,
     ReadOnly,
     OutOfMemory,
-    /// It lets nobody publish or subscribe, and does all else.
+    /// The node lets nobody publish or subscribe, and does all else.
     NoPubSub,
     Busy,
-    /// An error that says nothing, after it did what was asked.
+    /// The node does what was asked, and answers an error that says nothing.
     Unclear,
-    /// Bytes that are no reply, after it did what was asked.
+    /// The node does what was asked, and answers bytes that are no reply.
     Garbage,
-    /// It hangs up.
+    /// The node closes the connection.
     HangUp,
 }
 
@@ -45,8 +45,8 @@ pub enum Fault {
         up: bool,
         down: bool,
     },
-    /// The connection breaks; what was on its way to the node arrives up to
-    /// `late` later.
+    /// The connection breaks. What was on its way to the node arrives up to `late`
+    /// nanoseconds later.
     Break {
         client: usize,
         node: usize,
@@ -62,11 +62,11 @@ pub enum Fault {
         node: usize,
         by: u64,
     },
-    /// It accepts and reads nothing.
+    /// The node accepts connections, and reads nothing.
     Hang {
         node: usize,
     },
-    /// Its connections close, unless the host is silent too.
+    /// The node goes down. Its connections close, unless the host is silent too.
     Crash {
         node: usize,
         memory: Memory,
@@ -80,20 +80,20 @@ pub enum Fault {
     ForgetScripts {
         node: usize,
     },
-    /// Its clock is set forward or back.
+    /// The node's clock is set forward or back.
     Step {
         node: usize,
         millis: i64,
     },
-    /// The process stands still.
+    /// The client's process stands still.
     Pause {
         client: usize,
     },
-    /// The process ends, with all it had on its hands.
+    /// The client's process ends, whatever it was doing.
     Kill {
         client: usize,
     },
-    /// The runtime that the driver runs on ends; the callers live on.
+    /// The runtime that the driver runs on ends, and the callers live on.
     EndRuntime {
         client: usize,
     },
@@ -120,7 +120,7 @@ impl Fault {
         }
     }
 
-    /// The client that it ends, and never gives back.
+    /// The client that the fault ends for good, if it does.
     pub fn ends(self) -> Option<usize> {
         match self {
             Self::Kill { client } | Self::EndRuntime { client } => Some(client),
@@ -156,8 +156,8 @@ impl Fault {
         }
     }
 
-    /// Whether the client's process stands still, and no message is late or
-    /// lost by it.
+    /// Whether a client's process stands still. No message is late or lost because
+    /// of that.
     pub fn is_pause(self) -> bool {
         match self {
             Self::Pause { .. } => true,
@@ -176,7 +176,7 @@ impl Fault {
     }
 }
 
-/// A fault and its time.
+/// A fault, when it begins, and how long it lasts, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Planned {
     pub at: u64,
@@ -189,16 +189,16 @@ pub struct Planned {
 pub struct ClientPlan {
     /// By how many millionths its clock is fast.
     pub rate_ppm: i64,
-    /// What its clock shows at the beginning.
+    /// What its clock shows when the run begins, in nanoseconds.
     pub clock_start: u64,
     pub node_timeout: Option<Duration>,
     pub users: usize,
 }
 
-/// What its users do, all of them.
+/// What all users of a run do.
 #[derive(Clone, Copy, Debug)]
 pub struct Habits {
-    /// How many locks each asks for.
+    /// How many locks each user asks for.
     pub locks: usize,
     pub ttl: Duration,
     pub think: Duration,
@@ -208,11 +208,11 @@ pub struct Habits {
     pub drop_guard: u32,
     /// Out of 1000: a lock is left to its ttl.
     pub forget: u32,
-    /// Out of 1000: it is handed to another client.
+    /// Out of 1000: a lock is handed to another client.
     pub hand_over: u32,
     /// Out of 1000: a held lock is renewed in the background.
     pub renew: u32,
-    /// Out of 1000: it is extended by hand.
+    /// Out of 1000: a held lock is extended by hand.
     pub extend: u32,
     /// Out of 1000: after a lock, the client is shut down.
     pub shutdown: u32,
@@ -226,28 +226,28 @@ pub struct Plan {
     pub keys: usize,
     /// By how many millionths each node's clock is fast.
     pub nodes: Vec<i64>,
-    /// What kind of server each is, by turns with each restart.
+    /// The two kinds of server that each node is by turns, from restart to restart.
     pub flavors: Vec<[Flavor; 2]>,
     pub clients: Vec<ClientPlan>,
     pub habits: Habits,
-    /// One way, in nanoseconds: at least, at most.
+    /// How long a message takes one way, in nanoseconds: at least, at most.
     pub latency: (u64, u64),
     pub faults: Vec<Planned>,
-    /// Whether a client may say that a node failed though none did: the
-    /// latency alone can do it.
+    /// Whether a client may say that a node failed though none did, because of the
+    /// latency alone.
     pub slow_anyway: bool,
 }
 
 impl Plan {
-    /// How long a client gives one node for a lock of `ttl`: as documented.
+    /// The node timeout of a client for a lock of `ttl`, as documented.
     pub fn node_timeout(&self, client: usize, ttl: Duration) -> Duration {
         let (least, most) = (Duration::from_millis(5), Duration::from_millis(200));
         let tenth = Duration::from_millis(ttl.as_millis() as u64 / 10).clamp(least, most);
         self.clients[client].node_timeout.unwrap_or(tenth)
     }
 
-    /// Keeps a node that forgets its keys away until all of them have ended: so
-    /// the assumptions want it.
+    /// Keeps a node that forgets its keys down until all of them have ended, as the
+    /// assumptions ask for.
     pub fn stay_away(&self, planned: &mut Planned) {
         if planned.fault.forgets() && self.profile.within_assumptions() {
             let longest = self.habits.ttl.mul_f64(self.longest_extension()).as_nanos() as u64;
@@ -255,8 +255,8 @@ impl Plan {
         }
     }
 
-    /// An extension asks for up to so many times what an acquire does: short
-    /// locks become long ones, which what is left behind must be judged by.
+    /// An extension asks for up to so many times the ttl of the acquire. Short locks
+    /// become so long that a key that is left behind is noticed.
     pub fn longest_extension(&self) -> f64 {
         if self.habits.ttl < Duration::from_secs(2) { 20.0 } else { 1.5 }
     }

@@ -1,6 +1,5 @@
-//! Profiles: what kind of trouble a run is about, and all that follows from it
-//! for the plan. `draw` draws plans by these traits; it never asks which
-//! profile it is.
+//! Profiles: the kind of trouble that a run is about, and all that follows from
+//! it for the plan, as traits. `draw` draws plans by these traits alone.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
@@ -54,7 +53,11 @@ pub enum Family {
     Steps,
 }
 
-/// What follows from a profile. Where there is a choice, the seed makes it.
+/// All families that are within the assumptions.
+const ALL_WITHIN: [Family; 6] =
+    [Family::Links, Family::Cuts, Family::Nodes, Family::Errors, Family::Pauses, Family::Drops];
+
+/// What follows from a profile. Where there are several values, the seed decides.
 pub struct Traits {
     /// Whether all that happens is within what docs/safety.md assumes. If not,
     /// two holders are counted and are no violation.
@@ -66,14 +69,17 @@ pub struct Traits {
     pub clients: RangeInclusive<usize>,
     /// How many users each client has.
     pub users: RangeInclusive<usize>,
-    /// One way, in nanoseconds: at least, at most.
+    /// How long a message takes one way, in nanoseconds: at least, at most.
     pub latency: [(u64, u64); 2],
-    /// In milliseconds. Long ones show what is left behind, short ones what is
-    /// held too long.
+    /// Whether a client may say that a node failed though none did, since it asks
+    /// for more at once than a node answers in time.
+    pub slow_anyway: bool,
+    /// In milliseconds. Long ttls show keys that are left behind, short ones show
+    /// locks that are held too long.
     pub ttl: &'static [u64],
     /// How many locks each user asks for.
     pub locks: RangeInclusive<usize>,
-    /// In milliseconds.
+    /// How long a user thinks before each lock at most, in milliseconds.
     pub think: &'static [u64],
     /// Out of 1000: a call's future is dropped before the call is over.
     pub drop_call: &'static [u32],
@@ -132,7 +138,7 @@ impl Profile {
         self.traits().within_assumptions
     }
 
-    /// All that follows from it: the only place that tells profiles apart.
+    /// All that follows from the profile.
     pub fn traits(self) -> Traits {
         let usual = Traits::usual();
         let trouble = Traits { most_faults: 5, ..Traits::usual() };
@@ -148,9 +154,14 @@ impl Profile {
                 faults: &[Family::Links, Family::Nodes, Family::Errors],
                 ..usual
             },
-            Self::Burst => {
-                Traits { clients: 1..=1, users: 36..=48, locks: 1..=1, think: &[0], ..usual }
-            }
+            Self::Burst => Traits {
+                clients: 1..=1,
+                users: 36..=48,
+                slow_anyway: true,
+                locks: 1..=1,
+                think: &[0],
+                ..usual
+            },
             Self::Links => Traits {
                 latency: [(MS / 10, MS / 2), (MS / 2, 5 * MS)],
                 ttl: &[500, 3_000, 30_000, 30_000],
@@ -178,14 +189,7 @@ impl Profile {
                 drifts: true,
                 latency: [(MS / 10, MS / 2), (MS / 2, 5 * MS)],
                 most_faults: 8,
-                faults: &[
-                    Family::Links,
-                    Family::Cuts,
-                    Family::Nodes,
-                    Family::Errors,
-                    Family::Pauses,
-                    Family::Drops,
-                ],
+                faults: &ALL_WITHIN,
                 ..trouble.with_drops()
             },
             Self::Amnesia => {
@@ -207,6 +211,7 @@ impl Traits {
             clients: 2..=4,
             users: 1..=2,
             latency: [(MS / 50, MS / 10), (MS / 10, MS / 2)],
+            slow_anyway: false,
             ttl: &[60, 300, 1_000, 5_000, 30_000],
             locks: 1..=4,
             think: &[0, 3, 30],

@@ -1,5 +1,5 @@
-//! What is true in a run: the nodes, the clients' clocks, who believes what.
-//! Both levels play on it; clients never see it.
+//! What is true in a run: the nodes, the clients' clocks, and what each client
+//! believes. Both levels play on this stage; the clients never see it.
 
 use std::{
     collections::BTreeMap,
@@ -16,27 +16,27 @@ use crate::{
     trace::{Kind, Lane, Trace},
 };
 
-/// The stage, as everyone on it has it.
+/// A handle on the stage.
 pub type Shared = Arc<Stage>;
 
 pub struct Stage {
     truth: Mutex<Truth>,
-    /// Where there is one, what the time is for whoever runs now.
+    /// The time of the host that runs now, if a simulation keeps the time.
     clock: fn() -> Option<u64>,
 }
 
 impl Stage {
-    /// A stage whose time whoever plays on it sets.
+    /// A stage whose time the level sets.
     pub fn new(plan: Plan, record: bool) -> Shared {
         Self::within(plan, record, || None)
     }
 
-    /// A stage whose time is that of a simulation.
+    /// A stage whose time a simulation keeps.
     pub fn within(plan: Plan, record: bool, clock: fn() -> Option<u64>) -> Shared {
         Arc::new(Self { truth: Mutex::new(Truth::new(plan, record)), clock })
     }
 
-    /// Locks it: never across an await, and never twice.
+    /// Locks the stage. The lock is never held across an await, and never taken twice.
     pub fn truth(&self) -> MutexGuard<'_, Truth> {
         let mut truth = self.truth.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(now) = (self.clock)() {
@@ -48,23 +48,23 @@ impl Stage {
 
 pub struct Truth {
     pub plan: Plan,
-    /// Nanoseconds since the beginning: the time that all clocks are off from.
+    /// True time, in nanoseconds since the run began. All clocks are off from it.
     pub now: u64,
     pub nodes: Vec<Node>,
     pub clients: Vec<Client>,
     pub oracle: Oracle,
     pub trace: Trace,
-    /// Which client each value on a node came from.
+    /// The client that each value on a node came from.
     pub owners: BTreeMap<Vec<u8>, usize>,
-    /// By client and node: the next message ends its connection, and is
-    /// carried out up to so much later. (Of the slower level.)
+    /// By client and node: the next message breaks its connection, and is carried
+    /// out up to so much later. (Only the slower level uses it.)
     pub breaks: BTreeMap<(usize, usize), u64>,
-    /// Who of each client is at, or after, each key.
+    /// By client and key: the calls and locks of that client there.
     pub crowds: BTreeMap<(usize, Vec<u8>), Crowd>,
     pub next_call: u64,
-    /// When a node was last asked for anything to do with each key.
+    /// By key: when any node was last sent a command about it.
     pub asked_at: BTreeMap<Vec<u8>, u64>,
-    /// When the lock of each token was extended last.
+    /// By token: when its lock was last extended.
     pub extended_at: BTreeMap<Vec<u8>, u64>,
     /// Locks on their way from one client to another.
     pub handed_over: Vec<redlock_quorum::LockParts>,
@@ -74,14 +74,14 @@ pub struct Truth {
 /// What one client's process has been through.
 #[derive(Clone, Debug, Default)]
 pub struct Client {
-    /// How long it has stood still, up to its last awakening.
+    /// For how long it had stood still in all when it last went on.
     stalled: u64,
     stalled_since: Option<u64>,
-    /// Its driver is gone, or was told to take no more.
+    /// Whether its driver is gone, or was told to take no more requests.
     pub closed: bool,
-    /// Its keys may stay: nobody is left to release them.
+    /// Whether its keys may stay, since nobody is left to release them.
     pub abandoned: bool,
-    /// What nodes told it, by node and key.
+    /// By node and key: what the nodes told it.
     pub told: BTreeMap<(usize, Vec<u8>), Told>,
 }
 
@@ -89,9 +89,9 @@ pub struct Client {
 #[derive(Clone, Debug, Default)]
 pub struct Crowd {
     pub size: u32,
-    /// The numbers of the calls that stand in line, in the order they came.
+    /// The numbers of the calls that stand in line, in the order in which they came.
     pub line: Vec<u64>,
-    /// When one of them ended last.
+    /// When a call or lock of the crowd last ended.
     pub left_at: Option<u64>,
 }
 
@@ -100,7 +100,7 @@ pub struct Crowd {
 pub struct Told {
     pub granted: u64,
     pub refused: u64,
-    /// How often it told how long a key lives.
+    /// How often the node told for how long a key still lives.
     pub alive: u64,
 }
 
@@ -113,7 +113,7 @@ pub struct Counts {
     pub commands: u64,
     pub calls: BTreeMap<&'static str, u64>,
     pub faults: BTreeMap<&'static str, u64>,
-    /// Two holders at once, where the assumptions were broken.
+    /// By check: violations of runs that break the assumptions.
     pub counted: BTreeMap<String, u64>,
 }
 
@@ -167,15 +167,15 @@ impl Truth {
         plan.clock_start + at_rate(self.now, plan.rate_ppm)
     }
 
-    /// How much passes in truth while `span` passes on a client's clock.
+    /// How much true time passes while `span` passes on a client's clock.
     pub fn true_span(&self, client: usize, span: Duration) -> u64 {
         let rate = 1_000_000 + i128::from(self.plan.clients[client].rate_ppm);
         let nanos = span.as_nanos().min(u64::MAX as u128 / 2) as i128;
-        // Rounded up: nobody is woken before it is time.
+        // It is rounded up, so that no timer is early.
         ((nanos * 1_000_000 + rate - 1) / rate) as u64
     }
 
-    /// How long a client has stood still in all, on its own clock.
+    /// For how long a client has stood still in all, on its own clock.
     pub fn stalled(&self, client: usize) -> u64 {
         let state = &self.clients[client];
         let more = state.stalled_since.map_or(0, |since| self.now - since);
@@ -202,8 +202,8 @@ impl Truth {
         self.nodes.iter().filter(|node| node.value(self.now, key) == Some(token)).count()
     }
 
-    /// Carries out one command of a client at a node, on a connection that has
-    /// a number there. `None`: it hangs up.
+    /// Carries out one command of a client at a node, on the connection with that
+    /// number. `None` means that the node hangs up.
     pub fn execute(
         &mut self,
         (client, node, conn): (usize, usize, u64),
@@ -228,9 +228,9 @@ impl Truth {
         sent
     }
 
-    /// What a node's reply says, and whose a value is.
+    /// Notes what a node's reply says, and which client a value belongs to.
     fn learn(&mut self, client: usize, node: usize, command: &[Vec<u8>], reply: Option<&[u8]>) {
-        // A script's key comes after its text and its number of keys.
+        // The key of a script comes after its text and its number of keys.
         let place = if matches!(&*command[0], b"EVAL" | b"EVALSHA") { 3 } else { 1 };
         let key = command.get(place).map_or(&[][..], |key| key);
         self.asked_at.insert(key.to_vec(), self.now);
@@ -255,7 +255,7 @@ impl Truth {
         }
     }
 
-    /// Someone of a client is at a key from now on.
+    /// From now on a call or a lock of a client is at a key.
     pub fn enter(&mut self, client: usize, key: &[u8]) {
         self.crowds.entry((client, key.to_vec())).or_default().size += 1;
     }
@@ -266,13 +266,14 @@ impl Truth {
         crowd.left_at = Some(self.now);
     }
 
-    /// What a client has been told so far about `key`.
+    /// What a node has told a client so far about `key`.
     pub fn told(&self, client: usize, node: usize, key: &[u8]) -> Told {
         self.clients[client].told.get(&(node, key.to_vec())).copied().unwrap_or_default()
     }
 }
 
-/// What a clock shows that is fast by `ppm` millionths, after `span`.
+/// What passes on a clock that is fast by `ppm` millionths while `span` passes in
+/// truth.
 pub fn at_rate(span: u64, ppm: i64) -> u64 {
     // A run is far shorter than the days after which this would overflow.
     span.saturating_add_signed(span as i64 * ppm / 1_000_000)

@@ -1,4 +1,4 @@
-//! Figures as Markdown, as the documents have them.
+//! Figures as Markdown tables, as the documents have them.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -63,7 +63,8 @@ pub fn campaign(levels: &[Covered]) -> String {
     rows
 }
 
-/// A mutant's row: with what noticed it, and at which seed, if one did.
+/// The row of a mutant. `noticed` is the first seed that noticed it, if one did,
+/// the profile of that seed, and what was violated.
 pub fn mutant(mutant: Mutant, noticed: Option<(u64, Profile, &Violation)>) -> String {
     let [seed, profile, by] = match (noticed, mutant.hunter()) {
         (Some((seed, profile, violation)), _) => {
@@ -75,7 +76,7 @@ pub fn mutant(mutant: Mutant, noticed: Option<(u64, Profile, &Violation)>) -> St
     row(&format!("`{mutant:?}`"), [mutant.wrong_turn().to_owned(), seed, profile, by])
 }
 
-/// The whole page, of all mutants' rows.
+/// The whole page, with the rows of all mutants.
 pub fn mutants_page(rows: &str) -> String {
     MUTANTS_HEAD.to_owned() + rows
 }
@@ -85,7 +86,7 @@ fn row(name: &str, cells: impl IntoIterator<Item = String>) -> String {
     format!("|{}{name} |{cells}\n", if name.is_empty() { "" } else { " " })
 }
 
-/// With a comma before each three digits.
+/// A number with a comma before each three digits.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
@@ -136,7 +137,7 @@ mod tests {
         assert_eq!(table, expected);
     }
 
-    /// Which seeds notice them changes with the client, and is not compared.
+    /// The seeds are not compared: they change with the client.
     #[test]
     fn the_page_of_mutants_is_of_these_mutants() {
         let page = std::fs::read_to_string(MUTANTS_PAGE).unwrap();

@@ -1,5 +1,5 @@
-//! The fixed part of what the simulator does, as `make test` runs it, and what
-//! must be true of the simulator itself.
+//! The fixed seeds that `make test` plays, and what must be true of the simulator
+//! itself.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -25,7 +25,8 @@ use crate::{
     profile::Profile,
 };
 
-/// Without optimisation a campaign takes a hundred times as long.
+/// Without optimisation a campaign takes a hundred times as long, so that it has
+/// a hundredth of the seeds.
 const SHARE: u64 = if cfg!(debug_assertions) { 100 } else { 1 };
 
 fn campaign(level: Level, seeds: u64) -> Campaign {
@@ -45,7 +46,7 @@ fn assert_well(campaign: &Campaign, outcome: &Outcome) {
     if let Some((seed, _)) = outcome.failure {
         panic!("{}", campaign.report(seed).expect("the report can be written"));
     }
-    assert!(outcome.counts.acquired > 0, "not a single lock was had");
+    assert!(outcome.counts.acquired > 0, "not a single lock was acquired");
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn one_seed_is_always_the_same_run_and_two_seeds_are_two() {
         assert_eq!(hashes.len(), 30);
         assert_eq!((0..30).map(hash).collect::<HashSet<_>>(), hashes);
         let recorded = campaign.play(7, true).truth().trace.hash();
-        assert_eq!(recorded, hash(7), "looking at a run must not change it");
+        assert_eq!(recorded, hash(7), "recording a run must not change it");
     }
 }
 
@@ -126,7 +127,7 @@ fn a_failing_seed_is_a_report_that_can_be_read_and_played_again() {
     assert_eq!(page.matches("<line ").count(), lanes, "one lane each");
     assert!(
         page.contains("<rect ") && page.contains("r=\"8\""),
-        "what was held, and what is wrong"
+        "it shows what was held, and what is wrong"
     );
 }
 
@@ -136,7 +137,7 @@ pub fn array(words: &[&str]) -> String {
     format!("*{}\r\n{}", words.len(), words.concat())
 }
 
-/// A world in which time passes by being looked at, and nothing else happens.
+/// A world in which each look at the clock takes 1 µs, and nothing else happens.
 #[derive(Default)]
 struct Ticking(AtomicU64);
 
@@ -162,7 +163,7 @@ impl World for Ticking {
     }
 }
 
-/// More requests come than the driver can take: what is due is done all the
+/// More requests come than the driver can take, and it does what is due all the
 /// same.
 #[test]
 fn a_queue_that_never_empties_keeps_nothing_else_from_being_done() {
@@ -173,11 +174,11 @@ fn a_queue_that_never_empties_keeps_nothing_else_from_being_done() {
     assert!(closing.as_mut().poll(&mut cx).is_pending());
     let done = (0..50).any(|_| {
         for _ in 0..20_000 {
-            // Asked for, and given up at once.
+            // The lock is asked for, and the future dropped at once.
             let _ = pin!(redlock.lock("k").into_future()).poll(&mut cx);
         }
         let _ = pin!(&mut driver).poll(&mut cx);
         closing.as_mut().poll(&mut cx).is_ready()
     });
-    assert!(done, "the shutdown's limit has long passed");
+    assert!(done, "the shutdown goes on after its limit");
 }

@@ -1,5 +1,5 @@
-//! A run as a page: one lane for each client and node, time from left to
-//! right, and every entry of the trace below.
+//! A run as a page: a lane for each client and node, where time goes from left to
+//! right, and below them every entry of the trace.
 
 use std::fmt::Write as _;
 
@@ -27,7 +27,7 @@ pub fn page(truth: &Truth, seed: u64, level: &str) -> String {
         "<!doctype html><meta charset=\"utf-8\"><title>seed {seed}</title><style>{STYLE}</style>\n\
          <h1>Seed {seed}, level {level}, profile {}</h1>\n<p class=\"wrong\">{}</p>\n\
          <p>Green: a client believes that it holds. Grey: calls and answers. Blue: commands that a \
-         node carried out. Orange: something goes wrong, or is healed. Red: what must not be. \
+         node carried out. Orange: something goes wrong, or is healed. Red: a violation. \
          Point at anything to read it.</p>\n",
         truth.plan.profile,
         escape(verdict)
@@ -106,7 +106,7 @@ fn draw(page: &mut String, truth: &Truth, entries: &[Entry]) {
     page.push_str("</svg>\n");
 }
 
-/// When what began with `held` was over.
+/// When the lock of the entry `held` was over.
 fn ended(after: &[Entry], held: &Entry) -> Option<u64> {
     let id = |text: &str| text.split(' ').next().map(str::to_owned);
     let is_it = |entry: &&Entry| {

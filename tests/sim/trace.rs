@@ -1,5 +1,5 @@
-//! What happened, in order: as a hash, always, and as text where a run is
-//! looked at.
+//! What happened in a run, in order. The trace is always a hash, and where the run
+//! is recorded it is text as well.
 
 use std::fmt::{self, Write as _};
 
@@ -26,9 +26,9 @@ impl fmt::Display for Lane {
 pub enum Kind {
     Call,
     Answer,
-    /// From here on a client believes that it holds a lock.
+    /// A client believes from here on that it holds a lock.
     Held,
-    /// And from here on not.
+    /// A client believes from here on that the lock is over.
     Ended,
     Command,
     Fault,
@@ -46,7 +46,7 @@ pub struct Entry {
 
 pub struct Trace {
     hash: u64,
-    /// Kept only where someone will read it.
+    /// Kept only where the run is recorded.
     pub entries: Option<Vec<Entry>>,
 }
 
@@ -68,7 +68,7 @@ impl Trace {
         }
     }
 
-    /// Two runs of one seed must agree on this.
+    /// Two runs of one seed must have the same hash.
     pub fn hash(&self) -> u64 {
         self.hash
     }

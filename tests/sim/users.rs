@@ -1,13 +1,7 @@
-//! What users of the library do in a run: the same code at both levels, over
-//! the public API, with an eye on the oracle.
+//! What users of the library do in a run. The same code runs at both levels; it
+//! uses the public API, and reports each call and each lock to the oracle.
 
-use std::{
-    future::Future,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use rand::{RngExt as _, rngs::SmallRng};
 use redlock_quorum::{
@@ -16,11 +10,13 @@ use redlock_quorum::{
 };
 
 use crate::{
+    cut_short::{Polled, within},
     draw::{chance, pick},
-    stage::{Shared, Truth},
+    holding::Holding,
+    stage::Shared,
 };
 
-/// The library's, which no plan changes.
+/// The library's default, which no plan changes.
 const DEFAULT_TTL: Duration = Duration::from_secs(10);
 
 /// One user of one client.
@@ -37,12 +33,12 @@ pub struct User {
 enum Way {
     Try,
     Wait(Duration),
-    /// Until this user drops it.
+    /// Without a limit, until this user drops the call.
     Lock,
 }
 
 impl User {
-    /// Takes locks, one after the other, and lets go of them.
+    /// Acquires locks, one after the other, and lets go of them.
     pub async fn live(mut self) {
         let habits = self.stage.truth().plan.habits;
         for _ in 0..habits.locks {
@@ -54,7 +50,7 @@ impl User {
             if chance(&mut self.rng, 100) {
                 self.run(&key).await;
             } else if let Some(guard) = self.acquire(&key).await {
-                let guard = Holding::new(&self, guard, &key);
+                let guard = Holding::new(&self.stage, self.client, guard, &key);
                 self.hold(guard).await;
             }
             if chance(&mut self.rng, habits.shutdown) {
@@ -67,7 +63,7 @@ impl User {
         let truth = self.stage.truth();
         let (keys, burst) = (truth.plan.keys, truth.plan.clients[self.client].users > 10);
         drop(truth);
-        // A burst is of locks that are not in each other's way.
+        // The locks of a burst are not in each other's way.
         let place = self.rng.random_range(0..if burst { 1000 } else { keys });
         format!("k{place}").into_bytes()
     }
@@ -136,7 +132,7 @@ impl User {
         chance(&mut self.rng, per_mille)
     }
 
-    /// Drops the future of a call, now and then, wherever it is.
+    /// Waits for a call, or drops its future at any poll or moment, now and then.
     async fn perhaps_dropped<F: Future>(&mut self, call: F) -> Option<F::Output> {
         if !self.likes(|habits| habits.drop_call) {
             return Some(call.await);
@@ -150,10 +146,10 @@ impl User {
         }
     }
 
-    /// Has a lock for a while, extends it or not, and lets go of it.
+    /// Holds a lock for a while, may extend it, and lets go of it.
     async fn hold(&mut self, mut holding: Holding) {
         let (ttl, _) = self.ttl();
-        // Now and then longer than it lasts.
+        // With the last of these, a user holds a lock for longer than it lasts.
         let share = *pick(&mut self.rng, &[0.0, 0.01, 0.1, 0.5, 0.97, 1.2]);
         for _ in 0..self.rng.random_range(1..=3) {
             let span = ttl.min(Duration::from_millis(400)).mul_f64(share);
@@ -169,7 +165,7 @@ impl User {
         } else if chance(&mut self.rng, habits.hand_over) {
             let parts = holding.end().into_parts();
             let mut truth = self.stage.truth();
-            // Until someone takes it over, nobody will release it.
+            // Nobody releases it until another user takes it over.
             truth.oracle.excuse(parts.token.as_bytes());
             truth.handed_over.push(parts);
         } else if chance(&mut self.rng, habits.drop_guard) {
@@ -203,7 +199,7 @@ impl User {
 
     async fn release(&mut self, mut holding: Holding) {
         let (ttl, _) = self.ttl();
-        // Longer ones may have been asked for by an extension.
+        // An extension may have asked for a longer ttl.
         let longest = ttl.mul_f64(1.5).max(DEFAULT_TTL);
         let (key, peek) = (holding.key.clone(), holding.peek.clone());
         let until = peek.until();
@@ -219,7 +215,7 @@ impl User {
         let mut truth = self.stage.truth();
         truth.end_call(&call, limit, outcome.as_ref().err());
         if let Ok(released) = outcome {
-            // If not, it may have run out while the release was on its way.
+            // A lock may run out while its release is on its way.
             let was_held = truth.clock(self.client) < until;
             truth.check_released(&call, peek.token(), released, (was_held, was_over), had);
         }
@@ -236,8 +232,7 @@ impl User {
         let work = lock.run(|held| async move {
             let peek = Peek::under(&held);
             stage.truth().check_turn(number, client, &owned);
-            let id = stage.truth().believe(client, &owned, peek.clone(), true);
-            let _working = Holding { guard: None, peek, key: owned, id, stage };
+            let _working = Holding::of_work(stage, client, peek, &owned);
             world.sleep(span).await;
         });
         let outcome = within(self.world.sleep(patience), work).await;
@@ -254,8 +249,8 @@ impl User {
         }
     }
 
-    /// Takes over a lock that another client has let out of its hands, or lets go
-    /// of it, with all that is to be known of it or with nothing but its token.
+    /// Takes over a lock that another client has given away, or releases it: with
+    /// all its parts, or by nothing but its key and token.
     async fn take_over(&mut self) -> bool {
         let Some(parts) = self.stage.truth().handed_over.pop() else { return false };
         let (key, token) = (parts.key.clone(), parts.token.clone());
@@ -275,7 +270,7 @@ impl User {
             }
         };
         let Some(guard) = guard else { return false };
-        let holding = Holding::new(self, guard, &key);
+        let holding = Holding::new(&self.stage, self.client, guard, &key);
         self.hold(holding).await;
         true
     }
@@ -293,7 +288,8 @@ impl User {
         let mut truth = self.stage.truth();
         truth.end_call(&call, limit, outcome.as_ref().err());
         if let Ok(released) = outcome {
-            // Whether it had ended before, only the nodes know: not if it is still there.
+            // Only the nodes know whether it had ended before. If a quorum still has it,
+            // it had not been released either.
             let still = truth.votes(&key, token.as_bytes()) >= truth.plan.quorum();
             let (over, had) = ((still, false), truth.plan.nodes.len());
             truth.check_released(&call, token.as_bytes(), released, over, had);
@@ -327,68 +323,5 @@ impl User {
         if outcome.is_ok() {
             truth.check_shut(self.client);
         }
-    }
-}
-
-/// A lock in hand; the oracle knows of it for as long as this lives.
-struct Holding {
-    guard: Option<LockGuard>,
-    peek: Peek,
-    key: Vec<u8>,
-    id: u64,
-    stage: Shared,
-}
-
-impl Holding {
-    fn new(user: &User, guard: LockGuard, key: &[u8]) -> Self {
-        let peek = Peek::at(&guard);
-        let stage = Arc::clone(&user.stage);
-        let id = stage.truth().believe(user.client, key, peek.clone(), false);
-        Self { guard: Some(guard), peek, key: key.to_vec(), id, stage }
-    }
-
-    /// Lets go of it, a moment before anything else does.
-    fn end(&mut self) -> LockGuard {
-        self.stage.truth().let_go(self.id);
-        self.guard.take().expect("it is let go of once")
-    }
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        let mut truth: std::sync::MutexGuard<'_, Truth> = self.stage.truth();
-        truth.let_go(self.id);
-    }
-}
-
-/// What `call` gives, unless `limit` is over before.
-async fn within<F: Future>(limit: impl Future, call: F) -> Option<F::Output> {
-    tokio::select! {
-        biased;
-        output = call => Some(output),
-        _ = limit => None,
-    }
-}
-
-/// A future that is dropped after so many polls.
-struct Polled<F> {
-    left: u32,
-    inner: F,
-}
-
-impl<F: Future + Unpin> Future for Polled<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if this.left == 0 {
-            return Poll::Ready(None);
-        }
-        this.left -= 1;
-        if this.left == 0 {
-            // Whether or not anything happens to it.
-            cx.waker().wake_by_ref();
-        }
-        Pin::new(&mut this.inner).poll(cx).map(Some)
     }
 }

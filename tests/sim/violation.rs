@@ -1,5 +1,5 @@
-//! What can be violated: each check has a name, which the table of mutants
-//! gives as what noticed them.
+//! The checks of the oracle, by name. The table of mutants gives these names as
+//! what noticed a mutant.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The check that noticed it.
+/// The check that noticed a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
     TwoHolders,

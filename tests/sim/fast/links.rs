@@ -14,7 +14,7 @@ impl State {
         link.down_cuts += u32::from(down);
     }
 
-    /// What was held back is sent again, a little later.
+    /// The cut is over: what was held back is sent again, a little later.
     pub fn heal(&mut self, now: u64, client: usize, node: usize, up: bool, down: bool) {
         let link = &mut self.links[client][node];
         link.up_cuts -= u32::from(up);
@@ -28,8 +28,8 @@ impl State {
         }
     }
 
-    /// The client hears that its connection broke, and what it had sent comes
-    /// late or in time.
+    /// The client hears that its connection broke. What it had sent arrives all the
+    /// same, in time or up to `late` later.
     pub fn break_off(&mut self, now: u64, client: usize, node: usize, late: u64) {
         for id in 0..self.conns.len() {
             let conn = &mut self.conns[id];
@@ -59,7 +59,7 @@ impl State {
         *loss = if begins { *loss + per_mille } else { *loss - per_mille };
     }
 
-    /// The process at a node ends: what it had not read is lost.
+    /// The node's process ends, and what it had not read is lost.
     pub fn crash(&mut self, now: u64, node: usize, silent: bool) {
         for id in 0..self.conns.len() {
             let conn = &mut self.conns[id];
@@ -75,7 +75,7 @@ impl State {
         }
     }
 
-    /// A host that is back says that it does not know its old connections.
+    /// A host that is back closes its old connections, which it does not know.
     pub fn restart(&mut self, now: u64, node: usize) {
         for id in 0..self.conns.len() {
             let conn = &self.conns[id];
@@ -85,7 +85,7 @@ impl State {
         }
     }
 
-    /// A node that hung reads what has come meanwhile.
+    /// A node that hung reads what has arrived meanwhile.
     pub fn wake_up(&mut self, truth: &mut Truth, node: usize) {
         for id in 0..self.conns.len() {
             if self.conns[id].node == node {

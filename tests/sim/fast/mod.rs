@@ -1,6 +1,6 @@
 //! The fast level: the whole client, its own connections included, over a
-//! network and nodes that are nothing but a list of events. No runtime, no
-//! threads; time passes when nothing is left to do.
+//! network and nodes that are nothing but a list of events. There is no runtime
+//! and no thread, and time passes when nothing is left to do.
 
 mod links;
 mod net;
@@ -37,16 +37,17 @@ use crate::{
     violation::Check,
 };
 
-/// More than any run needs: users give up, and keys end.
+/// No run needs as long: users give up, and keys expire.
 const LONGEST: u64 = 600 * SECOND;
 
-/// More polls in a row at one moment than this are a loop.
+/// More polls than this at one moment are a loop.
 const MOST_POLLS: u32 = 20_000;
 
-/// Above all that is drawn, and no hour.
+/// The `max_ttl` of all clients: longer than any ttl that is drawn, and much
+/// shorter than the default.
 const LONGEST_TTL: Duration = Duration::from_secs(60);
 
-/// Plays `plan`, and gives the stage as it is left.
+/// Plays `plan`, and returns the stage as the run leaves it.
 pub fn play(plan: Plan, record: bool) -> Shared {
     let stage = Stage::new(plan.clone(), record);
     let net = Net::new(Arc::clone(&stage), &plan);
@@ -61,11 +62,11 @@ struct Run {
     rng: SmallRng,
     tasks: Vec<Task>,
     ready: Arc<Mutex<Vec<usize>>>,
-    /// Ready, but of a process that stands still.
+    /// Tasks that are ready, but whose process stands still.
     stalled: Vec<usize>,
     /// Handles that keep the drivers alive while users come and go.
     handles: Vec<Option<Redlock>>,
-    /// Faults that are not over.
+    /// How many faults are not over.
     open_faults: usize,
     polls: u32,
 }
@@ -140,7 +141,7 @@ impl Run {
         self.tasks.push(Task { client, job: Some(job), waker });
     }
 
-    /// First the users' lives, then what they leave behind.
+    /// Plays the users' lives, and then checks what they leave behind.
     fn play(&mut self) {
         if !self.until(|run| run.users_are_done() && run.open_faults == 0) {
             return self.fail(Check::CallWithoutEnd, "a call never ends");
@@ -165,7 +166,7 @@ impl Run {
         }
     }
 
-    /// What the drivers that have not ended have on their hands.
+    /// The load of each driver that has not ended.
     fn loads(&self) -> Vec<(usize, Load)> {
         let load = |task: &Task| match &task.job {
             Some(Job::Driver(driver)) => Some((task.client, driver.load())),
@@ -178,7 +179,8 @@ impl Run {
         self.stage.truth().violate(check, what.to_owned());
     }
 
-    /// Goes on until `done`; says whether it came to that.
+    /// Goes on until `done` or a violation, and returns true then. Returns false if
+    /// nothing happens any more, or not before [`LONGEST`].
     fn until(&mut self, done: impl Fn(&Self) -> bool) -> bool {
         loop {
             self.run_ready();
@@ -208,7 +210,7 @@ impl Run {
         !self.tasks.iter().any(|task| matches!(task.job, Some(Job::User(_))))
     }
 
-    /// Polls all that is ready, in an order that the seed decides.
+    /// Polls all tasks that are ready, in an order that the seed decides.
     fn run_ready(&mut self) {
         loop {
             let id = {
@@ -276,7 +278,7 @@ impl Run {
         }
     }
 
-    /// A fault of the plan begins, or is over: first on the stage, then here.
+    /// A fault of the plan begins, or is over. It is noted on the stage first.
     fn fault(&mut self, place: usize, begins: bool) {
         let mut state = self.net.state();
         let mut truth = self.stage.truth();
@@ -296,7 +298,7 @@ impl Run {
             Fault::Crash { node, silent, .. } if begins => state.crash(now, node, silent),
             Fault::Crash { node, .. } if !truth.nodes[node].is_down() => state.restart(now, node),
             Fault::Pause { .. } if !begins => {
-                // Those of others are put back.
+                // Tasks of other clients that still stand still are set aside again.
                 let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
                 ready.append(&mut self.stalled);
             }
@@ -321,7 +323,7 @@ impl Run {
         }
     }
 
-    /// The driver's end, and with `all` that of the whole process.
+    /// Ends a client's driver, and with `all` its users too.
     fn end_tasks(&mut self, client: usize, all: bool) {
         // The driver first: a process that is killed releases nothing.
         for task in self.tasks.iter_mut().filter(|task| task.client == client) {
@@ -332,10 +334,10 @@ impl Run {
     }
 }
 
-/// A client as its plan says.
+/// A client with the settings that its plan says.
 pub fn client_of(plan: &Plan, client: usize, world: Arc<dyn World>) -> (Redlock, Driver) {
     let nodes = (0..plan.nodes.len()).map(|node| format!("redis://n{node}"));
-    // Adopted locks are looked after for a share of the longest ttl more.
+    // How long a client looks after an adopted lock depends on the longest ttl.
     let mut builder = Redlock::builder().nodes(nodes).max_ttl(LONGEST_TTL);
     if let Some(timeout) = plan.clients[client].node_timeout {
         builder = builder.node_timeout(timeout);

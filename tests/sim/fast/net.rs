@@ -1,9 +1,9 @@
 //! The network of the fast level: connections that keep their order and
 //! nothing else, over links that can be slow, lossy, cut, or reset.
 //!
-//! A message that is lost is sent again, as TCP does it; so what a link can do
-//! is delay, and a connection that breaks can leave behind what then arrives
-//! after anything sent on the next one.
+//! A message that is lost is sent again, as TCP does it. So a link can only delay
+//! messages, and those of a connection that broke can arrive after messages that
+//! were sent on the next one.
 
 use std::{
     cmp::Reverse,
@@ -22,11 +22,12 @@ use crate::{
     stage::{Shared, Truth},
 };
 
-/// What is to happen when.
+/// What happens at some moment.
 pub enum Event {
     Wake(Waker),
-    /// The next message of a connection may be there.
+    /// The next message of a connection may have arrived at its node.
     Up(usize),
+    /// The next message of a connection may have arrived at its client.
     Down(usize),
     /// A fault of the plan begins, or is over.
     Begin(usize),
@@ -54,7 +55,7 @@ pub struct State {
     pub(super) nodes: Vec<Host>,
 }
 
-/// How many cuts of each direction are not over.
+/// How many cuts of each direction of a link are not over.
 #[derive(Clone, Default)]
 pub(super) struct Link {
     pub(super) up_cuts: u32,
@@ -86,18 +87,18 @@ pub(super) struct Conn {
     pub(super) node: usize,
     pub(super) up: Pipe,
     pub(super) down: Pipe,
-    /// What the node has received and not carried out.
+    /// What the node has received and not yet carried out.
     pub(super) received: Vec<u8>,
     /// What the client can read.
     readable: Vec<u8>,
-    /// What the client hears once it has read all.
+    /// What the client is told once it has read all.
     pub(super) end: Option<io::ErrorKind>,
     pub(super) reader: Option<Waker>,
     /// Nobody reads the node's answers any more.
     pub(super) deaf: bool,
-    /// The node has received all there will be.
+    /// The client has closed, and the node has received all there will be.
     over: bool,
-    /// The node does not know it any more.
+    /// The node does not know the connection any more.
     pub(super) gone: bool,
 }
 
@@ -123,7 +124,7 @@ impl Net {
         &self.stage
     }
 
-    /// Locks it. Who needs the stage too locks that second.
+    /// Locks the network. Code that needs the stage too locks that second.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,7 +136,7 @@ impl State {
         self.next += 1;
     }
 
-    /// Takes what is next, and its time.
+    /// Takes the next event and its time.
     pub fn pop(&mut self) -> Option<(u64, Event)> {
         self.agenda.pop().map(|Reverse(timed)| (timed.at, timed.event))
     }
@@ -146,7 +147,7 @@ impl State {
         let (slow_by, loss) = (host.slow_by, host.loss);
         let mut delay = self.rng.random_range(least..=most) + slow_by;
         while chance(&mut self.rng, loss) && delay < 500 * MS {
-            // The usual time after which TCP sends again, and then twice that.
+            // TCP sends again after 200 ms, as a rule, and then after twice that.
             delay = 2 * delay + 200 * MS;
         }
         delay
@@ -157,7 +158,7 @@ impl State {
         if up { link.up_cuts > 0 } else { link.down_cuts > 0 }
     }
 
-    /// Whether a connection can be made now; `None`: there is no answer.
+    /// Whether a connection can be made now. `None` means that nobody answers.
     pub fn try_dial(&mut self, truth: &Truth, client: usize, node: usize) -> Option<bool> {
         let link = &self.links[client][node];
         let host = &truth.nodes[node];
@@ -196,12 +197,12 @@ impl State {
         Ok(len)
     }
 
-    /// Sockets take and give what they like, now and then less than there is.
+    /// How much a socket takes or gives: now and then less than there is.
     fn some_of(&mut self, len: usize) -> usize {
         if len > 1 && chance(&mut self.rng, 30) { self.rng.random_range(1..len) } else { len }
     }
 
-    /// The client reads: bytes, an end, or a promise to be woken.
+    /// The client reads: it gets bytes or an end, or it will be woken.
     pub fn read(&mut self, id: usize, most: usize, waker: &Waker) -> Option<io::Result<Vec<u8>>> {
         let there = most.min(self.conns[id].readable.len());
         if there > 0 {
@@ -237,14 +238,14 @@ impl State {
 
     fn next_item(&mut self, now: u64, id: usize, up: bool) -> Option<Item> {
         if self.is_cut(&self.conns[id], up) {
-            return None; // who heals the cut looks again
+            return None; // `heal` looks again
         }
         let conn = &mut self.conns[id];
         let pipe = if up { &mut conn.up } else { &mut conn.down };
         (pipe.queue.front()?.0 <= now).then(|| pipe.queue.pop_front())?.map(|(_, item)| item)
     }
 
-    /// Something may have arrived at a node.
+    /// Takes in what has arrived at a node.
     pub fn arrive_up(&mut self, truth: &mut Truth, id: usize) {
         while let Some(item) = self.next_item(truth.now, id, true) {
             match item {
@@ -284,7 +285,7 @@ impl State {
         }
     }
 
-    /// To the connections that they are for, none of which is the sender's.
+    /// Sends messages to their connections, none of which is the publisher's.
     fn deliver(&mut self, now: u64, messages: Vec<(u64, Vec<u8>)>) {
         for (to, message) in messages {
             let to = to as usize;
@@ -300,7 +301,7 @@ impl State {
         self.send(now, id, false, Item::Close);
     }
 
-    /// Something may have arrived at a client.
+    /// Takes in what has arrived at a client.
     pub fn arrive_down(&mut self, now: u64, id: usize) {
         while let Some(item) = self.next_item(now, id, false) {
             let conn = &mut self.conns[id];

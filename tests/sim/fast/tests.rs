@@ -1,5 +1,5 @@
-//! What this level does with what a node publishes, without any client: the
-//! tests hold the connections themselves.
+//! What this level does with messages that a node publishes. There is no client:
+//! the tests hold the connections themselves.
 
 use super::*;
 use crate::{
@@ -42,8 +42,8 @@ impl Quiet {
         assert!(self.0.until(|run| run.stage.truth().now >= at));
     }
 
-    /// All that a connection has received and has not been asked for, and the
-    /// sign of its end.
+    /// All that a connection has received since it was last read, and `end` if it is
+    /// over.
     fn heard(&self, conn: usize) -> String {
         let mut heard = String::new();
         loop {
@@ -86,7 +86,7 @@ fn messages_come_in_the_order_of_publishing_and_after_the_confirmation() {
 }
 
 #[test]
-fn a_release_is_told_to_whoever_listens_unless_the_node_forbids_it() {
+fn listeners_are_notified_of_a_release_unless_the_node_forbids_it() {
     let how = Refusal::NoPubSub;
     let mut quiet =
         Quiet::with(vec![from_to(2, 4, Fault::Refuse { node: 0, how, per_mille: 1000 })]);
@@ -146,7 +146,7 @@ fn a_node_that_was_down_knows_no_subscriptions() {
         let (listener, other) = (quiet.open(0), quiet.open(1));
         quiet.say(listener, &["SUBSCRIBE", "redlock:k"]);
         quiet.until(1);
-        // So much that some of it is on the disk.
+        // After so many commands, some of what the node knows is on the disk.
         (0..100).for_each(|_| quiet.say(other, &["PING"]));
         quiet.until(4);
         assert_eq!(quiet.heard(listener), SUBSCRIBED.to_owned() + "end");
@@ -167,7 +167,7 @@ fn a_connection_that_is_over_is_told_nothing() {
     }
     quiet.until(1);
     assert_eq!(quiet.heard(broken), SUBSCRIBED);
-    // The node hears of a close, and of a break when the client closes.
+    // The node hears of a close at once, and of a break when the client closes.
     for (by, over, reached) in [(3, None, 2), (6, Some(closed), 1), (9, Some(broken), 0)] {
         quiet.until(by);
         if let Some(conn) = over {

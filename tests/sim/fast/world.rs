@@ -1,4 +1,4 @@
-//! What one client of the fast level takes for the world.
+//! The world as one client of the fast level sees it.
 
 use std::{
     future::Future,
@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::net::{Event, Net};
 use crate::plan::MS;
 
-/// How often a host that does not answer is asked again to connect.
+/// A host that does not answer is asked again after so long.
 const DIAL_AGAIN: u64 = 200 * MS;
 
 pub struct FastWorld {
@@ -67,7 +67,7 @@ impl World for FastWorld {
     }
 }
 
-/// Is over at a moment of the true time.
+/// A timer that is over at a moment of true time.
 struct Timer {
     net: Arc<Net>,
     at: u64,
@@ -81,7 +81,7 @@ impl Future for Timer {
         if self.net.stage().truth().now >= self.at {
             return Poll::Ready(());
         }
-        // Whoever polls it is always the same task.
+        // It is always the same task that polls.
         if !std::mem::replace(&mut self.set, true) {
             self.net.state().push(self.at, Event::Wake(cx.waker().clone()));
         }

@@ -17,7 +17,7 @@ impl Run<'_> {
         }
     }
 
-    /// Sets the links of a node to what is wrong with them now, all in all.
+    /// Sets the latency and the loss of a node's links to the sum of what is wrong.
     pub(super) fn degrade(&mut self, node: usize) {
         let (mut late, mut lost) = (0, 0);
         for fault in &self.active {
@@ -38,8 +38,8 @@ impl Run<'_> {
     }
 }
 
-/// Whose links a fault makes slower or lossy, by how many nanoseconds and by how
-/// many packets in 1000.
+/// The node whose links a fault makes slower or lossy, by how many nanoseconds,
+/// and by how many packets in 1000.
 fn degrades(fault: Fault) -> (Option<usize>, (u64, u32)) {
     match fault {
         Fault::Slow { node, by } => (Some(node), (by, 0)),
@@ -57,8 +57,8 @@ fn degrades(fault: Fault) -> (Option<usize>, (u64, u32)) {
     }
 }
 
-/// Whether segments may be lost for good, so that a connection is dead and
-/// nobody is told.
+/// Whether a fault may lose segments for good, so that a connection is dead and
+/// neither side is told.
 pub(super) fn loses_segments(fault: Fault) -> bool {
     match fault {
         Fault::Cut { .. } | Fault::Loss { .. } => true,

@@ -1,10 +1,10 @@
 //! The slower level: the same users, nodes and faults on tokio, over turmoil's
-//! simulated network. What it adds is what the fast level leaves out: tokio's
-//! timers, wakers and tasks, and connections that a runtime owns.
+//! simulated network. It adds what the fast level leaves out: tokio's timers,
+//! wakers and tasks, and connections that a runtime owns.
 //!
-//! Turmoil has no process that stands still, and its partitions lose segments
-//! for good, where TCP sends them again; a cut of both directions is therefore
-//! held back and delivered later, and one of a single direction leaves broken
+//! Turmoil cannot stop a process, and its partitions lose segments for good,
+//! where TCP sends them again. So a cut of both directions holds its messages
+//! back and delivers them later, and a cut of a single direction leaves broken
 //! connections behind.
 
 mod links;
@@ -23,20 +23,18 @@ use self::world::NetWorld;
 use crate::{
     oracle::{SETTLED_AFTER, UNTIL_GIVEN_UP},
     plan::{Fault, MS, Plan, SECOND},
-    profile::Profile,
     stage::{Shared, Stage},
     users::User,
     violation::Check,
 };
 
-/// How finely time passes. Everything takes up to a tick longer, so this is
-/// also how late a call may be.
+/// The steps in which time passes. Everything takes up to a tick longer.
 const TICK: Duration = Duration::from_millis(10);
 
-/// More than any run needs.
+/// No run needs as long.
 const LONGEST: u64 = 90 * SECOND;
 
-/// Plays `plan`, and gives the stage as it is left.
+/// Plays `plan`, and returns the stage as the run leaves it.
 pub fn play(mut plan: Plan, record: bool) -> Shared {
     coarsen(&mut plan);
     let stage = Stage::within(plan.clone(), record, || {
@@ -51,13 +49,14 @@ pub fn play(mut plan: Plan, record: bool) -> Shared {
 
 /// Makes a plan fit for this level's tick.
 fn coarsen(plan: &mut Plan) {
-    // A round trip takes two ticks or three, and a first call needs three.
-    plan.slow_anyway = plan.profile == Profile::Burst;
+    // A round trip takes two ticks or three, and a first call three round trips.
+    plan.slow_anyway = plan.profile.traits().slow_anyway;
     plan.habits.ttl = plan.habits.ttl.max(Duration::from_millis(300));
     plan.habits.locks = plan.habits.locks.min(3);
     let mut faults = std::mem::take(&mut plan.faults);
     faults.iter_mut().for_each(|planned| plan.stay_away(planned));
-    // Nor is there time to wait until a node has forgotten long locks.
+    // No process can be paused, and a run is too short for a node that stays down
+    // until long locks have ended.
     faults.retain(|planned| !planned.fault.is_pause() && planned.lasts < 10 * SECOND);
     plan.faults = faults;
     for client in 0..plan.clients.len() {
@@ -78,12 +77,12 @@ struct Process {
 struct Run<'a> {
     sim: turmoil::Sim<'a>,
     stage: Shared,
-    /// Set when all users are done: lets go of the last handles.
+    /// Set when all users are done, so that each client drops its last handle.
     over: watch::Sender<bool>,
     processes: Vec<Arc<std::sync::Mutex<Process>>>,
-    /// What begins (true) and ends when, the next one last.
+    /// When which fault begins (true) or ends, the next one last.
     agenda: Vec<(u64, bool, usize)>,
-    /// What is wrong now.
+    /// The faults that are not over.
     active: Vec<Fault>,
 }
 
@@ -139,7 +138,7 @@ impl Run<'_> {
             settled += UNTIL_GIVEN_UP;
         }
         let longest = plan.habits.ttl.mul_f64(plan.longest_extension()).as_nanos() as u64;
-        // With short locks nothing could be left by then anyway.
+        // Keys of short locks would have expired by then anyway.
         if plan.habits.ttl.as_nanos() as u64 > settled - self.now() {
             self.until(settled, |_| false);
             self.stage.truth().check_leaks();
@@ -156,7 +155,7 @@ impl Run<'_> {
         self.sim.elapsed().as_nanos() as u64
     }
 
-    /// Goes on until `done`, or something is wrong; says whether it was before
+    /// Goes on until `done` or a violation, and returns true then. Returns false at
     /// `limit`.
     fn until(&mut self, limit: u64, done: impl Fn(&Self) -> bool) -> bool {
         while !done(self) {
@@ -239,7 +238,7 @@ impl Run<'_> {
             | Fault::Crash { .. }
             | Fault::Kill { .. }
             | Fault::EndRuntime { .. } => {}
-            // Connections look at the stage themselves whether their node hangs.
+            // The node's connections look at the stage whether it hangs.
             Fault::Hang { .. } => {}
             // These change the node's answers or its clock, and no connection.
             Fault::Refuse { .. } | Fault::ForgetScripts { .. } | Fault::Step { .. } => {}
@@ -257,7 +256,7 @@ fn lock(process: &std::sync::Mutex<Process>) -> std::sync::MutexGuard<'_, Proces
     process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// One client's process: its driver, its users, and then nothing.
+/// One client's process: its driver and its users, until both are done.
 async fn live(
     plan: Plan,
     client: usize,
@@ -297,7 +296,7 @@ async fn live(
             process.users_left = process.users_left.saturating_sub(1);
         });
     }
-    // Whoever sent it is there for as long as the simulation is.
+    // The sender lives as long as the simulation.
     let _ = over.wait_for(|over| *over).await;
     drop(redlock);
     let _ = running.await;

@@ -1,4 +1,4 @@
-//! A node at the slower level: sockets in front of the stage's node.
+//! A node at the slower level: it serves the stage's node on sockets.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
@@ -13,7 +13,7 @@ use turmoil::net::{TcpListener, TcpStream};
 use super::TICK;
 use crate::stage::Shared;
 
-/// What is to go out on each connection, by its number, in order.
+/// What is to be sent on each connection, by its number, in order.
 type Outboxes = Rc<RefCell<BTreeMap<u64, mpsc::UnboundedSender<Vec<u8>>>>>;
 
 /// Serves until the host crashes.
@@ -93,8 +93,8 @@ impl Conn {
         }
     }
 
-    /// Carries out what has been received in whole, when the node does not
-    /// hang; says whether it goes on.
+    /// Carries out all commands that have arrived in whole, once the node does not
+    /// hang. Returns whether the connection stays open.
     async fn carry_out(&mut self) -> std::io::Result<bool> {
         while self.stage.truth().nodes[self.node].hung > 0 {
             tokio::time::sleep(TICK).await;

@@ -1,4 +1,5 @@
-//! What a node at this level does with what it publishes, without any client.
+//! What a node at this level does with messages that it publishes. There is no
+//! client.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use turmoil::net::TcpStream;
 use super::{TICK, server};
 use crate::{plan::Plan, profile::Profile, stage::Stage, tests::array};
 
-/// Sends a command, and hears what is expected and not yet more.
+/// Sends a command, and reads as many bytes as are expected.
 async fn ask(stream: &mut TcpStream, args: &[&str], expected: &str) -> turmoil::Result {
     stream.write_all(array(args).as_bytes()).await?;
     hear(stream, expected).await

@@ -1,4 +1,4 @@
-//! What one client of the slower level takes for the world.
+//! The world as one client of the slower level sees it.
 
 use std::{io, time::Duration};
 

@@ -1,8 +1,10 @@
-//! What calls may say: in time, and nothing but the truth.
+//! What a call may answer: it must answer in time, and say what is true.
+
+mod locks;
 
 use std::time::Duration;
 
-use redlock_quorum::{Error, ErrorKind, NodeAnswer, NodeErrorKind, Released, sim::Peek};
+use redlock_quorum::{Error, ErrorKind, NodeAnswer, NodeErrorKind};
 
 use crate::{
     plan::SECOND,
@@ -12,10 +14,11 @@ use crate::{
     violation::Check,
 };
 
-/// With less left of its wait, an acquire gives up.
+/// An acquire gives up when less than this is left of its wait.
 const LAST_ATTEMPT: Duration = Duration::from_millis(2);
 
-/// The library's: within it, a connection may be made.
+/// The shortest node timeout that the library sets by itself. To make a connection
+/// may take as long.
 const LEAST_NODE_TIMEOUT: Duration = Duration::from_millis(5);
 
 fn is_extension(what: &str) -> bool {
@@ -29,7 +32,7 @@ fn is_acquire(what: &str) -> bool {
 /// A call under way.
 pub struct Call {
     client: usize,
-    /// In the order in which calls came.
+    /// Calls are numbered in the order in which they began.
     pub number: u64,
     what: &'static str,
     key: Vec<u8>,
@@ -67,7 +70,8 @@ impl Truth {
         }
     }
 
-    /// A call has ended by itself: was it in time, and is what it says true?
+    /// A call has ended by itself. Checks that it was in time and that its answer
+    /// is true.
     pub fn end_call(&mut self, call: &Call, limit: Duration, error: Option<&Error>) {
         let elapsed = self.elapsed(call);
         self.trace.note(self.now, Lane::Client(call.client), Kind::Answer, || {
@@ -106,8 +110,8 @@ impl Truth {
         }
     }
 
-    /// A call got its lock: those of the same client that came before it must
-    /// have had theirs, or be gone.
+    /// A call got its lock. Earlier calls of the same client for that key must have
+    /// got theirs, or be gone.
     pub fn check_turn(&mut self, number: u64, client: usize, key: &[u8]) {
         let crowd = self.crowds.entry((client, key.to_vec())).or_default();
         let first = crowd.line.first().copied();
@@ -119,35 +123,48 @@ impl Truth {
         crowd.line.retain(|other| *other != number);
     }
 
-    /// Whether others of the same client were at the key meanwhile, or had
-    /// been shortly before: their locks are released in the background.
+    /// Whether other calls or locks of the same client were at the key meanwhile,
+    /// or shortly before: their locks are released in the background.
     fn had_company(&self, call: &Call) -> bool {
         let crowd = self.crowds.get(&(call.client, call.key.clone())).cloned().unwrap_or_default();
         let before = |left: u64| left + SECOND >= call.since;
         crowd.size > 1 || crowd.left_at.is_some_and(before)
     }
 
-    /// Whether a lock was extended since, as it is when it is handed on.
-    fn was_extended(&self, token: &[u8], since: u64) -> bool {
-        self.extended_at.get(token).is_some_and(|at| *at >= since)
-    }
-
-    /// On the client's clock, while its process ran.
+    /// How long the call has taken on its client's clock, without the time for
+    /// which the process stood still.
     fn elapsed(&self, call: &Call) -> Duration {
         let passed = self.clock(call.client) - call.clock;
         let stalled = self.stalled(call.client) - call.stalled;
         Duration::from_nanos(passed.saturating_sub(stalled))
     }
 
+    /// Whether a node has granted or refused an acquire for the call's key since it
+    /// began, or told that the key there lives.
+    fn told_since(&self, call: &Call, node: usize) -> (bool, bool, bool) {
+        let (before, after) = (call.told[node], self.told(call.client, node, &call.key));
+        let (refused, alive) = (after.refused > before.refused, after.alive > before.alive);
+        (after.granted > before.granted, refused, alive)
+    }
+
     fn check_error(&mut self, call: &Call, elapsed: Duration, error: &Error) {
-        let told = |truth: &Self, node| {
-            let (before, after) = (call.told[node], truth.told(call.client, node, &call.key));
-            let (refused, alive) = (after.refused > before.refused, after.alive > before.alive);
-            (after.granted > before.granted, refused, alive)
-        };
+        if let Some(what) = self.untrue_kind(call, elapsed, error) {
+            let what = format!("{} said {error:?}, but {what}", call.what);
+            return self.violate(Check::UntrueError(error.kind()), what);
+        }
+        for (node, report) in error.nodes().iter().enumerate() {
+            if self.is_lie(call, elapsed, error, node) {
+                let what = format!("{}: node {node} did not do this: {report}", call.what);
+                return self.violate(Check::InnocentNode, what);
+            }
+        }
+    }
+
+    /// Why the kind of an error is not true, if it isn't.
+    fn untrue_kind(&self, call: &Call, elapsed: Duration, error: &Error) -> Option<String> {
         let acquires = is_acquire(call.what);
-        let refused = (0..self.nodes.len()).any(|node| told(self, node).1);
-        let what = match error.kind() {
+        let refused = (0..self.nodes.len()).any(|node| self.told_since(call, node).1);
+        match error.kind() {
             ErrorKind::Contended if call.what == "try" => {
                 (!refused).then(|| "no node had refused".to_owned())
             }
@@ -162,10 +179,10 @@ impl Truth {
                 let valid = self.plan.habits.ttl.saturating_sub(drift);
                 (passed < valid).then(|| format!("only {passed:?} had passed"))
             }
-            // It was away for too long, which nobody says when it begins.
+            // The answer came so late that nothing of the ttl was left.
             ErrorKind::Expired if call.what == "resume" => None,
             ErrorKind::NoQuorum => self.check_failures(call, error),
-            ErrorKind::Lost => None, // whoever asked checks it: it is about one lock
+            ErrorKind::Lost => None, // the user checks it, with the lock at hand
             ErrorKind::Closed => {
                 let closed = self.clients[call.client].closed;
                 (!closed).then(|| "the client is not closed".to_owned())
@@ -177,46 +194,41 @@ impl Truth {
             | ErrorKind::InvalidConfig
             | ErrorKind::Busy => Some("that is no answer to it".to_owned()),
             _ => Some("the oracle does not know that kind".to_owned()),
-        };
-        if let Some(what) = what {
-            let what = format!("{} said {error:?}, but {what}", call.what);
-            return self.violate(Check::UntrueError(error.kind()), what);
         }
-        for (node, report) in error.nodes().iter().enumerate() {
-            let (granted, refused, alive) = told(self, node);
-            let lie = match report.answer() {
-                NodeAnswer::Granted => acquires && !granted,
-                NodeAnswer::Refused { .. } => acquires && !refused && !alive,
-                // Whose lock ends while a connection is still being made.
-                NodeAnswer::Failed(failure)
-                    if failure.kind() == NodeErrorKind::Unreachable
-                        && is_extension(call.what)
-                        && error.kind() == ErrorKind::Lost
-                        && elapsed < LEAST_NODE_TIMEOUT =>
-                {
-                    false
-                }
-                NodeAnswer::Failed(error) => !self.may_fail(call, node, error.kind()),
-                NodeAnswer::NotAwaited => false,
-                // No call of these users only looks.
-                NodeAnswer::Free | NodeAnswer::Held { .. } => true,
-                _ => true, // an answer that the oracle does not know
-            };
-            if lie {
-                let what = format!("{}: node {node} did not do this: {report}", call.what);
-                return self.violate(Check::InnocentNode, what);
+    }
+
+    /// Whether an error says of a node what it did not do.
+    fn is_lie(&self, call: &Call, elapsed: Duration, error: &Error, node: usize) -> bool {
+        let (granted, refused, alive) = self.told_since(call, node);
+        let acquires = is_acquire(call.what);
+        match error.nodes()[node].answer() {
+            NodeAnswer::Granted => acquires && !granted,
+            NodeAnswer::Refused { .. } => acquires && !refused && !alive,
+            // The lock ended while a connection was still being made.
+            NodeAnswer::Failed(failure)
+                if failure.kind() == NodeErrorKind::Unreachable
+                    && is_extension(call.what)
+                    && error.kind() == ErrorKind::Lost
+                    && elapsed < LEAST_NODE_TIMEOUT =>
+            {
+                false
             }
+            NodeAnswer::Failed(failure) => !self.may_fail(call, node, failure.kind()),
+            NodeAnswer::NotAwaited => false,
+            // Only `inspect` gives these, and no user calls it.
+            NodeAnswer::Free | NodeAnswer::Held { .. } => true,
+            _ => true, // an answer that the oracle does not know
         }
     }
 
     fn may_fail(&self, call: &Call, node: usize, kind: NodeErrorKind) -> bool {
-        // What waits for a node that fails fills its queue.
+        // Commands that wait for a failing node fill its queue.
         let full = kind == NodeErrorKind::Overloaded && self.plan.profile == Profile::Burst;
         full || self.plan.slow_anyway || self.had_trouble(call.client, node, call.since)
     }
 
-    /// A quorum may be out of reach only where enough nodes had trouble; or,
-    /// for an extension, never had the lock.
+    /// A quorum may be out of reach only where enough nodes had trouble, or, for
+    /// an extension, where enough nodes never had the lock.
     fn check_failures(&self, call: &Call, error: &Error) -> Option<String> {
         let spare = self.plan.nodes.len() - self.plan.quorum();
         let failed = error.nodes().iter().filter(|report| report.error().is_some()).count();
@@ -228,7 +240,8 @@ impl Truth {
             .filter(|node| refused(*node) || self.had_trouble(call.client, *node, call.since))
             .count();
         if self.plan.slow_anyway || troubled > spare {
-            // An extension may have had no time, up to the lock's own deadline.
+            // An extension that began shortly before the lock's deadline may have
+            // had no time for any node to answer or fail.
             (failed == 0 && !is_extension(call.what))
                 .then(|| "it names no node that failed".to_owned())
         } else {
@@ -246,31 +259,13 @@ impl Truth {
         }
     }
 
-    /// Renewed work has lost its lock: something must have been wrong.
-    pub fn check_innocent_loss(&mut self, error: &Error) {
-        if self.plan.faults.is_empty() && !self.plan.slow_anyway {
-            let what = format!("run lost its lock, and nothing was wrong: {error}");
-            self.violate(Check::InnocentLoss, what);
-        }
-    }
-
-    /// A lock was extended: by a majority, and it is held.
-    pub fn check_extended(&mut self, client: usize, key: &[u8], peek: &Peek) {
-        if !self.plan.profile.within_assumptions() {
-            return;
-        }
-        let votes = self.votes(key, peek.token());
-        if votes < self.plan.quorum() {
-            let what = format!("client {client} extended a lock that {votes} nodes have");
-            self.violate(Check::ExtendedByTooFew, what);
-        }
-    }
-
-    /// A caller would have waited for ever, and there were no nodes to wait for.
+    /// A caller has given up a wait that had no limit: the call should have ended
+    /// by itself if too many nodes were down for too long.
     pub fn check_gave_up(&mut self, call: &Call, ttl: Duration) {
         let spare = self.plan.nodes.len() - self.plan.quorum();
         let gone = |node: &&crate::node::Node| node.gone_since().is_some_and(|at| at < call.since);
-        // A second more: while it tries to connect anew, it does not know yet.
+        // While the client tries to connect anew, it does not know yet that a node
+        // is down.
         let longest = ttl + 2 * self.plan.node_timeout(call.client, ttl) + Duration::from_secs(2);
         if self.nodes.iter().filter(gone).count() > spare && self.elapsed(call) > longest {
             let what = format!("{} waits for nodes that are gone for {longest:?}", call.what);
@@ -278,8 +273,8 @@ impl Truth {
         }
     }
 
-    /// A caller has waited long enough: while nothing was wrong and nobody had
-    /// the lock, somebody must have asked for it.
+    /// A caller has given up waiting. If nothing was wrong and nobody held the lock,
+    /// somebody must have asked for it shortly before.
     pub fn check_not_forgotten(&mut self, call: &Call) {
         let idle = |since: u64| self.now.saturating_sub(since) > SECOND;
         let asked = self.asked_at.get(&call.key).copied().unwrap_or_default();
@@ -291,67 +286,8 @@ impl Truth {
         let free = !self.is_in_hand(&call.key) && idle(left) && !stalled && !call.closed;
         if free && able && idle(asked) && idle(call.since) && !self.plan.slow_anyway {
             let key = String::from_utf8_lossy(&call.key);
-            let what = format!("{} waits for `{key}`, and nobody asks for it", call.what);
+            let what = format!("{} waits for `{key}`, and nobody asks the nodes for it", call.what);
             self.violate(Check::Forgotten, what);
         }
-    }
-
-    /// A lock was said to be lost: it had ended, or its key is gone.
-    pub fn check_lost(&mut self, client: usize, key: &[u8], peek: &Peek, was_until: u64) {
-        let clock = self.clock(client);
-        if clock < peek.until() {
-            let what = format!("client {client} was told its lock is lost, and it is held");
-            self.violate(Check::LostAndHeld, what);
-        }
-        let gone = self.votes(key, peek.token()) < self.plan.quorum();
-        if clock < was_until && !gone && self.plan.profile.within_assumptions() {
-            let what = format!("client {client} was told its lock is lost, and it was not");
-            self.violate(Check::UntrueError(ErrorKind::Lost), what);
-        }
-    }
-
-    /// Nobody has the lock by that token, it was said.
-    pub fn check_not_there(&mut self, call: &Call, token: &[u8]) {
-        let votes = self.votes(&call.key, token);
-        if votes >= self.plan.quorum() && self.plan.profile.within_assumptions() {
-            let what = format!("{} said that it is lost, and {votes} nodes have it", call.what);
-            self.violate(Check::UntrueError(ErrorKind::Lost), what);
-        }
-    }
-
-    /// A release was answered.
-    pub fn check_released(
-        &mut self,
-        call: &Call,
-        token: &[u8],
-        released: Released,
-        (was_held, was_over): (bool, bool),
-        had: usize,
-    ) {
-        let kept = self.plan.profile.within_assumptions();
-        // Of a node that is down nobody knows what it has forgotten, and a clock
-        // that is set may take back what was over.
-        let known = self.plan.profile != Profile::Amnesia
-            && self.oracle.clock_set_at.is_none_or(|at| at + self.tick_nanos() < call.since);
-        let votes = self.votes(&call.key, token);
-        let spare = self.plan.nodes.len() - self.plan.quorum();
-        let lie = match released {
-            // It may have been handed on to another call of the same client.
-            Released::Released
-                if votes > spare && kept && !self.was_extended(token, call.since) =>
-            {
-                format!("released, said a client, and {votes} nodes have the key")
-            }
-            Released::Released if was_over || had < self.plan.quorum() && known => {
-                format!("released, said a client, and only {had} nodes had it")
-            }
-            // (Else what had it a moment ago may have forgotten it since.)
-            Released::AlreadyExpired if kept && was_held && had >= self.plan.quorum() => {
-                format!("already expired, said a client, and {had} nodes had it")
-            }
-            Released::Released | Released::AlreadyExpired => return,
-            _ => "the oracle does not know it".to_owned(),
-        };
-        self.violate(Check::UntrueRelease(released), lie);
     }
 }
