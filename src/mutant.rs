@@ -58,6 +58,9 @@ mutants! {
     LostIsNo,
     /// An acquire whose connection broke is not expected to arrive any more.
     LateAcquireForgotten,
+    /// A node where an acquire may still arrive is not asked to release once more at
+    /// the moment from which on it can't.
+    LastLookForgotten => Stepper,
     /// A node that did not confirm a release is not asked again.
     ReleaseOnce,
     /// A release deletes the key, also when it has another's token.
@@ -72,6 +75,8 @@ mutants! {
     MissingKeyIsAVote,
     /// An extension that came after the deadline counts.
     ExtendPastTheDeadline,
+    /// An extension that is answered after the lock was let go of makes it held again.
+    ReleasedIsExtended,
     /// A lock that was reported as lost is held again.
     LostIsHeld,
     /// All attempts of a client use one token.

@@ -206,6 +206,11 @@ impl Claim {
         self.has(node, Mark::Adrift)
     }
 
+    /// The nodes at which something of this claim may still arrive.
+    pub(crate) fn adrift(&self) -> NodeSet {
+        self.all_with(Mark::Adrift)
+    }
+
     /// How long the slowest of the `votes` fastest nodes took to grant.
     pub(crate) fn round_trip(&self, votes: usize) -> Option<Duration> {
         let mut times: Vec<_> = self.granted().iter().filter_map(|n| self.latency(n)).collect();

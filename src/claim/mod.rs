@@ -269,7 +269,7 @@ impl Claim {
     pub(crate) fn prolong(&self, lease: Lease, now: Moment) -> bool {
         loop {
             let until = self.until();
-            if is_past(until, now) || until == Moment::PAST {
+            if !is_extensible(until, now) {
                 return false;
             }
             let to = if until == Moment::NEVER { lease.until } else { lease.until.max(until) };
@@ -299,12 +299,16 @@ impl Claim {
     }
 }
 
-/// Whether an extension that is counted now comes after the deadline `until`.
-fn is_past(until: Moment, now: Moment) -> bool {
+/// Whether an extension that is counted now moves the deadline `until`: not where it
+/// has passed, nor where the claim has ended, which is [`Moment::PAST`].
+fn is_extensible(until: Moment, now: Moment) -> bool {
     if mutant::is(Mutant::ExtendPastTheDeadline) {
-        return false;
+        return until != Moment::PAST;
     }
-    now >= until
+    if mutant::is(Mutant::ReleasedIsExtended) {
+        return until == Moment::PAST || now < until;
+    }
+    now < until
 }
 
 impl fmt::Debug for Claim {

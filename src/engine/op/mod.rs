@@ -198,7 +198,9 @@ impl Op {
                 extension.handle_outcome(head, node, outcome, latency, now);
             }
             Kind::Healing(healing) => healing.handle_outcome(head, node, outcome, latency),
-            Kind::Releasing(releasing) => releasing.handle_outcome(head, node, outcome, setting),
+            Kind::Releasing(releasing) => {
+                releasing.handle_outcome(head, node, outcome, offered_at, setting)
+            }
             Kind::Looking(looking) => looking.handle_outcome(node, outcome, latency),
         }
     }

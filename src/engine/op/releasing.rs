@@ -71,6 +71,7 @@ impl Releasing {
         head: &mut Head,
         node: NodeId,
         outcome: Outcome,
+        offered_at: Moment,
         setting: &mut Setting<'_>,
     ) {
         if matches!(outcome, Outcome::Withdrawn) {
@@ -79,18 +80,26 @@ impl Releasing {
         let was_lost = matches!(outcome, Outcome::Lost(_));
         let (vote, error) = vote(outcome);
         self.count.handle_vote(node, vote);
+        let (now, gone_by) = (setting.now, head.claim.gone_by());
         let again = must_ask_again(vote, error.as_ref(), head.claim.is_adrift(node));
         if let Some(error) = error {
             head.notes.fail(node, error);
         }
-        if again && setting.now < head.claim.gone_by() {
+        if again && now < gone_by {
             if was_lost {
                 // The node keeps it until there is a connection again.
                 head.again.insert(node);
             } else {
                 let pause = self.pause.next_delay(setting.rng.next_u64());
-                self.retries.push((setting.now.after(pause), node));
+                let at = now.after(pause);
+                self.retries.push((last_look(gone_by).map_or(at, |last| at.min(last)), node));
             }
+        } else if again
+            && vote == Vote::Refused
+            && last_look(gone_by).is_some_and(|last| offered_at < last)
+        {
+            // What is adrift may have come after this, and can't come any more.
+            head.again.insert(node);
         }
         self.look_behind(head, setting);
     }
@@ -135,9 +144,10 @@ impl Releasing {
         let gone_by = head.claim.gone_by();
         self.deadline = Some(gone_by).filter(|gone_by| now < *gone_by);
         if self.deadline.is_none() {
-            // What hangs in a connection is still owed; the rest has ended.
+            // What hangs in a connection is still owed, and what is adrift has its
+            // last look; the rest has ended.
             self.retries.clear();
-            head.again = NodeSet::EMPTY;
+            head.again = head.again.and(head.claim.adrift());
         }
     }
 
@@ -199,6 +209,15 @@ pub(in crate::engine) fn suspects_to_release(claim: &Claim) -> NodeSet {
         return claim.granted();
     }
     claim.suspects()
+}
+
+/// When a node is asked for the last time whether it has the key of an acquire that
+/// is adrift: not before such a request can't come any more.
+fn last_look(gone_by: Moment) -> Option<Moment> {
+    if mutant::is(Mutant::LastLookForgotten) {
+        return None;
+    }
+    Some(gone_by)
 }
 
 /// Whether a node is to be asked again after such an answer.

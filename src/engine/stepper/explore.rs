@@ -32,7 +32,7 @@ pub(super) fn exhaustively(scenario: &Scenario, most: usize) -> Played {
     while let Some(path) = open.pop() {
         let mut world = World::new(scenario);
         path.iter().for_each(|step| world.play(*step));
-        // The last branch goes on in the same world: the others begin anew.
+        // The last branch goes on in the same world; the others begin anew.
         let mut path = path;
         loop {
             schedules += 1;

@@ -23,6 +23,9 @@ pub(super) struct Scenario {
     pub(super) nodes: usize,
     /// For each client, its callers; for each of those, what it does, in order.
     pub(super) clients: Vec<Vec<Vec<Act>>>,
+    /// How many of the clients, from the first on, have a network that takes its
+    /// time. The others get each answer at once.
+    pub(super) slow: usize,
     /// How many connections may break.
     pub(super) losses: usize,
     /// How many callers may leave while they wait.
@@ -125,7 +128,7 @@ impl World {
             }
         }
         steps.extend((0..self.late.len()).map(|which| Step::ComesLate { which }));
-        let may_wait = self.stalls > 0 || self.is_quiet();
+        let may_wait = self.is_quiet() || self.stalls > 0 && !self.is_held_up_for_long();
         if may_wait && self.next_timeout() != Moment::NEVER {
             steps.push(Step::Wait);
         }
@@ -156,15 +159,7 @@ impl World {
                 self.clients[client].callers[caller].leave();
             }
             Step::Execute { client, node } => self.execute(client, node),
-            Step::Deliver { client, node } => {
-                if self.clients[client].links[node].answers.is_empty() {
-                    self.execute(client, node);
-                }
-                let link = &mut self.clients[client].links[node];
-                if let Some((sent, answer)) = link.answers.pop_front() {
-                    self.end(client, node, [(sent, Outcome::Answered(answer))]);
-                }
-            }
+            Step::Deliver { client, node } => self.deliver(client, node),
             Step::Break { client, node } => self.break_link(client, node),
             Step::ComesLate { which } => {
                 let (node, sent) = self.late.remove(which);
@@ -180,6 +175,16 @@ impl World {
         if let Some(sent) = link.sent.pop_front() {
             let answer = execute(&mut self.nodes[node], &sent, self.now);
             link.answers.push_back((sent, answer));
+        }
+    }
+
+    fn deliver(&mut self, client: usize, node: usize) {
+        if self.clients[client].links[node].answers.is_empty() {
+            self.execute(client, node);
+        }
+        let link = &mut self.clients[client].links[node];
+        if let Some((sent, answer)) = link.answers.pop_front() {
+            self.end(client, node, [(sent, Outcome::Answered(answer))]);
         }
     }
 
@@ -208,7 +213,7 @@ impl World {
         self.stalls -= usize::from(!self.is_quiet());
         self.now = self.now.max(self.next_timeout());
         let now = self.now;
-        // The documents except a question that is held up for longer than that.
+        // What the documents except is not played, as in `is_held_up_for_long`.
         self.late.retain(|(_, sent)| now < sent.offered_at.after(sent.ttl));
         for client in 0..self.clients.len() {
             let time = Time { clock: now, now };
@@ -219,6 +224,14 @@ impl World {
                 engine.answer_closings(now);
             }
         }
+    }
+
+    /// Whether a question would be held up for longer than its ttl if time passed:
+    /// the documents say what becomes of a key then.
+    fn is_held_up_for_long(&self) -> bool {
+        let next = self.next_timeout();
+        let mut sent = self.clients.iter().flat_map(|it| &it.links).flat_map(|link| &link.sent);
+        sent.any(|sent| next >= sent.offered_at.after(sent.ttl))
     }
 
     /// Whether nothing is on its way.
@@ -247,10 +260,22 @@ impl World {
         let time = Time { clock: self.now, now: self.now };
         loop {
             self.send_questions(client);
+            if client >= self.scenario.slow && self.answer_at_once(client) {
+                continue;
+            }
             self.clients[client].callers.iter_mut().for_each(Caller::take_answers);
             let Ok(request) = self.clients[client].queue.try_recv() else { return };
             self.engine(client).handle_request(request, time);
         }
+    }
+
+    /// Answers the first question of a client whose network takes no time, if there
+    /// is one.
+    fn answer_at_once(&mut self, client: usize) -> bool {
+        let mut links = self.clients[client].links.iter();
+        let Some(node) = links.position(|link| !link.sent.is_empty()) else { return false };
+        self.deliver(client, node);
+        true
     }
 
     fn send_questions(&mut self, client: usize) {
