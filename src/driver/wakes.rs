@@ -3,11 +3,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::AcqRel},
     },
     task::{Context, Wake, Waker},
 };
+
+use futures_util::task::AtomicWaker;
 
 use crate::protocol::{NodeId, NodeSet};
 
@@ -17,11 +19,11 @@ pub(super) struct Wakes {
     wakers: Vec<Waker>,
 }
 
-/// Who was woken since the driver last looked, and how to wake it.
+/// The nodes that were woken since the driver last looked, and how to wake it.
 #[derive(Default)]
 struct Bell {
     woken: AtomicU64,
-    driver: Mutex<Option<Waker>>,
+    driver: AtomicWaker,
 }
 
 struct Cord {
@@ -37,10 +39,9 @@ impl Wake for Cord {
     fn wake_by_ref(self: &Arc<Self>) {
         let node = NodeSet::EMPTY.with(self.node).bits();
         let before = self.bell.woken.fetch_or(node, AcqRel);
-        // Who came before has woken the driver, and it has not looked yet.
+        // An earlier wake is still pending, so the driver will look anyway.
         if before == 0 {
-            let driver = self.bell.driver.lock().unwrap_or_else(PoisonError::into_inner);
-            driver.iter().for_each(Waker::wake_by_ref);
+            self.bell.driver.wake();
         }
     }
 }
@@ -52,16 +53,13 @@ impl Wakes {
         Self { wakers: NodeId::all(nodes).map(cord).collect(), bell }
     }
 
-    /// Wakes go to whoever polls with `cx`, from now on. To be called before
+    /// The next wake goes to the task that polls with `cx`. To be called before
     /// [`Self::take`] in every poll.
     pub(super) fn register(&self, cx: &Context<'_>) {
-        let mut driver = self.bell.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        if driver.as_ref().is_none_or(|driver| !driver.will_wake(cx.waker())) {
-            *driver = Some(cx.waker().clone());
-        }
+        self.bell.driver.register(cx.waker());
     }
 
-    /// Who was woken since the last time.
+    /// The nodes that were woken since the last time.
     pub(super) fn take(&self) -> NodeSet {
         NodeSet::from_bits(self.bell.woken.swap(0, AcqRel))
     }
@@ -99,6 +97,7 @@ mod tests {
         assert_eq!(count.0.load(Relaxed), 1);
         assert_eq!(wakes.take(), NodeSet::EMPTY.with(nodes[0]).with(nodes[2]));
         assert!(wakes.take().is_empty());
+        wakes.register(&Context::from_waker(&Waker::from(Arc::clone(&count))));
         wakes.of(nodes[1]).waker().wake_by_ref();
         assert_eq!(count.0.load(Relaxed), 2);
     }

@@ -10,10 +10,15 @@
 //! where one operation starts another. What a vote count means is decided by
 //! `protocol`, whose turn it is by `turn`, what is renewed by `keep`.
 
+mod acquire;
 mod chance;
 mod follow;
+mod hold;
 mod keep;
+mod let_go;
+mod look;
 mod op;
+mod output;
 mod pacing;
 mod request;
 #[cfg(all(test, redlock_sim))]
@@ -21,75 +26,32 @@ mod stepper;
 mod turn;
 mod waiter;
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use rand::rngs::StdRng;
 
 use self::{
     chance::Chance,
     keep::Keep,
-    op::{Head, Kind, Looking, Op, Ops, Setting},
+    op::{Head, Kind, Op, Ops, Setting},
     turn::Turns,
 };
 pub(crate) use self::{
     keep::Kept,
+    output::{Output, Question, Time},
     request::{
         AcquireRequest, ExtendRequest, LookRequest, Patience, Renew, Reply, Request, Shared, Won,
     },
     turn::Wish,
 };
 use crate::{
-    claim::Claim,
     config::Config,
     error::Error,
-    exchange::{Answer, Ask, Event, Heard, News, Outcome, Ticket},
-    key::Key,
+    exchange::{Answer, Ask, Event, Heard, Outcome, Ticket},
     mutant::{self, Mutant},
     node_error::NodeError,
-    protocol::{Moment, NodeId, NodeSet, Ttl},
-    token::Token,
+    protocol::{Moment, NodeId, NodeSet},
 };
-
-/// The time, read once for all that is handled with it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Time {
-    /// The clock's own reading, from which leases start.
-    pub(crate) clock: Moment,
-    /// The time by which everything else is judged: the reading, or the time of
-    /// the last alarm where that is later. The runtime's clock may run ahead of
-    /// ours, or be a test's: what was due by it stays due.
-    pub(crate) now: Moment,
-}
-
-/// What the driver must do, in this order and before anything else.
-#[derive(Debug)]
-pub(crate) enum Output {
-    /// Ask these nodes what [`Engine::question`] says, all of them before anything
-    /// else is asked of any: the order of questions is the order of the locks.
-    Ask { op: usize, targets: NodeSet },
-    /// Begin or end listening to a channel, on all nodes.
-    Listen(Wish),
-}
-
-/// What an operation asks of nodes.
-#[derive(Debug)]
-pub(crate) struct Question<'a> {
-    pub(crate) ticket: Ticket,
-    pub(crate) key: &'a [u8],
-    pub(crate) token: &'a [u8],
-    pub(crate) ttl: Ttl,
-    /// What a release publishes for those who wait.
-    pub(crate) news: Option<News>,
-    /// Nodes that get a script's text, since they did not know it.
-    pub(crate) scriptless: NodeSet,
-    /// A question that was not sent by then is dropped.
-    pub(crate) keep_until: Moment,
-    /// How long a node may take to answer.
-    pub(crate) timeout: Duration,
-    /// Whether it keeps a lock that is held: a flood of acquires must not crowd it
-    /// out.
-    pub(crate) reserved: bool,
-}
 
 /// Everything that is decided for one client.
 pub(crate) struct Engine {
@@ -391,20 +353,4 @@ impl Engine {
         }
         if is_over { self.ops.remove(id) } else { self.ops.refile(id) }
     }
-
-    fn begin_look(&mut self, request: LookRequest, now: Moment) {
-        let LookRequest { ask, key, reply } = request;
-        let (ttl, nodes) = (self.config.ttl, self.config.quorum.nodes());
-        let claim = carrier(key, ttl, &self.config, now);
-        let head = Head::new(claim, ttl, now, now.after(self.config.node_timeout(ttl)));
-        let looking = Looking::new(ask, nodes, reply);
-        let time = Time { clock: now, now };
-        self.start(head, Kind::Looking(looking), NodeSet::first(nodes), time);
-    }
-}
-
-/// Not a real claim: it only carries the key.
-fn carrier(key: Key, ttl: Ttl, config: &Config, now: Moment) -> Arc<Claim> {
-    let nodes = config.quorum.nodes();
-    Arc::new(Claim::new(key, Token::NONE, ttl, config.lease(now, ttl), nodes))
 }

@@ -125,6 +125,6 @@ fn three_clients_and_five_nodes_by_seeds() {
         wait: Duration::from_millis(40),
         ..CALM
     };
-    let mutants = [Mutant::RollbackOfGrantsOnly, Mutant::ExtendPastTheDeadline];
+    let mutants = [Mutant::RollbackOfGrantsOnly, Mutant::HeirForgetsNodes];
     play_seeds("three clients, five nodes", &scenario, 60_000, 50_000, &mutants);
 }

@@ -1,0 +1,120 @@
+//! How an acquire becomes attempts, and what comes after each of them. Whose turn
+//! it is, is for `turn` to say, and when to try again for the waiter.
+
+use std::sync::Arc;
+
+use super::{
+    Engine, Time,
+    op::{Attempt, Head, Kind},
+    turn::Turn,
+    waiter::{Found, Next, Waiter},
+};
+use crate::{
+    claim::Claim,
+    error::Error,
+    mutant::{self, Mutant},
+    protocol::{Lease, Moment, NodeSet},
+};
+
+impl Engine {
+    pub(super) fn begin_acquire(&mut self, waiter: Box<Waiter>, time: Time) {
+        if self.takes_no_acquires() {
+            return waiter.refuse(Error::closed());
+        }
+        let turn = self.turns.come(waiter, time.now);
+        self.take_turn(turn, time);
+    }
+
+    /// Whether the client was shut down.
+    pub(super) fn takes_no_acquires(&self) -> bool {
+        if mutant::is(Mutant::ClosedStillAcquires) {
+            return false;
+        }
+        self.closed
+    }
+
+    /// Begins the attempt of a waiter whose turn it is.
+    pub(super) fn take_turn(&mut self, turn: Turn, time: Time) {
+        if let Some(waiter) = turn {
+            self.begin_attempt(waiter, time);
+        }
+    }
+
+    pub(super) fn begin_attempt(&mut self, mut waiter: Box<Waiter>, time: Time) {
+        let (key, now) = (waiter.request.key.clone(), time.now);
+        if self.takes_no_acquires() {
+            self.turns.tidy(&key);
+            return waiter.refuse(Error::closed());
+        }
+        let once = waiter.is_once();
+        if !waiter.is_wanted() {
+            if !once {
+                self.turns.step_back(&key, None, now);
+            }
+            return;
+        }
+        let (config, ttl) = (Arc::clone(&self.config), waiter.request.ttl);
+        let lease = config.lease(time.clock, ttl);
+        let whole = now.after(config.node_timeout(ttl));
+        let give_up_at = waiter.give_up_at(whole, now);
+        let nodes = config.quorum.nodes();
+        let age = self.turns.begin_trying(&mut waiter);
+        let claim = Arc::new(Claim::new(key, self.chance.token(), ttl, lease, nodes));
+        claim.note_age(age);
+        if !once {
+            self.turns.note_trying(waiter.slot, &claim);
+        }
+        let mut head = Head::new(claim, ttl, now, give_up_at);
+        head.cut_short = give_up_at < whole;
+        let attempt = Attempt::new(waiter, lease, give_up_at, &config);
+        self.start(head, Kind::Attempt(attempt), NodeSet::first(nodes), time);
+    }
+
+    pub(super) fn after_grant(
+        &mut self,
+        id: usize,
+        waiter: Box<Waiter>,
+        lease: Lease,
+        votes: usize,
+        time: Time,
+    ) {
+        let Some(claim) = self.ops.get(id).map(|op| Arc::clone(&op.head.claim)) else { return };
+        tracing::debug!(key = %claim.key, votes, "lock acquired");
+        self.give(waiter, claim, lease.until, time);
+    }
+
+    /// Gives the lock of `claim` to its waiter, held `until` then.
+    pub(super) fn give(
+        &mut self,
+        waiter: Box<Waiter>,
+        claim: Arc<Claim>,
+        until: Moment,
+        time: Time,
+    ) {
+        claim.grant(until);
+        let once = waiter.is_once();
+        let turn = self.turns.note_held(waiter.slot, &claim, once, time.now);
+        if let Some(renew) = waiter.request.renew {
+            self.begin_renewing(&claim, renew, time);
+        }
+        waiter.hand_over(claim);
+        self.take_turn(turn, time);
+    }
+
+    pub(super) fn after_loss(&mut self, mut waiter: Box<Waiter>, found: Found, time: Time) {
+        let draw = self.chance.draw();
+        let now = time.now;
+        match waiter.after_loss(found, self.closed, draw, &self.config, now) {
+            Next::Retry(at) => {
+                let turn = self.turns.wait_for_turn(waiter, at, now);
+                self.take_turn(turn, time);
+            }
+            Next::GiveUp(error) => {
+                if !waiter.is_once() {
+                    self.turns.step_back(&waiter.request.key, waiter.failing_since, now);
+                }
+                waiter.refuse(error);
+            }
+        }
+    }
+}
