@@ -9,7 +9,7 @@ use super::wakes::Wakes;
 use crate::{
     config::Config,
     engine::{Question, Wish},
-    exchange::{Event, Heard, News},
+    exchange::{Ask, Event, Heard, News},
     node::{self, Form, Listener, Node, Order, Request},
     node_error::NodeError,
     protocol::{Moment, NodeId, NodeSet},
@@ -72,17 +72,17 @@ impl Net {
             ticket,
             keep_until: question.keep_until,
             timeout: question.timeout,
-            // As yet in no form.
+            // The form is chosen per node, below.
             form: Form::Short,
             replies: 0,
-            is_release: ask == crate::exchange::Ask::Release,
+            is_release: ask == Ask::Release,
             reserved: question.reserved,
         };
         for target in targets.iter() {
             let Some(node) = self.nodes.get_mut(target.index()) else { continue };
             let is_scriptless = question.scriptless.contains(target);
             let form = if is_scriptless { Form::Whole } else { node.form(ask) };
-            // Once for all nodes that get the same.
+            // Nodes that get the same command share one encoding.
             if order.replies == 0 || order.form != form {
                 self.encoded.clear();
                 order.form = form;

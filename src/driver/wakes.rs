@@ -64,7 +64,7 @@ impl Wakes {
         NodeSet::from_bits(self.bell.woken.swap(0, AcqRel))
     }
 
-    /// To poll `node` with.
+    /// The context to poll `node` with.
     pub(super) fn of(&self, node: NodeId) -> Context<'_> {
         Context::from_waker(self.wakers.get(node.index()).unwrap_or(Waker::noop()))
     }

@@ -40,7 +40,7 @@ impl Engine {
     }
 
     /// What follows from an extension of any kind: healing, or the end of a lock.
-    /// `ends` says whether a lost lock ends here, and not with who keeps it.
+    /// `ends` says whether a lost lock ends here, and not where it is kept.
     pub(super) fn after_extension(
         &mut self,
         id: usize,

@@ -53,7 +53,7 @@ impl Engine {
     ) {
         let (until, ttl) = (claim.until(), waiter.request.ttl);
         let answer_by = time.now.after(self.config.release_timeout(claim.ttl));
-        // From here on, it is nobody's.
+        // Nobody holds the lock from here on.
         claim.end();
         let hand_over = Box::new(HandOver { waiter, reply, answer_by, until });
         self.extend(claim, ttl, Asker::Next(hand_over), until, time);

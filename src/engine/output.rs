@@ -37,7 +37,7 @@ pub(crate) struct Question<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) token: &'a [u8],
     pub(crate) ttl: Ttl,
-    /// What a release publishes for those who wait.
+    /// What a release publishes for waiters.
     pub(crate) news: Option<News>,
     /// Nodes that get a script's text, since they did not know it.
     pub(crate) scriptless: NodeSet,

@@ -175,7 +175,7 @@ impl Won {
     pub(crate) fn leave(&mut self) {
         let claim = self.take();
         claim.end();
-        // With the driver gone, nobody waits.
+        // If the driver is gone, no task waits for the lock.
         let _ = self.shared.send(Request::Leave(claim));
     }
 
@@ -194,7 +194,7 @@ impl Drop for Won {
             return;
         }
         let claim = Arc::clone(&self.claim);
-        // With the driver gone, the key ends with its ttl.
+        // If the driver is gone, the key ends with its ttl.
         if self.shared.send(Request::Release { claim, reply: None }).is_err() {
             self.claim.end();
         }

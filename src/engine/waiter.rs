@@ -6,7 +6,6 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     pacing::{EXPIRY_GRANULARITY, LAST_ATTEMPT},
     request::{AcquireRequest, Patience, Won},
-    turn::Slot,
 };
 use crate::{
     claim::Claim,
@@ -15,6 +14,10 @@ use crate::{
     mutant::{self, Mutant},
     protocol::{Backoff, Due, Loss, Moment},
 };
+
+/// Where a key's line is in the table of lines, or will be: its hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slot(pub(super) u64);
 
 /// Why an attempt was lost, and what the nodes said.
 #[derive(Clone, Debug)]

@@ -142,7 +142,7 @@ impl Head {
             attempt: LastAttempt { began_at: self.started_at, loss, reports },
             granted: self.claim.granted().len(),
             cut_short: self.cut_short,
-            // A foreign key is no holder who will be done: it is a failure.
+            // A foreign key is no holder that will be done some time: it is a failure.
             is_hopeless: self.notes.permanent() > config.quorum.spare(),
             free_in,
         }

@@ -53,14 +53,14 @@ pub(in crate::engine) struct HandOver {
     pub(in crate::engine) waiter: Box<Waiter>,
     /// The previous holder's reply channel.
     pub(in crate::engine) reply: Option<Reply<Released>>,
-    /// By when to answer the previous holder, whatever becomes of it.
+    /// The deadline for answering the previous holder, whatever comes of it.
     pub(in crate::engine) answer_by: Moment,
     /// Until when the previous holder had the lock.
     pub(in crate::engine) until: Moment,
 }
 
 impl HandOver {
-    /// By when it must be done, for both of them.
+    /// The deadline of the hand-over, for both holders.
     fn give_up_at(&self, at: Moment) -> Moment {
         match self.waiter.request.patience {
             Patience::Until(limit) => at.min(limit),

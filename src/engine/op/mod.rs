@@ -142,7 +142,7 @@ impl Op {
         }
     }
 
-    /// What it publishes for those who wait.
+    /// What it publishes for waiters.
     pub(super) fn news(&self) -> Option<News> {
         match &self.kind {
             Kind::Releasing(releasing) => releasing.news,
@@ -159,7 +159,7 @@ impl Op {
         }
     }
 
-    /// Whether a caller has yet to be told of it.
+    /// Whether a caller still waits for its outcome.
     pub(super) fn has_caller(&self) -> bool {
         match &self.kind {
             Kind::Attempt(attempt) => attempt.is_undecided(),

@@ -20,9 +20,9 @@ use crate::{
 pub(in crate::engine) struct Ending {
     /// Where the outcome goes, if anyone waits for it.
     pub(in crate::engine) reply: Option<Reply<Released>>,
-    /// By when to answer, if not within the node timeout.
+    /// The deadline for the answer, if it is not the node timeout.
     pub(in crate::engine) answer_by: Option<Moment>,
-    /// What to publish for those who wait; nothing for what never was a lock.
+    /// What to publish for waiters; nothing for an attempt that was lost.
     pub(in crate::engine) news: Option<News>,
 }
 

@@ -17,7 +17,7 @@ use crate::{
     protocol::{Moment, NodeId},
 };
 
-/// What is played: who wants what, and how much may go wrong.
+/// What is played: what each caller wants, and how much may go wrong.
 #[derive(Clone, Debug)]
 pub(super) struct Scenario {
     pub(super) nodes: usize,

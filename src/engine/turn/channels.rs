@@ -44,11 +44,11 @@ pub(super) struct Channels {
 struct Channel {
     /// The nodes at which this client is subscribed.
     subscribed: NodeSet,
-    /// How many releases a quorum has told of.
+    /// How many releases a quorum of nodes has published.
     heard: u64,
     /// How many releases the recent holders had waited for.
     expected: u32,
-    /// The last releases, and which nodes have told of them.
+    /// The last releases, and which nodes have published them.
     recent: [(u64, NodeSet); REMEMBERED],
     next: usize,
     wanted_at: Moment,

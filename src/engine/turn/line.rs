@@ -13,7 +13,7 @@ use hashbrown::{
 
 use crate::{
     claim::Claim,
-    engine::waiter::{LastAttempt, Waiter},
+    engine::waiter::{LastAttempt, Slot, Waiter},
     key::Key,
     mutant::{self, Mutant},
     protocol::{Due, Moment},
@@ -25,10 +25,6 @@ pub(super) struct Lines {
     table: HashTable<Line>,
     hashing: Hashing,
 }
-
-/// Where a key's line is in the table, or will be.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::engine) struct Slot(u64);
 
 /// In a simulation, a map's order must be the same in every run.
 #[cfg(any(redlock_sim, test))]
@@ -325,7 +321,7 @@ impl Waiting {
         self.queue.len()
     }
 
-    /// At the end of the line.
+    /// Puts a waiter at the end of the line.
     pub(super) fn join(&mut self, waiter: Box<Waiter>) {
         if mutant::is(Mutant::LastComeFirstServed) {
             return self.queue.push_front(waiter);
@@ -333,7 +329,7 @@ impl Waiting {
         self.queue.push_back(waiter);
     }
 
-    /// In front, where it has been before.
+    /// Puts a waiter in front, where it has been before.
     pub(super) fn put_back(&mut self, waiter: Box<Waiter>) {
         self.queue.push_front(waiter);
     }

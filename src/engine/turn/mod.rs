@@ -17,12 +17,14 @@ mod released;
 use std::{fmt, sync::Arc};
 
 pub(crate) use self::channels::Wish;
-pub(super) use self::line::Slot;
 use self::{
     channels::Channels,
     line::{Line, Lines},
 };
-use super::{request::Patience, waiter::Waiter};
+use super::{
+    request::Patience,
+    waiter::{Slot, Waiter},
+};
 use crate::{
     claim::Claim,
     config::Config,
@@ -94,7 +96,7 @@ impl Turns {
         self.stand_in_line(waiter, now)
     }
 
-    /// At the end, if there is room.
+    /// Puts a waiter at the end of its line, if there is room.
     fn stand_in_line(&mut self, mut waiter: Box<Waiter>, now: Moment) -> Turn {
         let most = self.config.max_waiters;
         let key = waiter.request.key.clone();
@@ -134,7 +136,7 @@ impl Turns {
         self.lines.begin_trying(slot, claim);
     }
 
-    /// In front: its attempt was lost, and it tries again `at`.
+    /// Puts a waiter back in front: its attempt was lost, and it tries again `at`.
     pub(super) fn wait_for_turn(
         &mut self,
         mut waiter: Box<Waiter>,
@@ -153,7 +155,7 @@ impl Turns {
         if news { self.hear_release(&key, now) } else { None }
     }
 
-    /// In front, as it was.
+    /// Puts a waiter back in front, as it was.
     fn put_back(&mut self, mut waiter: Box<Waiter>) {
         let key = waiter.request.key.clone();
         self.file_patience(&key, &mut waiter);

@@ -4,12 +4,15 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Slot, Timer, Turn, Turns,
+    Timer, Turn, Turns,
     line::{At, Line},
 };
 use crate::{
     claim::Claim,
-    engine::pacing::{LINGER, MOST_FOR_OTHERS, OTHERS_FIRST},
+    engine::{
+        pacing::{LINGER, MOST_FOR_OTHERS, OTHERS_FIRST},
+        waiter::Slot,
+    },
     exchange::{Heard, News},
     key::Key,
     protocol::{Moment, NodeId},
