@@ -137,6 +137,13 @@ pub(crate) enum Outcome {
     Withdrawn,
 }
 
+impl Outcome {
+    /// Whether the node did what was asked, and said so.
+    pub(crate) fn is_grant(&self) -> bool {
+        matches!(self, Self::Answered(Answer::Granted))
+    }
+}
+
 /// The end of one question at one node.
 #[derive(Debug)]
 pub(crate) struct Event {

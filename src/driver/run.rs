@@ -80,12 +80,10 @@ impl Driver {
         self.net.poll_listeners(cx, time.now, due, self.engine.listens());
         self.handle_heard(time);
         self.engine.handle_due(due, time);
-        self.put_questions(time.now);
-        let more = self.take_requests(cx);
         // What has timed out may have made room.
         self.engine.renew_waiting(time);
         self.put_questions(time.now);
-        more || self.net.is_busy()
+        self.take_requests(cx) || self.net.is_busy()
     }
 
     /// Whether other tasks should run before what was offered is written. The
@@ -101,18 +99,23 @@ impl Driver {
             self.engine.handle_answer(event, time.now);
         }
         self.engine.settle_answered(time);
-        self.put_questions(time.now);
     }
 
     fn handle_heard(&mut self, time: Time) {
         for (node, heard) in self.net.heard.drain(..) {
             self.engine.handle_heard(node, heard, time);
         }
-        self.put_questions(time.now);
     }
 
     /// Does what the engine wants done, and tells it which nodes decline.
     fn put_questions(&mut self, now: Moment) {
+        if self.engine.has_output() {
+            self.put_all_questions(now);
+        }
+    }
+
+    #[inline(never)]
+    fn put_all_questions(&mut self, now: Moment) {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Listen(wish) => self.net.listen(&wish),
@@ -140,9 +143,9 @@ impl Driver {
         let mut inbox = std::mem::take(&mut self.inbox);
         let taken = self.queue.poll_recv_many(cx, &mut inbox, REQUESTS_PER_TURN);
         self.open = !matches!(taken, Poll::Ready(0));
-        for request in inbox.drain(..) {
+        if !inbox.is_empty() {
             let time = self.time();
-            self.engine.handle_request(request, time);
+            inbox.drain(..).for_each(|request| self.engine.handle_request(request, time));
             self.put_questions(time.now);
         }
         self.inbox = inbox;

@@ -32,7 +32,7 @@ impl Engine {
                 if let Some(claim) = claim.filter(|_| rolls_back) {
                     self.release(claim, Ending::default(), time);
                 }
-                self.after_loss(waiter, found, time);
+                self.after_loss(waiter, *found, time);
             }
             Ended::Extended { reply, outcome } => {
                 self.note_decided();

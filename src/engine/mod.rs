@@ -138,13 +138,12 @@ impl Engine {
     pub(crate) fn handle_answer(&mut self, event: Event, now: Moment) {
         let Event { node, ticket: Ticket { op: id, .. }, outcome, offered_at } = event;
         let Some(op) = self.ops.get_mut(id) else { return };
-        op.head.awaited.remove(node);
         if op.needs_text(node, &outcome) {
+            op.head.awaited.remove(node);
             op.head.scriptless.insert(node);
             return self.ask(id, NodeSet::EMPTY.with(node));
         }
-        self.count(id, node, outcome, offered_at, now);
-        if self.ops.get(id).is_some_and(Op::is_ripe) {
+        if self.count(id, node, outcome, offered_at, now) {
             self.ripe.push(id);
         }
     }
@@ -163,9 +162,6 @@ impl Engine {
     /// Counts that `node` was not asked, to be followed by
     /// [`Self::settle_declined`] when that has been said of all.
     pub(crate) fn handle_declined(&mut self, op: usize, node: NodeId, why: NodeError, now: Moment) {
-        if let Some(op) = self.ops.get_mut(op) {
-            op.head.awaited.remove(node);
-        }
         self.count(op, node, Outcome::NotSent(why), now, now);
     }
 
@@ -225,6 +221,11 @@ impl Engine {
             return 0;
         }
         self.callers()
+    }
+
+    /// Whether there is anything that the driver must do.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.outputs.is_empty() || self.turns.has_wish()
     }
 
     /// The next thing that the driver must do.
@@ -289,9 +290,10 @@ impl Engine {
     fn start(&mut self, head: Head, kind: Kind, targets: NodeSet, time: Time) {
         let op = Op { head, kind };
         self.undecided = self.undecided.saturating_add(op.has_caller().into());
+        let is_ripe = targets.is_empty() || op.is_decided();
         let id = self.ops.insert(op);
         self.ask(id, targets);
-        self.settle(id, time);
+        if is_ripe { self.settle(id, time) } else { self.ops.refile(id) }
     }
 
     fn ask(&mut self, id: usize, targets: NodeSet) {
@@ -300,7 +302,8 @@ impl Engine {
         self.outputs.push_back(Output::Ask { op: id, targets });
     }
 
-    /// Counts what a node said or did not say. Acting on it is [`Self::settle`]'s.
+    /// Counts what a node said or did not say, and says whether there may be
+    /// something to act on, which is [`Self::settle`]'s.
     fn count(
         &mut self,
         id: usize,
@@ -308,13 +311,18 @@ impl Engine {
         outcome: Outcome,
         offered_at: Moment,
         now: Moment,
-    ) {
+    ) -> bool {
         if matches!(outcome, Outcome::Answered(Answer::NotPublished)) {
             self.note_not_published(node);
         }
-        let Some((op, mut setting)) = self.op_and_setting(id, now) else { return };
+        let Some((op, mut setting)) = self.op_and_setting(id, now) else { return false };
+        op.head.awaited.remove(node);
         op.handle_outcome(node, outcome, offered_at, &mut setting);
-        self.ask_again(id);
+        let is_ripe = op.is_ripe();
+        if !op.head.again.is_empty() {
+            self.ask_again(id);
+        }
+        is_ripe
     }
 
     /// Asks the nodes again that the operation itself wants asked again.
@@ -338,9 +346,8 @@ impl Engine {
 
     /// Acts on what an operation came to, and removes it when it is over.
     fn settle(&mut self, id: usize, time: Time) {
-        loop {
-            let Some((op, mut setting)) = self.op_and_setting(id, time.now) else { return };
-            let Some(ended) = op.end(&mut setting) else { break };
+        let Some((op, mut setting)) = self.op_and_setting(id, time.now) else { return };
+        if let Some(ended) = op.end(&mut setting) {
             self.after(id, ended, time);
         }
         self.heal_missing(id, time);

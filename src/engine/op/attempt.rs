@@ -19,8 +19,8 @@ pub(in crate::engine) struct Attempt {
     pub(super) lease: Lease,
     /// Whose attempt it is; taken out at the verdict.
     pub(super) waiter: Option<Box<Waiter>>,
-    /// The votes that it keeps after a split.
-    pub(super) kept: KeptVotes,
+    /// What becomes of its votes after a split, once there is one.
+    pub(super) kept: Option<Box<KeptVotes>>,
 }
 
 impl Attempt {
@@ -31,9 +31,21 @@ impl Attempt {
         config: &Config,
     ) -> Self {
         let round = Round::new(config.quorum, lease.until, give_up_at);
-        Self { round, lease, waiter: Some(waiter), kept: KeptVotes::default() }
+        Self { round, lease, waiter: Some(waiter), kept: None }
     }
 
+    pub(super) fn handle_grant(
+        &mut self,
+        head: &Head,
+        node: NodeId,
+        latency: Duration,
+        now: Moment,
+    ) {
+        head.claim.note_grant(node, latency);
+        self.round.handle_vote(node, Vote::Granted, now);
+    }
+
+    /// Counts anything but a plain grant.
     pub(super) fn handle_outcome(
         &mut self,
         head: &mut Head,
@@ -63,7 +75,7 @@ impl Attempt {
         due: Moment,
         setting: &mut Setting<'_>,
     ) {
-        if self.kept.is_due(due) {
+        if self.kept.as_mut().is_some_and(|kept| kept.is_due(due)) {
             self.ask_again(head, setting);
         } else {
             self.round.handle_timeout(setting.now);
@@ -73,7 +85,8 @@ impl Attempt {
     pub(super) fn poll_timeout(&self) -> Option<Moment> {
         self.waiter.as_ref()?;
         let for_nodes = (!self.round.outstanding().is_empty()).then(|| self.round.give_up_at());
-        for_nodes.into_iter().chain(self.kept.poll_timeout()).min()
+        let for_votes = self.kept.as_ref().and_then(|kept| kept.poll_timeout());
+        for_nodes.into_iter().chain(for_votes).min()
     }
 
     pub(super) fn is_undecided(&self) -> bool {
@@ -101,10 +114,10 @@ impl Attempt {
         };
         let rolls_back = self.rolls_back();
         if loss == Loss::Contended && waiter.wants_lifetimes() {
-            let round = self.round.clone();
+            let round = Box::new(self.round.clone());
             return Some(Ended::Refused { waiter, round, rolls_back });
         }
-        let found = head.found(loss, &self.round, None, setting);
+        let found = Box::new(head.found(loss, &self.round, None, setting));
         Some(Ended::Lost { waiter, found, rolls_back })
     }
 
@@ -119,7 +132,7 @@ impl Attempt {
     /// Whether what it may have set is taken back: always.
     fn rolls_back(&self) -> bool {
         if mutant::is(Mutant::KeptVotesStay) {
-            return !self.kept.were_kept();
+            return !self.kept.as_ref().is_some_and(|kept| kept.were_kept());
         }
         true
     }

@@ -153,6 +153,11 @@ impl Extension {
         self.asker.is_some()
     }
 
+    /// Whether there is a verdict that nobody was told of, or a node to be healed.
+    pub(super) fn is_ripe(&self) -> bool {
+        self.asker.is_some() && self.round.verdict().is_some() || !self.missing.is_empty()
+    }
+
     /// Whether it is for a lock that the engine renews, and not decided.
     pub(super) fn is_renewal(&self) -> bool {
         matches!(self.asker, Some(Asker::Keeper(_)))

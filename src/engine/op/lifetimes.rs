@@ -14,7 +14,7 @@ use crate::{
 /// A question for remaining lives, within what is left of the round's time.
 #[derive(Debug)]
 pub(in crate::engine) struct Lifetimes {
-    round: Round,
+    round: Box<Round>,
     known: Vec<Duration>,
     /// Whose attempt was lost; taken out at the end.
     waiter: Option<Box<Waiter>>,
@@ -25,7 +25,7 @@ impl Lifetimes {
     /// ask.
     pub(in crate::engine) fn after(
         head: &Head,
-        round: Round,
+        round: Box<Round>,
         waiter: Box<Waiter>,
     ) -> (Head, Self, NodeSet) {
         let asked = round.refused().union(head.awaited);
@@ -71,11 +71,11 @@ impl Lifetimes {
         self.known.sort_unstable();
         let last = self.round.missing().checked_sub(1);
         let free_in = last.and_then(|nth| self.known.get(nth)).copied();
-        let found = head.found(Loss::Contended, &self.round, free_in, setting);
+        let found = Box::new(head.found(Loss::Contended, &self.round, free_in, setting));
         Some(Ended::Lost { waiter, found, rolls_back: false })
     }
 
-    fn is_enough(&self) -> bool {
+    pub(super) fn is_enough(&self) -> bool {
         self.known.len() >= self.round.missing()
     }
 

@@ -39,7 +39,7 @@ use crate::{
     config::Config,
     error::Error,
     exchange::{Answer, Ask, News, Outcome, Seen},
-    protocol::{Lease, Moment, NodeId, NodeSet, Round, Ttl},
+    protocol::{Due, Lease, Moment, NodeId, NodeSet, Round, Ttl},
 };
 
 /// What an operation's methods may look at, besides the operation itself.
@@ -76,6 +76,8 @@ pub(super) struct Head {
     pub(super) scriptless: NodeSet,
     /// Nodes that are to be asked once more, at once.
     pub(super) again: NodeSet,
+    /// Where its next timeout is filed.
+    due: Option<Due>,
     notes: Notes,
 }
 
@@ -90,15 +92,15 @@ pub(super) enum Kind {
 }
 
 /// What an operation came to. [`Engine::after`](super::Engine) decides what
-/// follows from it.
+/// follows from it. What is rare and large is boxed, since it is moved often.
 pub(super) enum Ended {
     /// An attempt has won the lock.
     Held { waiter: Box<Waiter>, lease: Lease, votes: usize },
     /// An attempt was refused by holders, and how long their keys live is worth
     /// knowing.
-    Refused { waiter: Box<Waiter>, round: Round, rolls_back: bool },
+    Refused { waiter: Box<Waiter>, round: Box<Round>, rolls_back: bool },
     /// An attempt was lost, and all is known of it.
-    Lost { waiter: Box<Waiter>, found: Found, rolls_back: bool },
+    Lost { waiter: Box<Waiter>, found: Box<Found>, rolls_back: bool },
     /// An extension for a caller is decided.
     Extended { reply: Reply<()>, outcome: Result<(), Error> },
     /// A renewal is decided.
@@ -124,6 +126,7 @@ impl Head {
             awaited: NodeSet::EMPTY,
             scriptless: NodeSet::EMPTY,
             again: NodeSet::EMPTY,
+            due: None,
             notes: Notes::default(),
         }
     }
@@ -192,6 +195,13 @@ impl Op {
         let Self { head, kind } = self;
         let (now, latency) = (setting.now, setting.now.since(offered_at));
         match kind {
+            // Nearly all answers are these two, so they take the short way.
+            Kind::Attempt(attempt) if outcome.is_grant() => {
+                attempt.handle_grant(head, node, latency, now);
+            }
+            Kind::Releasing(releasing) if outcome.is_grant() => {
+                releasing.handle_deletion(head, node, setting);
+            }
             Kind::Attempt(attempt) => attempt.handle_outcome(head, node, outcome, latency, now),
             Kind::Lifetimes(lifetimes) => lifetimes.handle_outcome(head, node, outcome),
             Kind::Extension(extension) => {
@@ -231,12 +241,18 @@ impl Op {
 
     /// Whether [`Self::end`] may have something to say, or nothing is awaited.
     pub(super) fn is_ripe(&self) -> bool {
-        self.head.awaited.is_empty()
-            || match &self.kind {
-                Kind::Attempt(attempt) => attempt.is_ripe(),
-                Kind::Releasing(releasing) => releasing.is_ripe(),
-                _ => true,
-            }
+        self.head.awaited.is_empty() || self.is_decided()
+    }
+
+    /// Whether [`Self::end`] may have something to say, whatever is awaited.
+    pub(super) fn is_decided(&self) -> bool {
+        match &self.kind {
+            Kind::Attempt(attempt) => attempt.is_ripe(),
+            Kind::Lifetimes(lifetimes) => lifetimes.is_enough(),
+            Kind::Extension(extension) => extension.is_ripe(),
+            Kind::Healing(_) | Kind::Looking(_) => false,
+            Kind::Releasing(releasing) => releasing.is_ripe(),
+        }
     }
 
     /// What it came to, once.

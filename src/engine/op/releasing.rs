@@ -66,6 +66,12 @@ impl Releasing {
         }
     }
 
+    pub(super) fn handle_deletion(&mut self, head: &Head, node: NodeId, setting: &Setting<'_>) {
+        self.count.handle_vote(node, Vote::Granted);
+        self.look_behind(head, setting);
+    }
+
+    /// Counts anything but a plain deletion.
     pub(super) fn handle_outcome(
         &mut self,
         head: &mut Head,
@@ -152,6 +158,10 @@ impl Releasing {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        // Most releases are confirmed at once.
+        if self.retries.is_empty() {
+            return self.deadline;
+        }
         self.retries.iter().map(|(at, _)| *at).chain(self.deadline).min()
     }
 

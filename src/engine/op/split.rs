@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Where a lost round stands that may go on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct KeptVotes {
     tries: usize,
     /// When the nodes that refused are asked once more.
@@ -29,11 +29,29 @@ pub(super) struct KeptVotes {
     /// has yet to come.
     home_by: Option<Moment>,
     waits_for_home: bool,
-    /// How long the verdict took.
-    took: Option<Duration>,
+    /// How long the first verdict took.
+    took: Duration,
 }
 
 impl KeptVotes {
+    /// A split that was found after such a time; as yet no votes are kept.
+    fn after(took: Duration) -> Self {
+        Self { tries: 0, again_at: None, home_by: None, waits_for_home: false, took }
+    }
+
+    /// The home node's answer decides; it is waited for until then.
+    fn wait_for_home(&mut self, by: Moment) -> bool {
+        self.waits_for_home |= self.home_by.replace(by).is_none();
+        true
+    }
+
+    /// The votes are kept, and the nodes that refused are asked again then.
+    fn plan(&mut self, at: Moment) -> bool {
+        self.tries = self.tries.saturating_add(1);
+        self.again_at = Some(at);
+        true
+    }
+
     pub(super) fn were_kept(&self) -> bool {
         self.tries > 0
     }
@@ -67,22 +85,15 @@ impl Attempt {
             return false;
         }
         let took = setting.now.since(head.started_at);
-        self.kept.took.get_or_insert(took);
-        if self.kept.again_at.is_some() {
-            return true;
-        }
-        match self.after_split(head, setting.config, setting.now) {
-            Next::Wait(by) => {
-                self.kept.waits_for_home |= self.kept.home_by.replace(by).is_none();
-                true
-            }
-            Next::AskAgain(at) => {
-                self.kept.tries = self.kept.tries.saturating_add(1);
-                self.kept.again_at = Some(at);
-                true
-            }
-            Next::Over => false,
-        }
+        let mut kept = self.kept.take().unwrap_or_else(|| Box::new(KeptVotes::after(took)));
+        let goes_on = kept.again_at.is_some()
+            || match self.after_split(&kept, head, setting.config, setting.now) {
+                Next::Wait(by) => kept.wait_for_home(by),
+                Next::AskAgain(at) => kept.plan(at),
+                Next::Over => false,
+            };
+        self.kept = Some(kept);
+        goes_on
     }
 
     /// Asks the nodes that refused once more, for the same lease.
@@ -103,7 +114,7 @@ impl Attempt {
         head.again = head.again.union(refused);
     }
 
-    fn after_split(&self, head: &Head, config: &Config, now: Moment) -> Next {
+    fn after_split(&self, kept: &KeptVotes, head: &Head, config: &Config, now: Moment) -> Next {
         let Some(waiter) = self.waiter.as_ref().filter(|waiter| waiter.is_wanted()) else {
             return Next::Over;
         };
@@ -116,14 +127,14 @@ impl Attempt {
         let among = self.round.granted().union(self.round.refused()).union(awaited);
         let names = config.node_names().map(|(node, name): (_, &Arc<str>)| (node, &**name));
         let (least, most) = ROUND_TRIP;
-        let round_trip = self.kept.took.unwrap_or(least).clamp(least, most);
+        let round_trip = kept.took.clamp(least, most);
         let Some(home) = home(head.claim.key.as_bytes(), names, among) else { return Next::Over };
         if awaited.contains(home) {
-            let by = self.kept.home_by.unwrap_or_else(|| now.after(round_trip));
+            let by = kept.home_by.unwrap_or_else(|| now.after(round_trip));
             let by = by.min(head.give_up_at);
             return if now < by { Next::Wait(by) } else { Next::Over };
         }
-        let pause = KEEP_PAUSES.get(self.kept.tries);
+        let pause = KEEP_PAUSES.get(kept.tries);
         match pause.map(|quarters| now.after(round_trip / 4 * *quarters)) {
             Some(at) if self.round.granted().contains(home) && at < limit => Next::AskAgain(at),
             _ => Next::Over,

@@ -5,7 +5,7 @@ use slab::Slab;
 use super::{Kind, Op};
 use crate::{
     mutant::{self, Mutant},
-    protocol::{Due, Moment, Schedule},
+    protocol::{Moment, Schedule},
 };
 
 /// Above this much room for operations, it is given back when there are none.
@@ -14,15 +14,8 @@ const KEEP: usize = 1024;
 /// All operations of one client.
 #[derive(Debug)]
 pub(in crate::engine) struct Ops {
-    slab: Slab<Filed>,
+    slab: Slab<Op>,
     timers: Schedule<usize>,
-}
-
-#[derive(Debug)]
-struct Filed {
-    op: Op,
-    /// Where its next timeout is filed.
-    due: Option<Due>,
 }
 
 impl Ops {
@@ -31,35 +24,35 @@ impl Ops {
     }
 
     pub(in crate::engine) fn insert(&mut self, op: Op) -> usize {
-        self.slab.insert(Filed { op, due: None })
+        self.slab.insert(op)
     }
 
     pub(in crate::engine) fn get(&self, id: usize) -> Option<&Op> {
-        self.slab.get(id).map(|filed| &filed.op)
+        self.slab.get(id)
     }
 
     pub(in crate::engine) fn get_mut(&mut self, id: usize) -> Option<&mut Op> {
-        self.slab.get_mut(id).map(|filed| &mut filed.op)
+        self.slab.get_mut(id)
     }
 
     /// Sees to it that operation `id` comes when it is due now.
     pub(in crate::engine) fn refile(&mut self, id: usize) {
-        let Some(Filed { op, due }) = self.slab.get_mut(id) else { return };
+        let Some(op) = self.slab.get_mut(id) else { return };
         let at = op.poll_timeout();
-        if due.map(|due| due.at()) == at {
+        if op.head.due.map(|due| due.at()) == at {
             return;
         }
-        if let Some(before) = due.take() {
+        if let Some(before) = op.head.due.take() {
             self.timers.cancel(before);
         }
-        *due = at.map(|at| self.timers.push(at, id));
+        op.head.due = at.map(|at| self.timers.push(at, id));
     }
 
     /// Takes the first operation that is due.
     pub(in crate::engine) fn pop_due(&mut self, due: Moment) -> Option<usize> {
         let id = self.timers.pop_due(due)?;
-        if let Some(filed) = self.slab.get_mut(id) {
-            filed.due = None;
+        if let Some(op) = self.slab.get_mut(id) {
+            op.head.due = None;
         }
         Some(id)
     }
@@ -73,8 +66,8 @@ impl Ops {
         if mutant::is(Mutant::OperationsPileUp) {
             return;
         }
-        if let Some(Filed { due, .. }) = self.slab.try_remove(id) {
-            due.and_then(|due| self.timers.cancel(due));
+        if let Some(op) = self.slab.try_remove(id) {
+            op.head.due.and_then(|due| self.timers.cancel(due));
         }
         if self.slab.is_empty() && self.slab.capacity() > KEEP {
             self.slab = Slab::with_capacity(KEEP);
@@ -83,13 +76,13 @@ impl Ops {
 
     /// Whether anything may have to be released yet.
     pub(in crate::engine) fn has_releases(&self) -> bool {
-        self.slab.iter().any(|(_, filed)| matches!(filed.op.kind, Kind::Releasing(_)))
+        self.slab.iter().any(|(_, op)| matches!(op.kind, Kind::Releasing(_)))
     }
 
     /// The tokens of all operations, in a fixed order.
     #[cfg(all(test, redlock_sim))]
     pub(in crate::engine) fn tokens(&self) -> impl Iterator<Item = &[u8]> {
-        self.slab.iter().map(|(_, filed)| filed.op.head.claim.token.as_bytes())
+        self.slab.iter().map(|(_, op)| op.head.claim.token.as_bytes())
     }
 
     #[cfg(redlock_sim)]

@@ -123,6 +123,10 @@ impl Channels {
         !self.by_key.is_empty()
     }
 
+    pub(super) fn has_wish(&self) -> bool {
+        !self.wishes.is_empty()
+    }
+
     pub(super) fn poll_wish(&mut self) -> Option<Wish> {
         self.wishes.pop_front()
     }

@@ -126,16 +126,14 @@ impl Lines {
     /// that this concerns.
     pub(super) fn hold(&mut self, slot: Slot, claim: &Arc<Claim>, unless_tried: bool) -> bool {
         let held = Line::Held(Arc::clone(claim));
-        match self.entry(slot, &claim.key) {
-            Entry::Vacant(line) => drop(line.insert(held)),
-            Entry::Occupied(mut line) => match line.get_mut() {
-                line if unless_tried && line.is_trying() => {}
-                Line::Busy(waiting) => {
-                    waiting.at = At::Held(Arc::clone(claim));
-                    return true;
-                }
-                line => *line = held,
-            },
+        match self.get_at(slot, &claim.key) {
+            None => drop(self.entry(slot, &claim.key).insert(held)),
+            Some(line) if unless_tried && line.is_trying() => {}
+            Some(Line::Busy(waiting)) => {
+                waiting.at = At::Held(Arc::clone(claim));
+                return true;
+            }
+            Some(line) => *line = held,
         }
         false
     }

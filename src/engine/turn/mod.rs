@@ -273,6 +273,11 @@ impl Turns {
         waiter.refuse(error);
     }
 
+    /// Whether there is a channel to begin or to end listening to.
+    pub(super) fn has_wish(&self) -> bool {
+        self.channels.has_wish()
+    }
+
     /// The next channel to begin or to end listening to.
     pub(super) fn poll_wish(&mut self) -> Option<Wish> {
         self.channels.poll_wish()
