@@ -32,6 +32,13 @@ pub(crate) enum Ask {
     Greet,
 }
 
+impl Ask {
+    /// Whether this is how a lock is first asked for.
+    pub(crate) fn is_acquire(self) -> bool {
+        matches!(self, Self::Set)
+    }
+}
+
 /// Names one question: the operation that asks, by the number under which the
 /// asker files it, the claim it is about, and what is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +142,13 @@ pub(crate) enum Outcome {
     /// The question is a release, and neither it was sent nor the acquire that
     /// it was to undo: nothing of that claim is at the node.
     Withdrawn,
+}
+
+impl Answer {
+    /// Whether the node said no to what was asked, and not for want of being able to.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused)
+    }
 }
 
 impl Outcome {

@@ -35,7 +35,8 @@ impl Acquire {
         let (reply, answer) = oneshot::channel();
         let (awaited, queued) = self.shared.permits()?;
         let shared = Arc::clone(&self.shared);
-        let request = AcquireRequest { shared, key, ttl, patience, renew, reply };
+        let request = AcquireRequest::new(shared, key, ttl, patience, reply);
+        let request = AcquireRequest { renew, ..request };
         self.shared.send(Request::acquire(request, queued))?;
         Ok(Asked { answer, _awaited: awaited })
     }

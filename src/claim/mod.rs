@@ -35,7 +35,7 @@ use crate::{
     error::{Error, ErrorKind},
     key::Key,
     mutant::{self, Mutant},
-    protocol::{Due, Lease, Moment, NodeId, NodeSet, Ttl},
+    protocol::{Lease, Moment, NodeId, NodeSet, Ttl},
     token::Token,
 };
 
@@ -140,22 +140,6 @@ impl Claim {
         Arc::as_ptr(self).addr()
     }
 
-    /// How many releases the holder had waited for.
-    pub(crate) fn age(&self) -> u32 {
-        self.watch.get().map_or(0, |watch| watch.age.load(Relaxed))
-    }
-
-    pub(crate) fn note_age(&self, age: u32) {
-        if age > 0 {
-            self.watch().age.store(age, Relaxed);
-        }
-    }
-
-    /// How many times in a row the lock was handed on, up to this claim.
-    pub(crate) fn handed(&self) -> u32 {
-        self.watch.get().map_or(0, |watch| watch.handed.load(Relaxed))
-    }
-
     pub(crate) fn is_adopted(&self) -> bool {
         self.is_adopted
     }
@@ -236,31 +220,6 @@ impl Claim {
             self.tell();
         }
         token
-    }
-
-    /// Lets `change` look at, or change, how the lock is kept.
-    pub(crate) fn keeping<R>(&self, change: impl FnOnce(&mut Keeping) -> R) -> R {
-        self.watch().keeping(change)
-    }
-
-    /// Takes out the lock's place in the driver's schedule, if it has one.
-    pub(crate) fn take_due(&self) -> Option<Due> {
-        self.watch.get()?.keeping(|keeping| keeping.due.take())
-    }
-
-    /// Why the last renewal failed; `None` if it did not.
-    pub(crate) fn warning(&self) -> Option<Arc<Error>> {
-        self.watch.get()?.warning()
-    }
-
-    pub(crate) fn warn(&self, error: Option<Error>) {
-        if error.is_some() || self.watch.get().is_some() {
-            self.watch().warn(error);
-        }
-    }
-
-    fn watch(&self) -> &Watch {
-        self.watch.get_or_init(Box::default)
     }
 
     /// Moves the deadline out to that of `lease`, unless the deadline has passed. It is

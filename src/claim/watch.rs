@@ -5,7 +5,10 @@
 //! lock, and the claim says when the lock has ended.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicU32},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -142,5 +145,48 @@ impl Watch {
 
     fn rare(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
+    }
+}
+
+impl Claim {
+    /// How many releases the holder had waited for.
+    pub(crate) fn age(&self) -> u32 {
+        self.watch.get().map_or(0, |watch| watch.age.load(Relaxed))
+    }
+
+    pub(crate) fn note_age(&self, age: u32) {
+        if age > 0 {
+            self.watch().age.store(age, Relaxed);
+        }
+    }
+
+    /// How many times in a row the lock was handed on, up to this claim.
+    pub(crate) fn handed(&self) -> u32 {
+        self.watch.get().map_or(0, |watch| watch.handed.load(Relaxed))
+    }
+
+    /// Lets `change` look at, or change, how the lock is kept.
+    pub(crate) fn keeping<R>(&self, change: impl FnOnce(&mut Keeping) -> R) -> R {
+        self.watch().keeping(change)
+    }
+
+    /// Takes out the lock's place in the driver's schedule, if it has one.
+    pub(crate) fn take_due(&self) -> Option<Due> {
+        self.watch.get()?.keeping(|keeping| keeping.due.take())
+    }
+
+    /// Why the last renewal failed; `None` if it did not.
+    pub(crate) fn warning(&self) -> Option<Arc<Error>> {
+        self.watch.get()?.warning()
+    }
+
+    pub(crate) fn warn(&self, error: Option<Error>) {
+        if error.is_some() || self.watch.get().is_some() {
+            self.watch().warn(error);
+        }
+    }
+
+    pub(super) fn watch(&self) -> &Watch {
+        self.watch.get_or_init(Box::default)
     }
 }

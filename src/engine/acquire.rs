@@ -55,8 +55,6 @@ impl Engine {
         }
         let (config, ttl) = (Arc::clone(&self.config), waiter.request.ttl);
         let lease = config.lease(time.clock, ttl);
-        let whole = now.after(config.node_timeout(ttl));
-        let give_up_at = waiter.give_up_at(whole, now);
         let nodes = config.quorum.nodes();
         let age = self.turns.begin_trying(&mut waiter);
         let claim = Arc::new(Claim::new(key, self.chance.token(), ttl, lease, nodes));
@@ -64,9 +62,8 @@ impl Engine {
         if !once {
             self.turns.note_trying(waiter.slot, &claim);
         }
-        let mut head = Head::new(claim, ttl, now, give_up_at);
-        head.cut_short = give_up_at < whole;
-        let attempt = Attempt::new(waiter, lease, give_up_at, &config);
+        let mut head = Head::new(claim, ttl, now, lease.until);
+        let attempt = Attempt::new(&mut head, waiter, lease, time, &config);
         self.start(head, Kind::Attempt(attempt), NodeSet::first(nodes), time);
     }
 

@@ -21,6 +21,7 @@ mod op;
 mod output;
 mod pacing;
 mod request;
+mod shutdown;
 #[cfg(all(test, redlock_sim))]
 mod stepper;
 mod turn;
@@ -34,6 +35,7 @@ use self::{
     chance::Chance,
     keep::Keep,
     op::{Head, Kind, Op, Ops, Setting},
+    shutdown::Closing,
     turn::Turns,
 };
 pub(crate) use self::{
@@ -46,9 +48,7 @@ pub(crate) use self::{
 };
 use crate::{
     config::Config,
-    error::Error,
     exchange::{Answer, Ask, Event, Heard, Outcome, Ticket},
-    mutant::{self, Mutant},
     node_error::NodeError,
     protocol::{Moment, NodeId, NodeSet},
 };
@@ -72,13 +72,6 @@ pub(crate) struct Engine {
     closings: Vec<Closing>,
     /// Nodes that do not let us publish.
     no_publish: NodeSet,
-}
-
-/// A caller that waits for the last release.
-#[derive(Debug)]
-struct Closing {
-    deadline: Moment,
-    reply: Reply<usize>,
 }
 
 impl fmt::Debug for Engine {
@@ -122,13 +115,7 @@ impl Engine {
             Request::Keep(kept) => self.begin_keeping(kept, time),
             Request::Release { claim, reply } => self.let_go(claim, reply, time),
             Request::Leave(claim) => self.leave(&claim, time),
-            Request::Shutdown { deadline, reply } => {
-                self.closed = true;
-                for waiter in self.turns.drain() {
-                    waiter.refuse(Error::closed());
-                }
-                self.closings.push(Closing { deadline, reply });
-            }
+            Request::Shutdown { deadline, reply } => self.begin_shutdown(deadline, reply),
         }
     }
 
@@ -199,28 +186,6 @@ impl Engine {
         while let Some(kept) = self.keep.next_waiting(time.now) {
             self.renew(Some(kept), time);
         }
-    }
-
-    /// Answers the callers of a shutdown, if all is done or their patience is at
-    /// its end.
-    pub(crate) fn answer_closings(&mut self, now: Moment) {
-        let left = self.left_to_do();
-        for closing in std::mem::take(&mut self.closings) {
-            if left == 0 || closing.deadline <= now {
-                // Nobody may listen any more: then nobody needs to know.
-                let _ = closing.reply.send(Ok(left));
-            } else {
-                self.closings.push(closing);
-            }
-        }
-    }
-
-    /// What a shutdown waits for.
-    fn left_to_do(&self) -> usize {
-        if mutant::is(Mutant::ShutdownAtOnce) {
-            return 0;
-        }
-        self.callers()
     }
 
     /// Whether there is anything that the driver must do.
@@ -350,7 +315,11 @@ impl Engine {
         if let Some(ended) = op.end(&mut setting) {
             self.after(id, ended, time);
         }
-        self.heal_missing(id, time);
+        let Some(op) = self.ops.get_mut(id) else { return };
+        if op.has_wishes() {
+            self.ask_again(id);
+            self.heal_missing(id, time);
+        }
         let Some(op) = self.ops.get_mut(id) else { return };
         let is_over = op.is_over();
         if let Kind::Releasing(releasing) = &mut op.kind

@@ -59,6 +59,19 @@ pub(crate) struct AcquireRequest {
     pub(crate) reply: Reply<Won>,
 }
 
+impl AcquireRequest {
+    /// A request without options.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        key: Key,
+        ttl: Ttl,
+        patience: Patience,
+        reply: Reply<Won>,
+    ) -> Self {
+        Self { shared, key, ttl, patience, renew: None, reply }
+    }
+}
+
 pub(crate) struct ExtendRequest {
     pub(crate) claim: Arc<Claim>,
     pub(crate) ttl: Ttl,

@@ -10,7 +10,6 @@ use std::{collections::VecDeque, time::Duration};
 
 use super::order::Order;
 use crate::{
-    exchange::Ask,
     mutant::{self, Mutant},
     protocol::Moment,
 };
@@ -91,7 +90,7 @@ impl Queue {
         if mutant::is(Mutant::ReconnectReorders) {
             return None;
         }
-        let is_it = |w: &Waiting| w.order.ticket.ask == Ask::Set && w.order.ticket.claim == claim;
+        let is_it = |w: &Waiting| w.order.ticket.ask.is_acquire() && w.order.ticket.claim == claim;
         self.others.remove(self.others.iter().position(is_it)?)
     }
 

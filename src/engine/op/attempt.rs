@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use super::{Ended, Head, KeptVotes, Setting, notes::Tally, vote::vote};
 use crate::{
+    claim::Claim,
     config::Config,
-    engine::waiter::{Found, LastAttempt, Waiter},
-    exchange::Outcome,
+    engine::{
+        Time,
+        waiter::{Found, LastAttempt, Waiter},
+    },
+    exchange::{Ask, Outcome},
     mutant::{self, Mutant},
-    protocol::{Lease, Loss, Moment, NodeId, Round, Verdict, Vote},
+    protocol::{Lease, Loss, Moment, NodeId, NodeSet, Round, Ttl, Verdict, Vote},
 };
 
 /// One attempt to acquire.
@@ -25,13 +29,19 @@ pub(in crate::engine) struct Attempt {
 
 impl Attempt {
     pub(in crate::engine) fn new(
+        head: &mut Head,
         waiter: Box<Waiter>,
         lease: Lease,
-        give_up_at: Moment,
+        time: Time,
         config: &Config,
     ) -> Self {
+        let give_up_at = head.give_nodes_time(&waiter, config, time.now);
         let round = Round::new(config.quorum, lease.until, give_up_at);
         Self { round, lease, waiter: Some(waiter), kept: None }
+    }
+
+    pub(super) fn ask(&self) -> Ask {
+        Ask::Set
     }
 
     pub(super) fn handle_grant(
@@ -76,7 +86,7 @@ impl Attempt {
         setting: &mut Setting<'_>,
     ) {
         if self.kept.as_mut().is_some_and(|kept| kept.is_due(due)) {
-            self.ask_again(head, setting);
+            self.go_on(head, self.round.refused(), setting);
         } else {
             self.round.handle_timeout(setting.now);
         }
@@ -121,6 +131,21 @@ impl Attempt {
         Some(Ended::Lost { waiter, found, rolls_back })
     }
 
+    /// Asks `nodes` once more, for the same lease; the votes of the others stand.
+    fn go_on(&mut self, head: &mut Head, nodes: NodeSet, setting: &Setting<'_>) {
+        let (config, now, ttl) = (setting.config, setting.now, head.ttl);
+        let Some(waiter) = self.waiter.as_ref().filter(|waiter| waiter.is_wanted()) else { return };
+        if setting.closed || self.round.verdict() == Some(Verdict::Held) {
+            return;
+        }
+        let give_up_at = head.give_nodes_time(waiter, config, now);
+        self.lease = same_lease(self.lease, config, now, ttl);
+        self.round = self.round.again(self.lease.until, give_up_at);
+        head.claim.may_live_until(config.lease(now, ttl).gone_by);
+        suspect(&head.claim, nodes);
+        head.again = head.again.union(nodes);
+    }
+
     /// The lease of a round that was won: from before the first byte was sent.
     fn held_for(&self, head: &Head, setting: &Setting<'_>) -> Lease {
         if mutant::is(Mutant::ValidityFromTheEnd) {
@@ -139,6 +164,15 @@ impl Attempt {
 }
 
 impl Head {
+    /// Gives the nodes that are asked `now` as long as the waiter's patience allows, and
+    /// says until when that is.
+    fn give_nodes_time(&mut self, waiter: &Waiter, config: &Config, now: Moment) -> Moment {
+        let whole = now.after(config.node_timeout(self.ttl));
+        self.give_up_at = waiter.give_up_at(whole, now);
+        self.cut_short = self.give_up_at < whole;
+        self.give_up_at
+    }
+
     /// What is known of an attempt that was lost.
     pub(super) fn found(
         &self,
@@ -160,4 +194,20 @@ impl Head {
             free_in,
         }
     }
+}
+
+/// The lease of a round that goes on is the one that it began with.
+fn same_lease(lease: Lease, config: &Config, now: Moment, ttl: Ttl) -> Lease {
+    if mutant::is(Mutant::InsistingRestartsTheLease) {
+        return config.lease(now, ttl);
+    }
+    lease
+}
+
+/// Notes that nodes that are asked again may set the key now.
+fn suspect(claim: &Claim, nodes: NodeSet) {
+    if mutant::is(Mutant::InsistingForgotten) {
+        return;
+    }
+    nodes.iter().for_each(|node| claim.note_suspect(node));
 }

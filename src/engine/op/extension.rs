@@ -155,12 +155,17 @@ impl Extension {
 
     /// Whether there is a verdict that nobody was told of, or a node to be healed.
     pub(super) fn is_ripe(&self) -> bool {
-        self.asker.is_some() && self.round.verdict().is_some() || !self.missing.is_empty()
+        self.asker.is_some() && self.round.verdict().is_some() || self.has_missing()
     }
 
     /// Whether it is for a lock that the engine renews, and not decided.
     pub(super) fn is_renewal(&self) -> bool {
         matches!(self.asker, Some(Asker::Keeper(_)))
+    }
+
+    /// Whether nodes were found without the key since it was won.
+    pub(super) fn has_missing(&self) -> bool {
+        !self.missing.is_empty()
     }
 
     /// Takes the nodes that have lost the key, as was heard since it was won.

@@ -70,7 +70,8 @@ pub(super) struct Head {
     /// The caller's wait, or the lock, ends before the nodes' time does: that a
     /// node has not answered by then says nothing.
     pub(super) cut_short: bool,
-    /// Nodes that were asked and have not answered.
+    /// Nodes that were asked and have not answered. A node has one question of an operation
+    /// at a time: it is asked again when it has answered.
     pub(super) awaited: NodeSet,
     /// Nodes that did not know the script, and get its text instead.
     pub(super) scriptless: NodeSet,
@@ -136,7 +137,7 @@ impl Op {
     /// What it asks of a node.
     pub(super) fn ask(&self) -> Ask {
         match &self.kind {
-            Kind::Attempt(_) => Ask::Set,
+            Kind::Attempt(attempt) => attempt.ask(),
             Kind::Lifetimes(_) => Ask::Remaining,
             Kind::Extension(_) => Ask::Extend,
             Kind::Healing(_) => Ask::Heal,
@@ -266,6 +267,12 @@ impl Op {
             Kind::Releasing(releasing) => releasing.end(head, setting),
             Kind::Looking(looking) => looking.end(head, setting.now),
         }
+    }
+
+    /// Whether it wants nodes asked again, or healed.
+    pub(super) fn has_wishes(&self) -> bool {
+        let heals = matches!(&self.kind, Kind::Extension(extension) if extension.has_missing());
+        heals || !self.head.again.is_empty()
     }
 
     /// Whether nothing more can come of it.

@@ -9,14 +9,12 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Attempt, Head, Setting};
 use crate::{
-    claim::Claim,
     config::Config,
     engine::{
         pacing::{KEEP_PAUSES, ROUND_TRIP},
         request::Patience,
     },
-    mutant::{self, Mutant},
-    protocol::{Lease, Moment, NodeSet, Ttl, Verdict, home},
+    protocol::{Moment, home},
 };
 
 /// Where a lost round stands that may go on.
@@ -96,24 +94,6 @@ impl Attempt {
         goes_on
     }
 
-    /// Asks the nodes that refused once more, for the same lease.
-    pub(super) fn ask_again(&mut self, head: &mut Head, setting: &Setting<'_>) {
-        let (config, now, ttl) = (setting.config, setting.now, head.ttl);
-        let Some(waiter) = self.waiter.as_ref().filter(|waiter| waiter.is_wanted()) else { return };
-        if setting.closed || self.round.verdict() == Some(Verdict::Held) {
-            return;
-        }
-        let refused = self.round.refused();
-        let whole = now.after(config.node_timeout(ttl));
-        let give_up_at = waiter.give_up_at(whole, now);
-        self.lease = same_lease(self.lease, config, now, ttl);
-        self.round = self.round.again(self.lease.until, give_up_at);
-        (head.give_up_at, head.cut_short) = (give_up_at, give_up_at < whole);
-        head.claim.may_live_until(config.lease(now, ttl).gone_by);
-        suspect(&head.claim, refused);
-        head.again = head.again.union(refused);
-    }
-
     fn after_split(&self, kept: &KeptVotes, head: &Head, config: &Config, now: Moment) -> Next {
         let Some(waiter) = self.waiter.as_ref().filter(|waiter| waiter.is_wanted()) else {
             return Next::Over;
@@ -140,20 +120,4 @@ impl Attempt {
             _ => Next::Over,
         }
     }
-}
-
-/// The lease of a round that goes on is the one that it began with.
-fn same_lease(lease: Lease, config: &Config, now: Moment, ttl: Ttl) -> Lease {
-    if mutant::is(Mutant::InsistingRestartsTheLease) {
-        return config.lease(now, ttl);
-    }
-    lease
-}
-
-/// Notes that nodes that had refused may set the key now.
-fn suspect(claim: &Claim, nodes: NodeSet) {
-    if mutant::is(Mutant::InsistingForgotten) {
-        return;
-    }
-    nodes.iter().for_each(|node| claim.note_suspect(node));
 }

@@ -11,7 +11,7 @@ use crate::{
 pub(super) fn vote(outcome: Outcome) -> (Vote, Option<NodeError>) {
     match outcome {
         Outcome::Answered(Answer::Granted | Answer::NotPublished) => (Vote::Granted, None),
-        Outcome::Answered(Answer::Refused) => (Vote::Refused, None),
+        Outcome::Answered(answer) if answer.is_refusal() => (Vote::Refused, None),
         // Something else is at the key: so it is not ours.
         Outcome::Answered(Answer::Failed(error)) if error.kind() == NodeErrorKind::ForeignKey => {
             (Vote::Refused, Some(error))
@@ -24,13 +24,7 @@ pub(super) fn vote(outcome: Outcome) -> (Vote, Option<NodeError>) {
         Outcome::NotSent(error) => (Vote::Failed, Some(error)),
         Outcome::Withdrawn => (Vote::Failed, None),
         // Not an answer to what was asked: it says nothing about the key.
-        Outcome::Answered(
-            Answer::Remaining(_)
-            | Answer::Free
-            | Answer::Taken(_)
-            | Answer::Serves(_)
-            | Answer::NoScript,
-        ) => (Vote::Unknown, Some(NodeError::new(NodeErrorKind::Protocol))),
+        Outcome::Answered(_) => (Vote::Unknown, Some(NodeError::new(NodeErrorKind::Protocol))),
     }
 }
 

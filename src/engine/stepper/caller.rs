@@ -146,14 +146,8 @@ impl Caller {
     fn acquire(&mut self, shared: &Arc<Shared>, patience: Patience, ttl: Duration) {
         let (reply, answer) = oneshot::channel();
         let (_, queued) = shared.permits().expect("there is room");
-        let request = AcquireRequest {
-            shared: Arc::clone(shared),
-            key: Key::new(b"", b"k").expect("a key"),
-            ttl: Ttl::from_duration(ttl),
-            patience,
-            renew: None,
-            reply,
-        };
+        let (key, ttl) = (Key::new(b"", b"k").expect("a key"), Ttl::from_duration(ttl));
+        let request = AcquireRequest::new(Arc::clone(shared), key, ttl, patience, reply);
         shared.send(Request::acquire(request, queued)).expect("the queue lives");
         self.waiting = Some(answer);
     }
