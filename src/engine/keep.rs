@@ -65,7 +65,7 @@ impl Keep {
         }
     }
 
-    /// When to call [`Self::handle_due`].
+    /// When to call [`Self::pop_due`].
     pub(super) fn poll_timeout(&self) -> Option<Moment> {
         self.locks.peek()
     }

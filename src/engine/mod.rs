@@ -22,7 +22,8 @@ mod output;
 mod pacing;
 mod request;
 mod shutdown;
-#[cfg(all(test, redlock_sim))]
+#[cfg(test)]
+#[cfg(redlock_sim)]
 mod stepper;
 mod turn;
 mod waiter;
