@@ -145,7 +145,7 @@ pub(crate) enum Outcome {
 }
 
 impl Answer {
-    /// Whether the node said no to what was asked, and not for want of being able to.
+    /// Whether the node was able to do what was asked, and said no.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused)
     }

@@ -1,11 +1,14 @@
 //! A view of a held lock, for the work under it. It can look at the lock, and
 //! never release or extend it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{claim::Claim, config::Config, error::Error};
+use crate::{claim::Claim, config::Config, engine::Shared, error::Error};
 
 /// A view of a held lock, from [`Acquire::run`](crate::Acquire::run) or
 /// [`LockGuard::held`](crate::LockGuard::held). It shows how the lock stands; only
@@ -14,6 +17,8 @@ use crate::{claim::Claim, config::Config, error::Error};
 pub struct Held {
     pub(crate) claim: Arc<Claim>,
     pub(crate) config: Arc<Config>,
+    /// The way to the driver, which this view alone does not keep alive.
+    pub(crate) shared: Weak<Shared>,
 }
 
 impl Held {
@@ -123,6 +128,7 @@ impl Held {
     /// ```
     #[must_use]
     pub fn lost_token(&self) -> CancellationToken {
+        Shared::keep(&self.claim, None, self.shared.upgrade().as_deref());
         self.claim.ended()
     }
 }

@@ -26,6 +26,7 @@ struct Bell {
     driver: AtomicWaker,
 }
 
+/// One node's waker: it notes the node and wakes the driver.
 struct Cord {
     bell: Arc<Bell>,
     node: NodeId,

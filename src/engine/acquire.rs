@@ -94,7 +94,7 @@ impl Engine {
         if let Some(renew) = waiter.request.renew {
             self.begin_renewing(&claim, renew, time);
         }
-        waiter.hand_over(claim);
+        waiter.accept(claim);
         self.take_turn(turn, time);
     }
 

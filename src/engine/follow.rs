@@ -1,5 +1,5 @@
-//! What follows from what an operation came to. [`Engine::after`] is the only place
-//! where one operation leads to another.
+//! What comes after an operation that has ended: [`Engine::after`] decides it for all
+//! kinds, in one match.
 
 use std::sync::Arc;
 

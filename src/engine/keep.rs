@@ -16,8 +16,8 @@ use crate::{
     protocol::{Moment, Schedule},
 };
 
-/// A claim that is watched for its end, and perhaps renewed. Where it is
-/// dropped, nobody would notice the end any more: so that is the end.
+/// A claim that is watched for its end, and perhaps renewed. Dropping it ends the
+/// claim: otherwise nobody would be left to notice the deadline.
 #[derive(Debug)]
 pub(crate) struct Kept(Option<Arc<Claim>>);
 

@@ -1,13 +1,16 @@
 //! The engine: it decides everything about locks, and touches nothing.
 //!
-//! Requests, answers, news and the time go in; what to ask the nodes comes out
-//! ([`Output`]), and the time of the next timeout. It has no socket, no `Context`
-//! and no clock, so that a test can step it by hand, in any order of events.
+//! Requests, answers, news and the time go in. What to ask the nodes comes out
+//! ([`Output`]), the time of the next timeout, and each caller's answer, through the
+//! channel that came with its request. It has no socket, no `Context` and no clock,
+//! so that a test can step it by hand, in any order of events.
 //!
-//! The grammar is that of `protocol`: `handle_*` takes what the world did, and
+//! The naming rule is that of `protocol`: `handle_*` takes what the world did, and
 //! `poll_*` says what the driver must do next. An operation (`op`) counts answers
-//! until it ends in a value; [`Engine::after`], in `follow`, is the only place
-//! where one operation starts another. What a vote count means is decided by
+//! until it ends in a value; [`Engine::after`], in `follow`, says what comes after
+//! the end. One thing comes before it: nodes that an extension found without the key
+//! are healed at once. `mutant::is(..)` marks a wrong turn that a test must notice, and
+//! is the constant `false` outside the simulator's build: read past it. What a vote count means is decided by
 //! `protocol`, whose turn it is by `turn`, what is renewed by `keep`.
 
 mod acquire;
@@ -147,8 +150,8 @@ impl Engine {
         self.ripe = ripe;
     }
 
-    /// Counts that `node` was not asked, to be followed by
-    /// [`Self::settle_declined`] when that has been said of all.
+    /// Notes that `node` was not asked. After the last such node,
+    /// [`Self::settle_declined`] is to be called.
     pub(crate) fn handle_declined(&mut self, op: usize, node: NodeId, why: NodeError, now: Moment) {
         self.count(op, node, Outcome::NotSent(why), now, now);
     }
@@ -324,7 +327,7 @@ impl Engine {
         let Some(op) = self.ops.get_mut(id) else { return };
         let is_over = op.is_over();
         if let Kind::Releasing(releasing) = &mut op.kind
-            && releasing.closes(is_over)
+            && releasing.close_if_done(is_over)
         {
             self.releasing = self.releasing.saturating_sub(1);
         }

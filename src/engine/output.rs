@@ -24,7 +24,7 @@ pub(crate) struct Time {
 #[derive(Debug)]
 pub(crate) enum Output {
     /// Ask these nodes what [`Engine::question`](super::Engine::question) says, all of them before anything
-    /// else is asked of any: the order of questions is the order of the locks.
+    /// else is asked of any: a release that follows must come behind these at every node.
     Ask { op: usize, targets: NodeSet },
     /// Begin or end listening to a channel, on all nodes.
     Listen(Wish),

@@ -1,7 +1,8 @@
 //! What callers hand to the engine, and the queue it goes through.
 //!
-//! Nothing here decides anything: a request is data, and [`Shared`] is the
-//! callers' end of the queue.
+//! Nothing here decides anything: a request is data, and [`Shared`] is what handles
+//! hold, the callers' end of the queue. It stands here because a waiter carries it to
+//! its guard; a [`Won`] that nobody takes comes back as a release request.
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -12,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{keep::Kept, waiter::Waiter};
 use crate::{
-    claim::{Claim, Released},
+    claim::{Claim, Released, Renewal},
     config::Config,
     error::{Error, ErrorKind},
     exchange::{Ask, Seen},
@@ -150,6 +151,18 @@ impl Shared {
     ) -> Result<T, Error> {
         let (_awaited, queued) = self.permits()?;
         self.call(|reply| make(reply, queued)).await
+    }
+
+    /// Has the lock of `claim` watched for its end, and renewed, if it is not already. If
+    /// the driver is gone, nothing can say when the lock ends: so that is the end.
+    pub(crate) fn keep(claim: &Arc<Claim>, renewal: Option<Renewal>, driver: Option<&Self>) {
+        if claim.keeping(|keeping| keeping.keep(renewal)) {
+            let kept = Kept::new(Arc::clone(claim));
+            match driver {
+                Some(driver) => drop(driver.send(Request::Keep(kept))),
+                None => drop(kept),
+            }
+        }
     }
 
     /// A permit to await a verdict, which the caller keeps while it does, and

@@ -147,7 +147,7 @@ impl Waiter {
     }
 
     /// Gives the caller its lock. If nobody takes it, its drop releases.
-    pub(super) fn hand_over(self, claim: Arc<Claim>) {
+    pub(super) fn accept(self, claim: Arc<Claim>) {
         let AcquireRequest { shared, reply, .. } = self.request;
         if let Err(Ok(unclaimed)) = reply.send(Ok(Won::new(shared, claim))) {
             leave_to_nobody(unclaimed);

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::LockGuard;
 use crate::{
     claim::Renewal,
-    engine::{ExtendRequest, Kept, Request},
+    engine::{ExtendRequest, Request, Shared},
     error::Error,
     protocol::Moment,
 };
@@ -152,10 +152,6 @@ impl LockGuard {
     }
 
     fn keep(&self, renewal: Option<Renewal>) {
-        if self.0.claim.keeping(|keeping| keeping.keep(renewal)) {
-            // If the driver is gone, nothing can say when the lock ends: then
-            // dropping this request ends it.
-            let _ = self.0.shared.send(Request::Keep(Kept::new(Arc::clone(&self.0.claim))));
-        }
+        Shared::keep(&self.0.claim, renewal, Some(&self.0.shared));
     }
 }

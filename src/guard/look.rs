@@ -154,6 +154,7 @@ impl LockGuard {
     /// ```
     #[must_use]
     pub fn held(&self) -> Held {
-        Held { claim: Arc::clone(&self.0.claim), config: Arc::clone(&self.0.shared.config) }
+        let (claim, config) = (Arc::clone(&self.0.claim), Arc::clone(&self.0.shared.config));
+        Held { claim, config, shared: Arc::downgrade(&self.0.shared) }
     }
 }

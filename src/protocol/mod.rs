@@ -4,7 +4,7 @@
 //! a clock. Time is an argument ([`Moment`]) and entropy is an argument, so a
 //! test is a loop over votes and a simulation is a loop over tests.
 //!
-//! The grammar: `handle_*` takes what the world did, `poll_*` says what the
+//! The naming rule: `handle_*` takes what the world did, `poll_*` says what the
 //! caller must do next, everything else is a getter. A call that comes twice
 //! or too late is a no-op, never an error.
 

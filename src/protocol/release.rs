@@ -62,7 +62,7 @@ impl Release {
     /// [`Vote::Refused`] for "not there". A node that failed may still answer
     /// later; a definite answer stands.
     pub(crate) fn handle_vote(&mut self, node: NodeId, vote: Vote) {
-        if !self.owed().contains(node) {
+        if !self.unconfirmed().contains(node) {
             return;
         }
         match vote {
@@ -83,7 +83,7 @@ impl Release {
     /// node has nothing of ours, and the release is not sent there either. A
     /// definite answer stands.
     pub(crate) fn handle_withdrawn(&mut self, node: NodeId) {
-        if !self.owed().contains(node) {
+        if !self.unconfirmed().contains(node) {
             return;
         }
         self.asked.remove(node);
@@ -104,7 +104,7 @@ impl Release {
 
     /// The nodes that may still hold the key.
     #[must_use]
-    pub(crate) const fn owed(&self) -> NodeSet {
+    pub(crate) const fn unconfirmed(&self) -> NodeSet {
         self.asked.minus(self.deleted).minus(self.absent)
     }
 
@@ -118,9 +118,9 @@ impl Release {
 
     fn decide_if_certain(&mut self) {
         let votes = self.quorum.votes();
-        let at_most = || self.deleted.union(self.owed()).len();
+        let at_most = || self.deleted.union(self.unconfirmed()).len();
         let certain = self.deleted.len() >= votes || at_most() < votes;
-        if certain || self.owed().minus(self.failed).is_empty() {
+        if certain || self.unconfirmed().minus(self.failed).is_empty() {
             self.decide();
         }
     }
@@ -144,7 +144,7 @@ impl Release {
             return true;
         }
         // A node that does not answer still had the key, if it ever did.
-        let still_had_it = self.deleted.union(self.owed().and(self.had)).len();
+        let still_had_it = self.deleted.union(self.unconfirmed().and(self.had)).len();
         still_had_it >= self.quorum.votes()
     }
 
@@ -153,7 +153,7 @@ impl Release {
         if mutant::is(Mutant::UnconfirmedIsReleased) {
             return true;
         }
-        let free = self.quorum.nodes().saturating_sub(self.owed().len());
+        let free = self.quorum.nodes().saturating_sub(self.unconfirmed().len());
         free >= self.quorum.votes()
     }
 }
@@ -217,7 +217,7 @@ mod tests {
                             assert!(nodes - silent < majority, "{votes:?}");
                         }
                     }
-                    assert_eq!(done.owed().len(), silent);
+                    assert_eq!(done.unconfirmed().len(), silent);
                 }
             }
         }
@@ -245,7 +245,7 @@ mod tests {
         for node in NodeId::all(3) {
             release.handle_vote(node, Vote::Granted);
         }
-        assert!(release.owed().is_empty());
+        assert!(release.unconfirmed().is_empty());
         assert_eq!(release.verdict(), Some(ReleaseVerdict::Unconfirmed), "and it stays so");
     }
 
@@ -279,7 +279,7 @@ mod tests {
                 }
                 withdrawn.handle_withdrawn(all[4]);
                 assert_eq!(withdrawn.verdict(), unasked.verdict(), "{votes:?} {had:?}");
-                assert_eq!(withdrawn.owed(), unasked.owed());
+                assert_eq!(withdrawn.unconfirmed(), unasked.unconfirmed());
             }
         }
     }
@@ -294,7 +294,7 @@ mod tests {
         release.handle_withdrawn(all[1]);
         assert_eq!(release.verdict(), Some(ReleaseVerdict::AlreadyExpired));
         assert_eq!(
-            release.owed(),
+            release.unconfirmed(),
             NodeSet::EMPTY.with(all[2]),
             "and that one is still to delete it"
         );

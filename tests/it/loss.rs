@@ -54,6 +54,18 @@ async fn a_validity_shorter_than_the_interval_is_renewed_too() {
 }
 
 #[tokio::test]
+async fn a_view_hears_of_the_end_though_nobody_looks() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    let guard = redlock.lock("job").ttl(ms(300)).await.unwrap();
+    let held = guard.held();
+    within(LIMIT, "the view's token", held.lost_token().cancelled()).await;
+    assert!(!held.is_held());
+    drop(guard);
+    finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
 async fn the_holders_token_can_only_hear_of_a_loss_and_not_make_one() {
     let cluster = start(3).await;
     let redlock = client(&cluster);

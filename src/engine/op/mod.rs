@@ -63,7 +63,7 @@ pub(super) struct Op {
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) claim: Arc<Claim>,
-    /// The ttl that an acquire or extension asks for.
+    /// The ttl that is asked for, and from which timeouts derive.
     pub(super) ttl: Ttl,
     pub(super) started_at: Moment,
     pub(super) give_up_at: Moment,

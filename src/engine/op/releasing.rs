@@ -104,7 +104,8 @@ impl Releasing {
             && vote == Vote::Refused
             && last_look(gone_by).is_some_and(|last| offered_at < last)
         {
-            // What is adrift may have come after this, and can't come any more.
+            // The late acquire may have arrived after this answer was given. It can't
+            // arrive from now on, so one more look is final.
             head.again.insert(node);
         }
         self.look_behind(head, setting);
@@ -150,8 +151,8 @@ impl Releasing {
         let gone_by = head.claim.gone_by();
         self.deadline = Some(gone_by).filter(|gone_by| now < *gone_by);
         if self.deadline.is_none() {
-            // What hangs in a connection is still owed, and what is adrift has its
-            // last look; the rest has ended.
+            // A node that still owes an answer stays awaited. One where an acquire is
+            // adrift is asked a last time. At all others the key has expired.
             self.retries.clear();
             head.again = head.again.and(head.claim.adrift());
         }
@@ -167,7 +168,7 @@ impl Releasing {
 
     pub(super) fn is_ripe(&self) -> bool {
         self.reply.is_some() && self.count.verdict().is_some()
-            || self.is_open && self.count.owed().is_empty()
+            || self.is_open && self.count.unconfirmed().is_empty()
             || !self.retries.is_empty()
     }
 
@@ -178,10 +179,10 @@ impl Releasing {
 
     /// Whether it has just become certain that it changes nothing any more, or
     /// it is given up.
-    pub(in crate::engine) fn closes(&mut self, is_over: bool) -> bool {
-        let closes = self.is_open && (is_over || self.count.owed().is_empty());
-        self.is_open &= !closes;
-        closes
+    pub(in crate::engine) fn close_if_done(&mut self, is_over: bool) -> bool {
+        let is_done = self.is_open && (is_over || self.count.unconfirmed().is_empty());
+        self.is_open &= !is_done;
+        is_done
     }
 
     /// Answers the caller, once.
@@ -206,7 +207,7 @@ impl Releasing {
         let tally = Tally {
             granted: self.count.deleted(),
             refused: self.count.absent(),
-            silent: self.count.owed(),
+            silent: self.count.unconfirmed(),
         };
         let reports = head.reports(tally, setting.config, setting.now);
         Error::new(ErrorKind::NoQuorum, message).with_nodes(reports)

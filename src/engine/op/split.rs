@@ -17,33 +17,33 @@ use crate::{
     protocol::{Moment, home},
 };
 
-/// Where a lost round stands that may go on.
+/// The state of a round that was lost to a split and may still be won.
 #[derive(Debug)]
 pub(super) struct KeptVotes {
     tries: usize,
     /// When the nodes that refused are asked once more.
     again_at: Option<Moment>,
-    /// Until when the home node's answer is waited for, and whether that time
-    /// has yet to come.
+    /// The home node's answer is waited for until then.
     home_by: Option<Moment>,
+    /// Whether that time has yet to come.
     waits_for_home: bool,
     /// How long the first verdict took.
     took: Duration,
 }
 
 impl KeptVotes {
-    /// A split that was found after such a time; as yet no votes are kept.
+    /// A split that was found `took` after the start. As yet no votes are kept.
     fn after(took: Duration) -> Self {
         Self { tries: 0, again_at: None, home_by: None, waits_for_home: false, took }
     }
 
-    /// The home node's answer decides; it is waited for until then.
+    /// Waits for the home node's answer until `by`: it decides.
     fn wait_for_home(&mut self, by: Moment) -> bool {
         self.waits_for_home |= self.home_by.replace(by).is_none();
         true
     }
 
-    /// The votes are kept, and the nodes that refused are asked again then.
+    /// Keeps the votes, and plans to ask the nodes that refused again `at` that time.
     fn plan(&mut self, at: Moment) -> bool {
         self.tries = self.tries.saturating_add(1);
         self.again_at = Some(at);

@@ -20,7 +20,8 @@ use crate::{
 /// The most channels listened to at once. A waiter beyond them polls.
 const MAX_CHANNELS: usize = 65_536;
 
-/// No honest release is older: a message that says so is not believed.
+/// No honest holder has waited for more releases than this: a message that says so is
+/// not believed.
 const OLDEST: u32 = 1 << 10;
 
 /// This many releases of one lock may be published at the same time.
@@ -80,7 +81,7 @@ impl Channel {
 
     /// How long a waiter of this `age` lets others try first that have waited
     /// longer: in a crowd, the next holder has waited about as long as the last.
-    fn turn(&self, age: u32) -> Duration {
+    fn head_start(&self, age: u32) -> Duration {
         SLOT * self.expected.saturating_sub(age).min(MOST_SLOTS)
     }
 }
@@ -163,7 +164,7 @@ impl Channels {
 
     /// How long a waiter that has waited for `age` releases lets others try first.
     pub(super) fn pause_for(&self, key: &Key, age: u32) -> Duration {
-        self.by_key.get(key).map_or(Duration::ZERO, |channel| channel.turn(age))
+        self.by_key.get(key).map_or(Duration::ZERO, |channel| channel.head_start(age))
     }
 }
 
@@ -194,15 +195,15 @@ mod tests {
     fn who_has_waited_longest_is_first_and_nobody_waits_for_a_liar() {
         let mut channel = Channel::default();
         hear(&mut channel, &[0, 1, 2], 1, 11);
-        assert_eq!(channel.turn(11), Duration::ZERO);
-        assert_eq!(channel.turn(9), SLOT * 2);
-        assert_eq!(channel.turn(0), SLOT * MOST_SLOTS);
+        assert_eq!(channel.head_start(11), Duration::ZERO);
+        assert_eq!(channel.head_start(9), SLOT * 2);
+        assert_eq!(channel.head_start(0), SLOT * MOST_SLOTS);
         hear(&mut channel, &[0, 1, 2], 2, 3);
         assert_eq!(channel.expected, 9, "one who jumped the queue changes little");
         hear(&mut channel, &[0, 1, 2], 3, u32::MAX);
         for number in 4..34 {
             hear(&mut channel, &[0, 1, 2], number, 0);
         }
-        assert_eq!(channel.turn(0), Duration::ZERO);
+        assert_eq!(channel.head_start(0), Duration::ZERO);
     }
 }

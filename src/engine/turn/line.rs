@@ -1,4 +1,5 @@
-//! What of this client is at which key, and which waiters stand in line for it.
+//! Which claim this client has or tries for at each key, and which waiters stand in
+//! line for it.
 //!
 //! First come, first served, per key; one waiter of a line competes with other
 //! clients, the rest wait for their turn. A line keeps the order and decides
@@ -45,7 +46,7 @@ pub(super) enum Line {
     Busy(Box<Waiting>),
 }
 
-/// What of this client is at a key that there are waiters for.
+/// What this client has, or tries for, at a key that there are waiters for.
 #[derive(Debug)]
 pub(super) enum At {
     /// Nothing: another client may have the lock.
@@ -242,7 +243,7 @@ impl Line {
         }
     }
 
-    /// Whether nothing and nobody is before one that comes now.
+    /// Whether a new waiter may try at once.
     pub(super) fn is_free(&self, now: Moment) -> bool {
         matches!(self, Self::Held(_)) && self.free_in(now).is_none()
     }

@@ -34,7 +34,8 @@ use crate::{
     protocol::{Moment, Schedule},
 };
 
-/// A waiter whose turn it is: to be tried for, at once.
+/// A waiter whose turn it is, if it is one's: the engine begins an attempt for it at
+/// once.
 pub(super) type Turn = Option<Box<Waiter>>;
 
 /// Whose turn it is, for all keys of one client.
@@ -79,8 +80,8 @@ impl Turns {
         }
     }
 
-    /// A waiter comes: to try at once where nothing is in the way, else to its
-    /// line. Another's turn may come of that.
+    /// Takes a new waiter. Returns it if it may try at once; otherwise puts it in its
+    /// line, and returns the waiter whose turn it then is.
     pub(super) fn come(&mut self, mut waiter: Box<Waiter>, now: Moment) -> Turn {
         waiter.begun_at = now;
         waiter.joined = self.channels.releases_heard(&waiter.request.key);
@@ -116,7 +117,7 @@ impl Turns {
         self.file_patience(&key, &mut waiter);
         let waiting = self.lines.waiting(&key);
         waiting.join(waiter);
-        // Nobody else might look, or only when one that is gone would have.
+        // The line may have no wake-up, or only that of a waiter that is gone.
         let alone = waiting.first_mut().is_none_or(|first| !first.is_wanted());
         if waiting.wake.is_none() || alone { self.look_at(&key, now) } else { None }
     }
