@@ -10,7 +10,7 @@ SIM = RUSTFLAGS='--cfg redlock_sim' cargo
 SIM_FLAGS = --quiet --release -p redlock-quorum-sim --target-dir target/sim
 # The engine, stepped by hand: what each mutant does that no seed notices.
 STEPPER = $(SIM) test --quiet --release -p redlock-quorum --features testing-local --lib \
-	--target-dir target/sim engine::stepper
+	--target-dir target/sim engine::stepper -- --nocapture
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s "$$(printf '\t')"

@@ -59,6 +59,17 @@ plant engine/planted.rs 1 'fn poll(cx: &mut Context<'"'_>"') {}'
 plant engine/planted.rs 1 'fn f() { Instant::now(); }'
 plant engine/planted.rs 1 'fn f() { std::time::SystemTime::now(); }'
 plant engine/planted.rs 1 'fn f(config: &Config) { config.world.now(); }'
+plant engine/planted.rs 1 'fn f() { crate::clock::now(); }'
+plant engine/planted.rs 1 'use crate::{acquire::Acquire, held::Held, inspect::Health};'
+plant engine/planted.rs 1 'use crate::world::World;'
+plant engine/planted.rs 1 'use std::time::{Duration, Instant};'
+plant engine/planted.rs 1 'use std::net::TcpStream;'
+plant engine/planted.rs 1 'fn f() { std::thread::sleep(d); }'
+plant engine/planted.rs 1 'fn f() { tokio::spawn(x); }'
+plant engine/planted.rs 1 'use tokio_util::time::DelayQueue;'
+plant engine/planted.rs 1 'fn f(c: &Config) { c.endpoints.first(); }'
+plant engine/planted.rs 1 'fn f(c: Config) { let Config { world, .. } = c; }'
+plant engine/planted.rs 1 '#[path = "../driver/net.rs"]\nmod net;'
 # The same names, written in other ways.
 plant engine/planted.rs 1 'use tokio::{sync::oneshot, time};'
 plant engine/planted.rs 1 'use tokio::*;'
@@ -77,6 +88,14 @@ for part in engine driver guard client node; do
   plant claim/planted.rs 2 "// Joined, and apart.\nuse crate::{error::Error, $part::Due};"
   plant claim/planted.rs 1 "fn f() -> crate::$part::Due {}"
 done
+
+for part in acquire held config world; do
+  plant claim/planted.rs 1 "use crate::$part::Something;"
+done
+for part in engine driver guard client; do
+  plant config/planted.rs 1 "use crate::{error::Error, $part::Something};"
+done
+plant guard/planted.rs 1 'use crate::client::Redlock;'
 
 # The protocol knows nothing but itself.
 plant protocol/planted.rs 1 'use crate::key::Key;'

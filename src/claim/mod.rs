@@ -279,6 +279,10 @@ impl fmt::Debug for Claim {
             .field("granted", &self.granted())
             .field("suspects", &self.suspects())
             .field("healed", &self.healed())
+            .field("adrift", &self.adrift())
+            .field("handed", &self.handed())
+            .field("age", &self.age())
+            .field("ttl", &self.ttl)
             .finish_non_exhaustive()
     }
 }

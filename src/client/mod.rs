@@ -8,6 +8,8 @@ mod look;
 
 mod by_token;
 
+mod build;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{

@@ -3,9 +3,9 @@
 
 mod check;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use crate::{client::Redlock, error::Error, node::Endpoint, protocol::Drift, tls, world::System};
+use crate::{error::Error, node::Endpoint, protocol::Drift, tls};
 
 /// The ttl of an acquire that asks for none: that of the Redlock page's examples
 /// and of most libraries.
@@ -29,7 +29,7 @@ const MAX_WAITERS: usize = 65_536;
 /// count, and soon over if holds are short.
 const HAND_OVERS: u32 = 16;
 
-/// Builds a [`Redlock`]. Nothing is checked and nothing connects before
+/// Builds a [`Redlock`](crate::Redlock). Nothing is checked and nothing connects before
 /// [`Self::build`].
 ///
 /// | setting | default |
@@ -305,28 +305,7 @@ impl Builder {
         self
     }
 
-    /// Checks the settings and starts the client. It connects to no node before the
-    /// first request, so a minority may be down. If a node wants TLS, it reads which
-    /// authorities the system trusts.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) says which
-    /// setting can't work and what to change.
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) if the driver's thread can't be
-    /// started.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use redlock_quorum::{ErrorKind, Redlock};
-    /// let refused = Redlock::builder().build().unwrap_err();
-    /// assert_eq!(refused.kind(), ErrorKind::InvalidConfig);
-    /// assert!(refused.to_string().contains("there are no nodes"));
-    /// # Ok::<(), redlock_quorum::Error>(())
-    /// ```
-    pub fn build(self) -> Result<Redlock, Error> {
-        let driver_thread = self.driver_thread;
-        Redlock::start(self.check_in(Arc::new(System))?, driver_thread)
+    pub(crate) const fn wants_driver_thread(&self) -> bool {
+        self.driver_thread
     }
 }

@@ -159,6 +159,8 @@ impl Engine {
     /// Acts on what was counted by [`Self::handle_declined`].
     pub(crate) fn settle_declined(&mut self, op: usize, time: Time) {
         self.settle(op, time);
+        // A renewal that was declined has made room for the next.
+        self.renew_waiting(time);
     }
 
     /// What came on a connection that listens.

@@ -11,6 +11,8 @@
 //! | a waiter with less than [`LAST_ATTEMPT`] left | no more attempts | no answer would come in time |
 //! | an attempt that keeps its votes after a split | [`KEEP_PAUSES`] quarters of a round trip, within [`ROUND_TRIP`] | the others give their votes back |
 //! | a release that a node did not confirm | [`RELEASE_PAUSE`], doubling, full jitter | until the key has ended |
+//! | a release, at a node where an acquire may still arrive | once more when it can't arrive any more | it may come after the last pause |
+//! | a release of another client's lock, at a node without the key | the longest node timeout, once | its acquire may be on its way |
 //! | a renewal that failed | [`RENEW_SHARE`] of what is left, at least [`SHORTEST_RENEW_PAUSE`] | uses any chance, and is no tight loop |
 //! | a channel that nobody waits for | [`LINGER`] | a waiter often comes back |
 //!

@@ -153,8 +153,8 @@ impl Releasing {
         if self.deadline.is_none() {
             // A node that still owes an answer stays awaited. One where an acquire is
             // adrift is asked a last time. At all others the key has expired.
-            self.retries.clear();
-            head.again = head.again.and(head.claim.adrift());
+            self.retries.drain(..).for_each(|(_, node)| head.again.insert(node));
+            head.again = asked_last(head.again, head.claim.adrift());
         }
     }
 
@@ -229,6 +229,15 @@ fn last_look(gone_by: Moment) -> Option<Moment> {
         return None;
     }
     Some(gone_by)
+}
+
+/// The nodes of a release that are asked a last time when the key has ended: of those
+/// that were to be `asked` again, those where an acquire is `adrift`.
+fn asked_last(asked: NodeSet, adrift: NodeSet) -> NodeSet {
+    if mutant::is(Mutant::LastLookForgotten) {
+        return NodeSet::EMPTY;
+    }
+    asked.and(adrift)
 }
 
 /// Whether a node is to be asked again after such an answer.

@@ -106,6 +106,7 @@ impl Caller {
         }
     }
 
+    /// Whether it waits for its lock.
     pub(super) fn waits(&self) -> bool {
         self.waiting.is_some()
     }

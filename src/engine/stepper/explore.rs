@@ -16,8 +16,8 @@ const LONGEST: usize = 2_000;
 /// What came of playing.
 #[derive(Debug)]
 pub(super) struct Played {
-    /// How many distinct schedules were played: no two the same, each from the
-    /// beginning.
+    /// How many distinct schedules were played: each from the beginning, until nothing
+    /// more could happen or to a state that was seen before, and none a part of another.
     pub(super) schedules: usize,
     pub(super) states: usize,
     /// What was wrong, and by which steps.
@@ -34,12 +34,12 @@ pub(super) fn exhaustively(scenario: &Scenario, most: usize) -> Played {
         path.iter().for_each(|step| world.play(*step));
         // The last branch goes on in the same world; the others begin anew.
         let mut path = path;
+        schedules += 1;
         loop {
-            schedules += 1;
             if let Some(what) = world.violation() {
                 return Played { schedules, states: seen.len(), violation: Some((what, path)) };
             }
-            if !seen.insert(world.fingerprint()) || schedules >= most {
+            if !seen.insert(world.fingerprint()) {
                 break;
             }
             let mut steps = world.steps();

@@ -32,6 +32,8 @@ pub(super) struct Scenario {
     pub(super) drops: usize,
     /// How many times something may be due while answers are still on their way.
     pub(super) stalls: usize,
+    /// How many times all clients may stand still for half a ttl.
+    pub(super) pauses: usize,
     pub(super) ttl: Duration,
     pub(super) wait: Duration,
 }
@@ -54,6 +56,8 @@ pub(super) enum Step {
     ComesLate { which: usize },
     /// Time passes until something is due.
     Wait,
+    /// All clients stand still for half a ttl, whatever is due meanwhile.
+    Pause,
 }
 
 /// A question on its way to a node.
@@ -85,6 +89,7 @@ pub(super) struct World {
     losses: usize,
     drops: usize,
     stalls: usize,
+    pauses: usize,
 }
 
 impl World {
@@ -98,6 +103,7 @@ impl World {
             losses: scenario.losses,
             drops: scenario.drops,
             stalls: scenario.stalls,
+            pauses: scenario.pauses,
             scenario: scenario.clone(),
         }
     }
@@ -131,6 +137,9 @@ impl World {
         let may_wait = self.is_quiet() || self.stalls > 0 && !self.is_held_up_for_long();
         if may_wait && self.next_timeout() != Moment::NEVER {
             steps.push(Step::Wait);
+            if self.pauses > 0 {
+                steps.push(Step::Pause);
+            }
         }
         steps
     }
@@ -166,6 +175,10 @@ impl World {
                 execute(&mut self.nodes[node], &sent, self.now);
             }
             Step::Wait => self.wait(),
+            Step::Pause => {
+                self.pauses -= 1;
+                self.pass_until(self.now.after(self.scenario.ttl / 2));
+            }
         }
         (0..self.clients.len()).for_each(|client| self.settle(client));
     }
@@ -211,19 +224,26 @@ impl World {
     /// Lets time pass until something is due, and lets all clients know.
     fn wait(&mut self) {
         self.stalls -= usize::from(!self.is_quiet());
-        self.now = self.now.max(self.next_timeout());
+        // What was due in a pause is due since then, and what the clock says is later.
+        let due = self.next_timeout();
+        self.pass_until(due);
         let now = self.now;
-        // What the documents except is not played, as in `is_held_up_for_long`.
-        self.late.retain(|(_, sent)| now < sent.offered_at.after(sent.ttl));
         for client in 0..self.clients.len() {
             let time = Time { clock: now, now };
             let engine = self.engine(client);
-            if engine.poll_timeout() <= now {
-                engine.handle_due(now, time);
+            if engine.poll_timeout() <= due {
+                engine.handle_due(due, time);
                 engine.renew_waiting(time);
                 engine.answer_closings(now);
             }
         }
+    }
+
+    fn pass_until(&mut self, moment: Moment) {
+        let now = self.now.max(moment);
+        self.now = now;
+        // What the documents except is not played, as in `is_held_up_for_long`.
+        self.late.retain(|(_, sent)| now < sent.offered_at.after(sent.ttl));
     }
 
     /// Whether a question would be held up for longer than its ttl if time passed:
@@ -320,11 +340,20 @@ impl World {
         (holders > 1).then(|| format!("{holders} locks are held"))
     }
 
-    /// When nothing more can happen: says which node has kept a key for nobody.
+    /// When nothing more can happen: says what is left, a key for nobody, a caller
+    /// without an answer, or an operation.
     pub(super) fn left_behind(&self) -> Option<String> {
         let is_left = |store: &Store| store.as_ref().is_some_and(|(_, until)| self.now < *until);
-        let node = self.nodes.iter().position(is_left)?;
-        Some(format!("a key is left at node {node}"))
+        if let Some(node) = self.nodes.iter().position(is_left) {
+            return Some(format!("a key is left at node {node}"));
+        }
+        let mut clients = self.clients.iter();
+        if clients.any(|client| client.callers.iter().any(Caller::waits)) {
+            return Some("a caller waits, and nothing will happen".into());
+        }
+        let mut engines = self.clients.iter().map(|client| &client.engine);
+        let is_busy = |engine: &Engine| engine.operations() > 0 || engine.callers() > 0;
+        engines.any(is_busy).then(|| "an operation never ends".into())
     }
 
     /// What this state looks like. Tokens are named in the order in which they
@@ -338,9 +367,9 @@ impl World {
                 known.len()
             })
         };
-        (self.now, self.losses, self.drops, self.stalls).hash(&mut hasher);
+        (self.now, self.losses, self.drops, self.stalls, self.pauses).hash(&mut hasher);
         for client in &self.clients {
-            format!("{:?}", client.engine).hash(&mut hasher);
+            (client.attempts, format!("{:?}", client.engine)).hash(&mut hasher);
             client.engine.ops.tokens().for_each(|token| name(token).hash(&mut hasher));
             for caller in &client.callers {
                 format!("{caller:?}").hash(&mut hasher);
