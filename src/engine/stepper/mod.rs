@@ -126,7 +126,7 @@ fn healing_against_a_release() {
 #[test]
 fn a_release_against_an_acquire_that_comes_late() {
     let clients = vec![vec![vec![Ask, Drop]], vec![vec![Ask, Drop]]];
-    let scenario = Scenario { clients, losses: 1, pauses: 1, ..CALM };
+    let scenario = Scenario { clients, losses: 1, pauses: 2, ..CALM };
     let mutants = [Mutant::LastLookForgotten, Mutant::LateAcquireForgotten];
     play_out("release against a late acquire", &scenario, 50_000, &mutants);
 }

@@ -32,7 +32,7 @@ pub(super) struct Scenario {
     pub(super) drops: usize,
     /// How many times something may be due while answers are still on their way.
     pub(super) stalls: usize,
-    /// How many times all clients may stand still for half a ttl.
+    /// How many times all clients may stand still for three fifths of a ttl.
     pub(super) pauses: usize,
     pub(super) ttl: Duration,
     pub(super) wait: Duration,
@@ -56,7 +56,7 @@ pub(super) enum Step {
     ComesLate { which: usize },
     /// Time passes until something is due.
     Wait,
-    /// All clients stand still for half a ttl, whatever is due meanwhile.
+    /// All clients stand still for three fifths of a ttl, whatever is due meanwhile.
     Pause,
 }
 
@@ -177,7 +177,7 @@ impl World {
             Step::Wait => self.wait(),
             Step::Pause => {
                 self.pauses -= 1;
-                self.pass_until(self.now.after(self.scenario.ttl / 2));
+                self.pass_until(self.now.after(self.scenario.ttl * 3 / 5));
             }
         }
         (0..self.clients.len()).for_each(|client| self.settle(client));
