@@ -16,6 +16,9 @@ use crate::{
 
 const CONNECTIONS: usize = 64;
 
+/// No healthy node is late, however loaded the machine.
+const NEVER_LATE: [&str; 2] = ["--node-timeout", "5s"];
+
 /// One caller's: its own connection to each instance.
 struct Caller {
     client: Client,
@@ -80,8 +83,10 @@ async fn finish(mut callers: JoinSet<()>, programs: [Program; 2]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_pairs_over_64_connections_fail_never_and_leave_nothing() {
     let cluster = start(3).await;
-    let programs =
-        [Program::start(&cluster, &[], &[]).await, Program::start(&cluster, &[], &[]).await];
+    let programs = [
+        Program::start(&cluster, &NEVER_LATE, &[]).await,
+        Program::start(&cluster, &NEVER_LATE, &[]).await,
+    ];
     let done = Arc::default();
     finish(begin(&programs, 10_000, &done), programs).await;
     assert_eq!(done.load(SeqCst), 10_000);
@@ -91,10 +96,10 @@ async fn ten_thousand_pairs_over_64_connections_fail_never_and_leave_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_killed_under_load_changes_no_answer() {
     let cluster = start(3).await;
-    // No healthy node is late, however loaded the machine.
-    let flags = ["--node-timeout", "5s"];
-    let programs =
-        [Program::start(&cluster, &flags, &[]).await, Program::start(&cluster, &flags, &[]).await];
+    let programs = [
+        Program::start(&cluster, &NEVER_LATE, &[]).await,
+        Program::start(&cluster, &NEVER_LATE, &[]).await,
+    ];
     let done = Arc::default();
     let callers = begin(&programs, 3000, &done);
     let reached = async |count| {
