@@ -9,6 +9,8 @@
 
 mod caller;
 mod explore;
+mod fingerprint;
+mod node;
 mod world;
 
 use std::{sync::Arc, time::Duration};

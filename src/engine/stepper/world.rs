@@ -1,15 +1,14 @@
 //! A world small enough to be played through: clients, nodes, and what is on its
 //! way between them. It moves by single steps and draws nothing by chance.
 
-use std::{
-    collections::VecDeque,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use rand::{SeedableRng as _, rngs::StdRng};
 
-use super::caller::{Act, Caller, Client};
+use super::{
+    caller::{Act, Caller, Client},
+    node::{Store, execute},
+};
 use crate::{
     engine::{Engine, Output, Time, chance::Chance},
     exchange::{Answer, Ask, Event, Outcome, Ticket},
@@ -62,34 +61,31 @@ pub(super) enum Step {
 
 /// A question on its way to a node.
 #[derive(Clone, Debug)]
-struct Sent {
-    ticket: Ticket,
-    token: Vec<u8>,
-    ttl: Duration,
-    offered_at: Moment,
+pub(super) struct Sent {
+    pub(super) ticket: Ticket,
+    pub(super) token: Vec<u8>,
+    pub(super) ttl: Duration,
+    pub(super) offered_at: Moment,
 }
 
 /// One client's connection to one node.
 #[derive(Default)]
 pub(super) struct Link {
-    sent: VecDeque<Sent>,
-    answers: VecDeque<(Sent, Answer)>,
+    pub(super) sent: VecDeque<Sent>,
+    pub(super) answers: VecDeque<(Sent, Answer)>,
 }
-
-/// The only key of a node: a value, and until when it lives.
-type Store = Option<(Vec<u8>, Moment)>;
 
 pub(super) struct World {
     scenario: Scenario,
     pub(super) now: Moment,
     pub(super) clients: Vec<Client>,
-    nodes: Vec<Store>,
+    pub(super) nodes: Vec<Store>,
     /// Questions of broken connections that have not been carried out.
-    late: Vec<(usize, Sent)>,
-    losses: usize,
-    drops: usize,
-    stalls: usize,
-    pauses: usize,
+    pub(super) late: Vec<(usize, Sent)>,
+    pub(super) losses: usize,
+    pub(super) drops: usize,
+    pub(super) stalls: usize,
+    pub(super) pauses: usize,
 }
 
 impl World {
@@ -355,68 +351,6 @@ impl World {
         let is_busy = |engine: &Engine| engine.operations() > 0 || engine.callers() > 0;
         engines.any(is_busy).then(|| "an operation never ends".into())
     }
-
-    /// What this state looks like. Tokens are named in the order in which they
-    /// are met, so that it does not matter how they came about.
-    pub(super) fn fingerprint(&self) -> u64 {
-        let (mut hasher, mut known) = (DefaultHasher::new(), Vec::new());
-        let mut name = |token: &[u8]| {
-            let place = known.iter().position(|known| known == token);
-            place.unwrap_or_else(|| {
-                known.push(token.to_vec());
-                known.len()
-            })
-        };
-        (self.now, self.losses, self.drops, self.stalls, self.pauses).hash(&mut hasher);
-        for client in &self.clients {
-            (client.attempts, format!("{:?}", client.engine)).hash(&mut hasher);
-            client.engine.ops.tokens().for_each(|token| name(token).hash(&mut hasher));
-            for caller in &client.callers {
-                format!("{caller:?}").hash(&mut hasher);
-                caller.locks.iter().for_each(|lock| {
-                    name(lock.claim.token.as_bytes()).hash(&mut hasher);
-                });
-            }
-            for link in &client.links {
-                let answers = link.answers.iter().map(|(sent, answer)| (sent, Some(answer)));
-                for (sent, answer) in answers.chain(link.sent.iter().map(|sent| (sent, None))) {
-                    sent.ticket.ask.hash(&mut hasher);
-                    (sent.ticket.op, sent.offered_at, name(&sent.token)).hash(&mut hasher);
-                    format!("{answer:?}").hash(&mut hasher);
-                }
-            }
-        }
-        for store in &self.nodes {
-            let store = store.as_ref().filter(|(_, until)| self.now < *until);
-            store.map(|(token, until)| (name(token), *until)).hash(&mut hasher);
-        }
-        for (node, sent) in &self.late {
-            (*node, sent.ticket.ask, sent.offered_at, name(&sent.token)).hash(&mut hasher);
-        }
-        hasher.finish()
-    }
-}
-
-/// What a master does, and answers.
-fn execute(store: &mut Store, sent: &Sent, now: Moment) -> Answer {
-    let value = store.take_if(|(_, until)| now < *until);
-    let is_ours = value.as_ref().is_some_and(|(token, _)| *token == sent.token);
-    let lives_until = now.after(sent.ttl);
-    let ours = || Some((sent.token.clone(), lives_until));
-    let (left, answer) = match (sent.ticket.ask, value) {
-        (Ask::Set | Ask::Heal, None) => (ours(), Answer::Granted),
-        (Ask::Extend | Ask::Heal, Some((token, until))) if is_ours => {
-            (Some((token, until.max(lives_until))), Answer::Granted)
-        }
-        (Ask::Release, Some(_)) if is_ours => (None, Answer::Granted),
-        (Ask::Remaining, value) => {
-            let left = value.as_ref().map_or(Duration::ZERO, |(_, until)| until.since(now));
-            (value, Answer::Remaining(left))
-        }
-        (_, value) => (value, Answer::Refused),
-    };
-    *store = left;
-    answer
 }
 
 fn node_id(node: usize, nodes: usize) -> NodeId {

@@ -1,0 +1,34 @@
+//! A master with one key, as far as locks see it.
+
+use std::time::Duration;
+
+use super::world::Sent;
+use crate::{
+    exchange::{Answer, Ask},
+    protocol::Moment,
+};
+
+/// The only key of a node: a value, and until when it lives.
+pub(super) type Store = Option<(Vec<u8>, Moment)>;
+
+/// What a master does, and answers.
+pub(super) fn execute(store: &mut Store, sent: &Sent, now: Moment) -> Answer {
+    let value = store.take_if(|(_, until)| now < *until);
+    let is_ours = value.as_ref().is_some_and(|(token, _)| *token == sent.token);
+    let lives_until = now.after(sent.ttl);
+    let ours = || Some((sent.token.clone(), lives_until));
+    let (left, answer) = match (sent.ticket.ask, value) {
+        (Ask::Set | Ask::Heal, None) => (ours(), Answer::Granted),
+        (Ask::Extend | Ask::Heal, Some((token, until))) if is_ours => {
+            (Some((token, until.max(lives_until))), Answer::Granted)
+        }
+        (Ask::Release, Some(_)) if is_ours => (None, Answer::Granted),
+        (Ask::Remaining, value) => {
+            let left = value.as_ref().map_or(Duration::ZERO, |(_, until)| until.since(now));
+            (value, Answer::Remaining(left))
+        }
+        (_, value) => (value, Answer::Refused),
+    };
+    *store = left;
+    answer
+}
