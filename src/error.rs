@@ -21,6 +21,8 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     retry_after: Option<Duration>,
+    /// What is in the way is known never to go by itself, or later than any lock.
+    has_no_end: bool,
     nodes: Vec<NodeReport>,
     source: Option<Arc<dyn error::Error + Send + Sync>>,
 }
@@ -87,7 +89,7 @@ pub enum NodeAnswer {
     Free,
     /// The node was only looked at, and has the key.
     Held {
-        /// How long the key there still lives.
+        /// How long the key there still lives; [`Duration::MAX`] if it never expires.
         remaining: Duration,
     },
     /// The outcome was clear before the node answered.
@@ -96,8 +98,14 @@ pub enum NodeAnswer {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self(Box::new(Inner { kind, message, retry_after: None, nodes: Vec::new(), source: None }))
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            retry_after: None,
+            has_no_end: false,
+            nodes: Vec::new(),
+            source: None,
+        }))
     }
 
     pub(crate) fn with_nodes(mut self, nodes: Vec<NodeReport>) -> Self {
@@ -108,6 +116,17 @@ impl Error {
     pub(crate) fn with_retry_after(mut self, after: Option<Duration>) -> Self {
         self.0.retry_after = after;
         self
+    }
+
+    /// What is in the way is known never to go by itself, or later than any lock.
+    pub(crate) fn without_end(mut self) -> Self {
+        self.0.has_no_end = true;
+        self
+    }
+
+    #[cfg(any(feature = "http", feature = "tower"))]
+    pub(crate) fn has_no_end(&self) -> bool {
+        self.0.has_no_end
     }
 
     pub(crate) fn with_source(
@@ -170,7 +189,9 @@ impl Error {
     }
 
     /// Returns how long the present holder's key still lives, if a node that refused
-    /// said so. Before that, trying again only helps if the lock is released.
+    /// said so. Before that, trying again only helps if the lock is released. Where nobody
+    /// holds the lock, and only others asked at the same time, it is a round trip or two.
+    /// `None` if the key never expires, or lives longer than any lock of this client.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -288,6 +309,7 @@ impl fmt::Display for NodeReport {
             NodeAnswer::Refused { remaining: Some(left) } => write!(f, "refused, {left:?} left"),
             NodeAnswer::Failed(error) => fmt::Display::fmt(error, f),
             NodeAnswer::Free => f.write_str("free"),
+            NodeAnswer::Held { remaining: Duration::MAX } => f.write_str("held, never expires"),
             NodeAnswer::Held { remaining } => write!(f, "held, {remaining:?} left"),
             NodeAnswer::NotAwaited => f.write_str("not awaited"),
         }

@@ -24,9 +24,9 @@ pub(crate) enum Ask {
     Heal,
     /// Delete the key if it is ours.
     Release,
-    /// How long does the key still live, whoever's it is?
-    Remaining,
-    /// What is at the key, and how long does it live?
+    /// What is at the key? One command, or a script.
+    Value,
+    /// What is at the key, and how long does it live? Two commands, or a script.
     Look,
     /// Who are you, and do you serve?
     Greet,
@@ -75,19 +75,67 @@ pub(crate) enum Answer {
     NotPublished,
     /// Another's value is there, or ours is not.
     Refused,
-    /// The key's remaining life.
-    Remaining(Duration),
     /// Nothing is at the key.
     Free,
     /// What is at the key, and for how long.
-    Taken(Box<(Token, Duration)>),
+    Taken(Box<AtKey>),
     /// The node serves, and said this of itself.
     Serves(Box<Greeted>),
-    /// The server does not have the script, or does not let us use its own
-    /// command: the question must be put again with the script's text.
+    /// The server does not have the script, or does not let us use a command: the
+    /// question must be put again with the script's text.
     NoScript,
     /// An error; [`NodeError::surely_had_no_effect`] says what it means.
     Failed(NodeError),
+}
+
+/// What a node has at a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AtKey {
+    pub(crate) content: Content,
+    pub(crate) life: Life,
+}
+
+/// What stands at a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// A string that may be a lock's token.
+    Value(Token),
+    /// An empty string.
+    Empty,
+    /// A string that is longer than any token.
+    Long,
+    /// No string: a hash, a list, ...
+    OtherType,
+}
+
+impl AtKey {
+    /// Whether a lock's vote may be there: a value, and one that ends by itself.
+    pub(crate) fn is_vote(&self) -> bool {
+        matches!(self.content, Content::Value(_)) && self.life != Life::Endless
+    }
+}
+
+impl Content {
+    /// What it is, where it can be no lock's token.
+    pub(crate) fn foreign(&self) -> Option<&'static str> {
+        match self {
+            Self::Value(_) => None,
+            Self::Empty => Some("an empty string"),
+            Self::Long => Some("a string that is too long for a token"),
+            Self::OtherType => Some("a hash, a list or another type that is no string"),
+        }
+    }
+}
+
+/// How long a key lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// So long from when the node answered.
+    Left(Duration),
+    /// Until somebody deletes it.
+    Endless,
+    /// The node was not asked.
+    Untold,
 }
 
 /// A node's answer to a greeting.

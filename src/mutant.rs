@@ -108,8 +108,8 @@ mutants! {
     OperationsPileUp,
     /// A wait whose last attempt was cut short does not report what came before.
     CutShortForgetsWhy,
-    /// A node that refused after the verdict is reported as silent.
-    LateRefusalIsSilence,
+    /// A node that was not waited for is reported as silent.
+    UnawaitedIsSilence,
     /// A node that was healed is not released.
     HealingForgotten,
     /// A lock is handed on although the extension for it failed.
@@ -122,6 +122,19 @@ mutants! {
     InsistingForgotten,
     /// The lease starts anew when a node is asked again after a split.
     InsistingRestartsTheLease,
+    /// Any value that was seen behind a refusal is taken for a holder's.
+    SplitIsAHolder,
+    /// Of two that insist on their votes, neither gives way.
+    ValuesDecideNothing => Stepper,
+    /// The release of any holder is taken to be published.
+    StrangersAreTrusted,
+    /// A waiter whose listening connections are lost goes on as if it heard of releases.
+    DeafStillTrusts,
+    /// A waiter that is told of a release by less than a quorum goes on waiting as if
+    /// nobody had told it.
+    FewTellNothing => Stepper,
+    /// Who tries again asks all nodes at once, and not the home node alone.
+    AllAskAll,
     /// A waiter that listens for a release never looks by itself.
     NoPollingFloor,
     /// When the first waiter in a line gives up, the next is not notified.

@@ -18,6 +18,8 @@ pub struct NodeError {
 struct More {
     code: Option<Box<str>>,
     waited: Option<Duration>,
+    /// What is at the key.
+    found: Option<&'static str>,
     source: Option<io::Error>,
 }
 
@@ -105,9 +107,13 @@ pub enum NodeErrorKind {
     /// The server belongs to a cluster that wants the key elsewhere.
     #[error("is part of a cluster: list independent masters")]
     Clustered,
-    /// A value that is not a lock is at the key: it has no expiry, is too long for a
-    /// token, or is of another type (`WRONGTYPE`).
-    #[error("something that is not a lock is at this key: choose another key or prefix")]
+    /// Something that is not a lock of this kind is at the key: an empty string, one that
+    /// is too long for a token, or a key of another type (`WRONGTYPE`), which may be
+    /// another library's lock. An acquire waits for it to go.
+    #[error(
+        "something that is not a lock of this kind is at this key: choose another key or \
+         prefix, or DEL it"
+    )]
     ForeignKey,
     /// The server does not know a command that is needed.
     #[error("does not know a command that is needed: Redis 2.6.12 or later is")]
@@ -142,13 +148,18 @@ impl NodeError {
         Self::with(kind, More { waited: Some(waited), ..More::default() })
     }
 
+    /// Something that is no lock's token is at the key.
+    pub(crate) fn foreign(found: Option<&'static str>) -> Self {
+        Self::with(NodeErrorKind::ForeignKey, More { found, ..More::default() })
+    }
+
     /// Adds a possible reason.
     pub(crate) fn hint(self, hint: Option<&'static str>) -> Self {
         let Some(hint) = hint else { return self };
         let known = self.more.as_ref().map(|more| (more.code.clone(), more.waited));
         let (code, waited) = known.unwrap_or_default();
         let source = Some(io::Error::new(io::ErrorKind::TimedOut, hint));
-        Self::with(self.kind, More { code, waited, source })
+        Self::with(self.kind, More { code, waited, source, ..More::default() })
     }
 
     /// Reads a server's error reply: the code decides, the text is dropped.
@@ -284,8 +295,8 @@ impl fmt::Display for NodeError {
         if let Some(waited) = more.waited {
             write!(f, " in {waited:?}")?;
         }
-        if let Some(code) = &more.code {
-            write!(f, " ({code})")?;
+        if let Some(found) = more.code.as_deref().or(more.found) {
+            write!(f, " ({found})")?;
         }
         match &more.source {
             Some(source) => write!(f, ": {source}"),

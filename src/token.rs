@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorKind};
 /// A token is any 1 to 256 bytes. A token that this library makes has 22 letters,
 /// digits, `-` and `_`, which are 132 random bits: at a million locks a second for
 /// ten years, the chance that two are ever equal is about one in a hundred thousand
-/// million.
+/// million. In the middle stands a `~`, by which a waiter knows that the holder is of
+/// this library and tells of its release.
 #[doc(alias("value", "nonce", "WithGenValueFunc"))]
 #[derive(Clone)]
 pub struct Token(Bytes);
@@ -28,9 +29,13 @@ enum Bytes {
 
 impl Token {
     const MAX_BYTES: usize = 256;
-    /// Each of these bytes carries six random bits, so that a token has more than 128
-    /// and takes no more room than a pointer to it would.
-    const OWN_BYTES: usize = 22;
+    /// Each of these bytes but one carries six random bits, so that a token has more
+    /// than 128 and takes no more room than a pointer to it would.
+    const OWN_BYTES: usize = 23;
+    /// The byte in the middle, and where it stands. No lock library that we know of
+    /// makes a value with it: they are UUIDs, hexadecimal or Base64, or 22 letters.
+    const SEPARATOR: u8 = b'~';
+    const MIDDLE: usize = 11;
 
     /// A placeholder that belongs to no lock.
     pub(crate) const NONE: Self = Self(Bytes::Own([b'-'; Self::OWN_BYTES]));
@@ -48,7 +53,23 @@ impl Token {
                 bits /= 64;
             }
         }
+        if let Some(middle) = digits.get_mut(Self::MIDDLE) {
+            *middle = Self::SEPARATOR;
+        }
         Self(Bytes::Own(digits))
+    }
+
+    /// Whether it has the shape of the tokens that this library makes, perhaps with a
+    /// label behind a dot, which is for a later version.
+    pub(crate) fn is_of_our_shape(&self) -> bool {
+        let (own, label) = self.as_bytes().split_at_checked(Self::OWN_BYTES).unwrap_or_default();
+        let is_own = |(place, byte): (usize, &u8)| match place {
+            Self::MIDDLE => *byte == Self::SEPARATOR,
+            _ => byte.is_ascii_alphanumeric() || b"-_".contains(byte),
+        };
+        !own.is_empty()
+            && own.iter().enumerate().all(is_own)
+            && (label.is_empty() || label.first() == Some(&b'.'))
     }
 
     /// Makes a token of bytes that came from elsewhere: another process, another
@@ -62,7 +83,7 @@ impl Token {
     ///
     /// ```
     /// # use redlock_quorum::Token;
-    /// let token = Token::from_bytes("n1Tg6HsPq9WcUf4o_EzKxA")?;
+    /// let token = Token::from_bytes("n1Tg6HsPq9W~cUf4o_EzKxA")?;
     /// assert!(Token::from_bytes("").is_err());
     /// # Ok::<(), redlock_quorum::Error>(())
     /// ```
@@ -122,10 +143,35 @@ mod tests {
         let a = Token::random(&mut rand::rng());
         let b = Token::random(&mut rand::rng());
         assert_ne!(a, b);
-        assert_eq!(a.as_bytes().len(), 22);
-        assert!(a.as_bytes().iter().all(|c| c.is_ascii_alphanumeric() || b"-_".contains(c)));
+        assert_eq!(a.as_bytes().len(), 23);
+        assert!(a.as_bytes().iter().all(|c| c.is_ascii_alphanumeric() || b"-_~".contains(c)));
+        assert_eq!(a.as_bytes()[11], b'~');
         assert_eq!(size_of::<Token>(), size_of::<[usize; 3]>());
         assert_eq!(format!("{a:?}"), "Token(<redacted>)");
+    }
+
+    #[test]
+    fn no_other_library_makes_a_value_of_our_shape() {
+        let ours = Token::random(&mut rand::rng());
+        let shape = |bytes: &[u8]| Token::from_bytes(bytes).unwrap().is_of_our_shape();
+        assert!(ours.is_of_our_shape());
+        let labelled = |label: &[u8]| [ours.as_bytes(), label].concat();
+        assert!(shape(&labelled(b".worker-7")));
+        assert!(!shape(&labelled(b"x")) && !shape(&ours.as_bytes()[1..]));
+        // By docs/operations.md: redlock-py and our own before, redsync, node-redlock, rslock,
+        // redlock-rb and others' UUIDs, Redisson's thread of a client.
+        for others in [
+            "n1Tg6HsPq9WcUf4o_EzKxA",
+            "k8u2Zr0PpTqK1mVx3sYb7A==",
+            "0f8fad5bd9cb469fa16570867728950e0a1b2c3d",
+            "0f8fad5b-d9cb-469f-a165-70867728950e",
+            "0f8fad5b-d9cb-469f-a165-70867728950e:1",
+            "1732790400.5",
+            "~",
+        ] {
+            assert!(!shape(others.as_bytes()), "{others}");
+        }
+        assert!(!shape(&[0xfe; 20]), "twenty bytes by chance");
     }
 
     #[test]

@@ -33,9 +33,11 @@ use crate::{engine::Shared, error::Error, key::Key};
 /// by another, wakes the next task.
 ///
 /// Without [`Self::wait`] the acquire waits for as long as another holds the lock,
-/// until its future is dropped. It does not wait like that for servers: if too few
-/// of them can answer for a whole ttl, it fails with
-/// [`ErrorKind::NoQuorum`](crate::ErrorKind::NoQuorum).
+/// until its future is dropped. Whatever else is at its key is waited for, too, as it may
+/// be another library's lock, which need not expire; the error of a
+/// [`try_lock`](crate::Redlock::try_lock), or of a wait that is over, says what it is. It
+/// does not wait like that for servers: if too few of them can answer for a whole ttl, it
+/// fails with [`ErrorKind::NoQuorum`](crate::ErrorKind::NoQuorum).
 ///
 /// # Errors
 ///

@@ -83,10 +83,13 @@ impl Claim {
         lease: Lease,
         granted: NodeSet,
         nodes: usize,
+        now: Moment,
     ) -> Arc<Self> {
         let heir = Self::new(self.key.clone(), self.token.clone(), ttl, lease, nodes);
         heir.watch().age.store(self.age(), Relaxed);
         heir.watch().handed.store(self.handed().saturating_add(1), Relaxed);
+        let row_began = if self.handed() == 0 { now } else { self.row_began() };
+        heir.watch().row_began.store(row_began.as_nanos(), Relaxed);
         heir.may_live_until(self.gone_by());
         let suspects = self.suspects_of_the_heir(granted);
         for node in NodeId::all(nodes) {
@@ -352,6 +355,18 @@ mod tests {
         claim.note_healing(node);
         claim.note_unhealed(node);
         assert!(!claim.suspects().union(claim.healed()).contains(node));
+    }
+
+    #[test]
+    fn a_row_begins_when_the_lock_is_handed_on_first_and_is_as_old_for_each_heir() {
+        let (first, lease) = claim();
+        assert_eq!(first.row_began(), Moment::PAST);
+        let later = START.after(SECOND);
+        let hand_on = |claim: &Claim, now| claim.hand_on(Ttl::MIN, lease, NodeSet::EMPTY, 3, now);
+        let second = hand_on(&first, START);
+        let third = hand_on(&second, later);
+        assert_eq!((second.handed(), second.row_began()), (1, START));
+        assert_eq!((third.handed(), third.row_began()), (2, START));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -31,6 +31,8 @@ pub(crate) struct Watch {
     pub(crate) age: AtomicU32,
     /// See [`Claim::handed`].
     pub(crate) handed: AtomicU32,
+    /// See [`Claim::row_began`].
+    pub(crate) row_began: AtomicU64,
     keeping: Mutex<Keeping>,
     rare: OnceLock<Box<Rare>>,
 }
@@ -163,6 +165,13 @@ impl Claim {
     /// How many times in a row the lock was handed on, up to this claim.
     pub(crate) fn handed(&self) -> u32 {
         self.watch.get().map_or(0, |watch| watch.handed.load(Relaxed))
+    }
+
+    /// When the lock was handed on for the first time in this row; [`Moment::PAST`] if it
+    /// was not.
+    pub(crate) fn row_began(&self) -> Moment {
+        let began = self.watch.get().map_or(0, |watch| watch.row_began.load(Relaxed));
+        Moment::from_nanos(began)
     }
 
     /// Lets `change` look at, or change, how the lock is kept.

@@ -65,7 +65,8 @@ impl Redlock {
     /// # Errors
     ///
     /// [`ErrorKind::Contended`](crate::ErrorKind::Contended) if another holds it, with
-    /// [`Error::retry_after`](crate::Error::retry_after). Otherwise those of
+    /// [`Error::retry_after`](crate::Error::retry_after), or if something else is at its
+    /// key, with what it is and the cure. Otherwise those of
     /// [`Acquire`], except [`Timeout`](crate::ErrorKind::Timeout).
     ///
     /// # Cancel safety

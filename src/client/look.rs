@@ -13,6 +13,10 @@ impl Redlock {
     /// Looks at the lock named `key` on all nodes, and changes nothing. It takes as
     /// long as the slowest node, and at most one node timeout.
     ///
+    /// It says what an acquire would meet: a holder, or whatever else is at the key, which
+    /// may be another library's lock or never expire. The user in the node's URL needs no
+    /// more rights than for a lock.
+    ///
     /// This is for people and for monitoring: what it found may have changed
     /// before it returns. To decide who may act, acquire the lock.
     ///

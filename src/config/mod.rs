@@ -28,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) ttl: Ttl,
     pub(crate) max_waiters: usize,
     pub(crate) hand_overs: u32,
+    pub(crate) share_with_pollers: bool,
     max_ttl: Ttl,
     drift: Drift,
     node_timeout: Option<Duration>,

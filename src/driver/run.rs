@@ -119,14 +119,14 @@ impl Driver {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Listen(wish) => self.net.listen(&wish),
-                Output::Ask { op, targets } => {
-                    let Some(question) = self.engine.question(op) else { continue };
+                Output::Ask { op, ask, targets } => {
+                    let Some(question) = self.engine.question(op, ask) else { continue };
                     self.net.ask(&question, targets, now);
                     if self.net.declined.is_empty() {
                         continue;
                     }
                     for (node, why) in self.net.declined.drain(..) {
-                        self.engine.handle_declined(op, node, why, now);
+                        self.engine.handle_declined(op, ask, node, why, now);
                     }
                     let time = self.time();
                     self.engine.settle_declined(op, time);

@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use super::{
     Engine, Time,
-    op::{Attempt, Head, Kind},
+    again::Next,
+    look::carrier,
+    op::{Attempt, Behind, Head, Kind},
+    stand::Found,
     turn::Turn,
-    waiter::{Found, Next, Waiter},
+    waiter::Waiter,
 };
 use crate::{
     claim::Claim,
+    config::Config,
     error::Error,
     mutant::{self, Mutant},
-    protocol::{Lease, Moment, NodeSet},
+    protocol::{Lease, Moment, NodeSet, home},
 };
 
 impl Engine {
@@ -56,15 +60,35 @@ impl Engine {
         let (config, ttl) = (Arc::clone(&self.config), waiter.request.ttl);
         let lease = config.lease(time.clock, ttl);
         let nodes = config.quorum.nodes();
-        let age = self.turns.begin_trying(&mut waiter);
+        let age = self.turns.begin_trying(&mut waiter, now);
+        // Where we may not publish, others may not either, as a rule: nobody will tell.
+        waiter.subscribed = waiter.subscribed.minus(self.no_publish);
         let claim = Arc::new(Claim::new(key, self.chance.token(), ttl, lease, nodes));
         claim.note_age(age);
         if !once {
             self.turns.note_trying(waiter.slot, &claim);
         }
+        let able = NodeSet::first(nodes).minus(self.silent);
+        let first = first_asked(&waiter, &claim, able, &config);
         let mut head = Head::new(claim, ttl, now, lease.until);
-        let attempt = Attempt::new(&mut head, waiter, lease, time, &config);
-        self.start(head, Kind::Attempt(attempt), NodeSet::first(nodes), time);
+        let attempt = Attempt::new(&mut head, waiter, first, lease, time, &config);
+        self.start(head, Kind::Attempt(attempt), first, time);
+    }
+
+    /// A single attempt looks again whether the others have settled who has the lock.
+    pub(super) fn look_again(&mut self, waiter: Box<Waiter>, now: Moment) {
+        if self.takes_no_acquires() {
+            return waiter.refuse(Error::closed());
+        }
+        if !waiter.is_wanted() {
+            return;
+        }
+        let (config, key) = (Arc::clone(&self.config), waiter.request.key.clone());
+        let able = NodeSet::first(config.quorum.nodes()).minus(self.silent);
+        let claim = carrier(key, waiter.request.ttl, &config, now);
+        let (head, behind) = Behind::again(claim, waiter, able, &config, now);
+        let time = Time { clock: now, now };
+        self.start(head, Kind::Behind(behind), NodeSet::EMPTY, time);
     }
 
     pub(super) fn after_grant(
@@ -101,7 +125,10 @@ impl Engine {
     pub(super) fn after_loss(&mut self, mut waiter: Box<Waiter>, found: Found, time: Time) {
         let draw = self.chance.draw();
         let now = time.now;
+        self.turns.note_hearing(&mut waiter);
         match waiter.after_loss(found, self.closed, draw, &self.config, now) {
+            Next::Look(at) => self.turns.retry_once(waiter, true, at),
+            Next::Retry(at) if waiter.is_once() => self.turns.retry_once(waiter, false, at),
             Next::Retry(at) => {
                 let turn = self.turns.wait_for_turn(waiter, at, now);
                 self.take_turn(turn, time);
@@ -113,5 +140,23 @@ impl Engine {
                 waiter.refuse(error);
             }
         }
+    }
+}
+
+/// The nodes that an attempt asks first: all of them, so that nothing uncontended and no
+/// hand-off takes a second round trip. Whoever tries again though it is not its turn, or
+/// comes while a crowd passes the lock on, asks the home node alone, and the others with its vote: so of many that try at
+/// the same time, most cost one command and get in nobody's way.
+fn first_asked(waiter: &Waiter, claim: &Claim, able: NodeSet, config: &Config) -> NodeSet {
+    if mutant::is(Mutant::AllAskAll) {
+        return NodeSet::first(config.quorum.nodes());
+    }
+    let names = config.node_names().map(|(node, name): (_, &Arc<str>)| (node, &**name));
+    let home = (!waiter.asks_all())
+        .then(|| home(claim.key.as_bytes(), names, waiter.homes(able)))
+        .flatten();
+    match home {
+        Some(home) => NodeSet::EMPTY.with(home),
+        None => NodeSet::first(config.quorum.nodes()),
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::{
     Engine, Time,
-    op::{Ended, Ending, Kind, Lifetimes},
+    op::{Behind, Ended, Ending, Kind},
 };
+use crate::{claim::Claim, protocol::NodeSet};
 
 impl Engine {
     /// Decides what follows from what operation `id` came to.
@@ -19,18 +20,23 @@ impl Engine {
             Ended::Refused { waiter, round, rolls_back } => {
                 self.note_decided();
                 let Some(op) = self.ops.get(id) else { return };
-                let (head, lifetimes, asked) = Lifetimes::after(&op.head, round, waiter);
+                // Votes that others may need are given back first. Where there are none,
+                // what is still to be refused is, meanwhile, and needs no release.
+                let now = rolls_back && !round.granted().is_empty();
+                let able = NodeSet::first(self.config.quorum.nodes()).minus(self.silent);
+                let (head, behind) =
+                    Behind::after(&op.head, round, rolls_back && !now, waiter, able, time.now);
                 let claim = Arc::clone(&op.head.claim);
-                if rolls_back {
-                    self.release(claim, Ending::default(), time);
+                if now {
+                    self.roll_back(claim, time);
                 }
-                self.start(head, Kind::Lifetimes(lifetimes), asked, time);
+                self.start(head, Kind::Behind(behind), NodeSet::EMPTY, time);
             }
             Ended::Lost { waiter, found, rolls_back } => {
                 self.note_decided();
-                let claim = self.ops.get(id).map(|op| Arc::clone(&op.head.claim));
-                if let Some(claim) = claim.filter(|_| rolls_back) {
-                    self.release(claim, Ending::default(), time);
+                if let Some(op) = self.ops.get(id).filter(|_| rolls_back) {
+                    let claim = Arc::clone(&op.head.claim);
+                    self.roll_back(claim, time);
                 }
                 self.after_loss(waiter, *found, time);
             }
@@ -54,6 +60,14 @@ impl Engine {
                 let _ = reply.send(Ok(seen));
             }
         }
+    }
+
+    /// Takes back what a lost attempt may have set. Where that may be a quorum, others may
+    /// have seen it there, and wait to be told.
+    fn roll_back(&mut self, claim: Arc<Claim>, time: Time) {
+        let may_be_seen = claim.suspects().len() >= self.config.quorum.votes();
+        let news = may_be_seen.then(|| self.chance.news(claim.age()));
+        self.release(claim, Ending { news, ..Ending::default() }, time);
     }
 
     pub(super) fn note_decided(&mut self) {

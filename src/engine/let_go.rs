@@ -73,7 +73,7 @@ impl Engine {
         let agreed = granted.len() >= self.config.quorum.votes() && in_time;
         let Some(op) = self.ops.get_mut(id) else { return };
         if hands_on(agreed) {
-            let heir = op.head.claim.hand_on(waiter.request.ttl, lease, granted, nodes);
+            let heir = op.head.claim.hand_on(waiter.request.ttl, lease, granted, nodes, now);
             // What the other nodes answer is about the heir.
             op.head.claim = Arc::clone(&heir);
             if let Some(reply) = reply {

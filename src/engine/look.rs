@@ -27,7 +27,7 @@ impl Engine {
 }
 
 /// Not a real claim: it only carries the key.
-fn carrier(key: Key, ttl: Ttl, config: &Config, now: Moment) -> Arc<Claim> {
+pub(super) fn carrier(key: Key, ttl: Ttl, config: &Config, now: Moment) -> Arc<Claim> {
     let nodes = config.quorum.nodes();
     Arc::new(Claim::new(key, Token::NONE, ttl, config.lease(now, ttl), nodes))
 }

@@ -14,7 +14,9 @@
 //! `protocol`, whose turn it is by `turn`, what is renewed by `keep`.
 
 mod acquire;
+mod again;
 mod chance;
+mod explain;
 mod follow;
 mod hold;
 mod keep;
@@ -25,6 +27,7 @@ mod output;
 mod pacing;
 mod request;
 mod shutdown;
+mod stand;
 #[cfg(test)]
 #[cfg(redlock_sim)]
 mod stepper;
@@ -40,7 +43,7 @@ use self::{
     keep::Keep,
     op::{Head, Kind, Op, Ops, Setting},
     shutdown::Closing,
-    turn::Turns,
+    turn::{Timer, Turns},
 };
 pub(crate) use self::{
     keep::Kept,
@@ -74,6 +77,8 @@ pub(crate) struct Engine {
     /// Set by a shutdown: no more acquires.
     closed: bool,
     closings: Vec<Closing>,
+    /// Nodes that did not answer when they were asked last: they decide nothing for others.
+    silent: NodeSet,
     /// Nodes that do not let us publish.
     no_publish: NodeSet,
 }
@@ -105,6 +110,7 @@ impl Engine {
             releasing: 0,
             closed: false,
             closings: Vec::new(),
+            silent: NodeSet::EMPTY,
             no_publish: NodeSet::EMPTY,
             config,
         }
@@ -127,14 +133,14 @@ impl Engine {
     /// [`Self::settle_answered`], when all that came at once have been counted: a
     /// rollback must know of every node that was never asked.
     pub(crate) fn handle_answer(&mut self, event: Event, now: Moment) {
-        let Event { node, ticket: Ticket { op: id, .. }, outcome, offered_at } = event;
+        let Event { node, ticket: Ticket { op: id, ask, .. }, outcome, offered_at } = event;
         let Some(op) = self.ops.get_mut(id) else { return };
         if op.needs_text(node, &outcome) {
             op.head.awaited.remove(node);
             op.head.scriptless.insert(node);
-            return self.ask(id, NodeSet::EMPTY.with(node));
+            return self.ask(id, ask, NodeSet::EMPTY.with(node));
         }
-        if self.count(id, node, outcome, offered_at, now) {
+        if self.count(id, ask, node, outcome, offered_at, now) {
             self.ripe.push(id);
         }
     }
@@ -152,8 +158,15 @@ impl Engine {
 
     /// Notes that `node` was not asked. After the last such node,
     /// [`Self::settle_declined`] is to be called.
-    pub(crate) fn handle_declined(&mut self, op: usize, node: NodeId, why: NodeError, now: Moment) {
-        self.count(op, node, Outcome::NotSent(why), now, now);
+    pub(crate) fn handle_declined(
+        &mut self,
+        op: usize,
+        ask: Ask,
+        node: NodeId,
+        why: NodeError,
+        now: Moment,
+    ) {
+        self.count(op, ask, node, Outcome::NotSent(why), now, now);
     }
 
     /// Acts on what was counted by [`Self::handle_declined`].
@@ -165,7 +178,8 @@ impl Engine {
 
     /// What came on a connection that listens.
     pub(crate) fn handle_heard(&mut self, node: NodeId, heard: Heard, time: Time) {
-        let turn = self.turns.handle_heard(node, heard, time.now);
+        let draw = self.chance.draw();
+        let turn = self.turns.handle_heard(node, heard, draw, time.now);
         self.take_turn(turn, time);
     }
 
@@ -178,10 +192,18 @@ impl Engine {
         while let Some(id) = self.ops.pop_due(due) {
             let Some((op, mut setting)) = self.op_and_setting(id, time.now) else { continue };
             op.handle_timeout(due, &mut setting);
+            let silent = std::mem::take(&mut op.head.silent);
+            self.silent = self.silent.union(silent);
             self.ask_again(id);
             self.settle(id, time);
         }
         while let Some(timer) = self.turns.pop_due(due) {
+            if let Timer::Once { number, looks: true } = timer {
+                if let Some(waiter) = self.turns.take_once(number) {
+                    self.look_again(waiter, time.now);
+                }
+                continue;
+            }
             let turn = self.turns.handle_timer(timer, time.now);
             self.take_turn(turn, time);
         }
@@ -212,10 +234,10 @@ impl Engine {
         filed.into_iter().flatten().chain(closings).min().unwrap_or(Moment::NEVER)
     }
 
-    /// What operation `op` asks of nodes.
-    pub(crate) fn question(&self, op: usize) -> Option<Question<'_>> {
+    /// The question `ask` of operation `op`.
+    pub(crate) fn question(&self, op: usize, ask: Ask) -> Option<Question<'_>> {
         let operation = self.ops.get(op)?;
-        let (head, claim, ask) = (&operation.head, &operation.head.claim, operation.ask());
+        let (head, claim) = (&operation.head, &operation.head.claim);
         let is_release = ask == Ask::Release;
         Some(Question {
             ticket: Ticket { op, claim: claim.id(), ask },
@@ -253,24 +275,29 @@ impl Engine {
     }
 
     fn op_and_setting(&mut self, id: usize, now: Moment) -> Option<(&mut Op, Setting<'_>)> {
-        let (config, closed, rng) = (&*self.config, self.closed, self.chance.rng());
-        Some((self.ops.get_mut(id)?, Setting { config, closed, rng, now }))
+        let (config, closed, silent) = (&*self.config, self.closed, self.silent);
+        let rng = self.chance.rng();
+        Some((self.ops.get_mut(id)?, Setting { config, closed, silent, rng, now }))
     }
 
     /// Files `op`, asks `targets`, and sees to it that it ends in time.
     fn start(&mut self, head: Head, kind: Kind, targets: NodeSet, time: Time) {
         let op = Op { head, kind };
         self.undecided = self.undecided.saturating_add(op.has_caller().into());
-        let is_ripe = targets.is_empty() || op.is_decided();
+        let is_ripe = targets.is_empty() && !op.head.has_wishes() || op.is_decided();
+        let (ask, has_wishes) = (op.ask(), op.head.has_wishes());
         let id = self.ops.insert(op);
-        self.ask(id, targets);
+        self.ask(id, ask, targets);
+        if has_wishes {
+            self.ask_again(id);
+        }
         if is_ripe { self.settle(id, time) } else { self.ops.refile(id) }
     }
 
-    fn ask(&mut self, id: usize, targets: NodeSet) {
+    fn ask(&mut self, id: usize, ask: Ask, targets: NodeSet) {
         let Some(op) = self.ops.get_mut(id).filter(|_| !targets.is_empty()) else { return };
         op.head.awaited = op.head.awaited.union(targets);
-        self.outputs.push_back(Output::Ask { op: id, targets });
+        self.outputs.push_back(Output::Ask { op: id, ask, targets });
     }
 
     /// Counts what a node said or did not say, and says whether there may be
@@ -278,6 +305,7 @@ impl Engine {
     fn count(
         &mut self,
         id: usize,
+        ask: Ask,
         node: NodeId,
         outcome: Outcome,
         offered_at: Moment,
@@ -286,11 +314,16 @@ impl Engine {
         if matches!(outcome, Outcome::Answered(Answer::NotPublished)) {
             self.note_not_published(node);
         }
+        match outcome {
+            Outcome::Answered(_) => self.silent.remove(node),
+            Outcome::NotSent(_) | Outcome::Lost(_) => self.silent.insert(node),
+            Outcome::Withdrawn => {}
+        }
         let Some((op, mut setting)) = self.op_and_setting(id, now) else { return false };
         op.head.awaited.remove(node);
-        op.handle_outcome(node, outcome, offered_at, &mut setting);
+        op.handle_outcome(ask, node, outcome, offered_at, &mut setting);
         let is_ripe = op.is_ripe();
-        if !op.head.again.is_empty() {
+        if op.head.has_wishes() {
             self.ask_again(id);
         }
         is_ripe
@@ -299,8 +332,13 @@ impl Engine {
     /// Asks the nodes again that the operation itself wants asked again.
     fn ask_again(&mut self, id: usize) {
         if let Some(op) = self.ops.get_mut(id) {
-            let again = std::mem::take(&mut op.head.again);
-            self.ask(id, again);
+            let (main, head) = (op.ask(), &mut op.head);
+            let asks = [
+                (Ask::Look, std::mem::take(&mut head.looks)),
+                (Ask::Value, std::mem::take(&mut head.values)),
+                (main, std::mem::take(&mut head.again)),
+            ];
+            asks.into_iter().for_each(|(ask, targets)| self.ask(id, ask, targets));
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Wish;
 use crate::{
-    exchange::{News, Ticket},
+    exchange::{Ask, News, Ticket},
     protocol::{Moment, NodeSet, Ttl},
 };
 
@@ -23,9 +23,10 @@ pub(crate) struct Time {
 /// What the driver must do, in this order and before anything else.
 #[derive(Debug)]
 pub(crate) enum Output {
-    /// Ask these nodes what [`Engine::question`](super::Engine::question) says, all of them before anything
-    /// else is asked of any: a release that follows must come behind these at every node.
-    Ask { op: usize, targets: NodeSet },
+    /// Ask these nodes what [`Engine::question`](super::Engine::question) says, all of them
+    /// before anything else is asked of any: a release that follows must come behind
+    /// these at every node.
+    Ask { op: usize, ask: Ask, targets: NodeSet },
     /// Begin or end listening to a channel, on all nodes.
     Listen(Wish),
 }

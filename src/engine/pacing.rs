@@ -4,12 +4,16 @@
 //! | what waits | for how long | why so long |
 //! |---|---|---|
 //! | a waiter, after a refusal that it is not notified of | `retry_delay`, doubling, full jitter | breaks up contenders |
-//! | a waiter that is subscribed on a quorum | between half of the largest `retry_delay` and all of it | a message may be lost |
+//! | a waiter that is subscribed on a quorum, behind a value that may be anybody's | between half of the largest `retry_delay` and all of it | others publish nothing |
+//! | the same, behind a holder of this library | between half of [`TRUSTED`] and all of it | a message may be lost |
 //! | a waiter that knows the key's remaining life | until then and [`EXPIRY_GRANULARITY`] more | servers expire by the millisecond |
 //! | a waiter that was notified | [`SLOT`] for each release that the likely next holder has waited longer, at most [`MOST_SLOTS`] | near-fair order without a queue |
-//! | a waiter after `hand_overs` hand-overs in a row | [`OTHERS_FIRST`] to [`MOST_FOR_OTHERS`] | other clients get a chance |
+//! | a waiter after `hand_overs` hand-overs in a row, or [`LONGEST_ROW`] of them | [`OTHERS_FIRST`] to [`MOST_FOR_OTHERS`], or [`OTHERS_SHARE`] or [`POLLERS_SHARE`] percent of the row | other clients get a chance |
 //! | a waiter with less than [`LAST_ATTEMPT`] left | no more attempts | no answer would come in time |
-//! | an attempt that keeps its votes after a split | [`KEEP_PAUSES`] quarters of a round trip, within [`ROUND_TRIP`] | the others give their votes back |
+//! | an attempt that keeps its votes after a split, before it looks and insists | [`KEEP_PAUSES`] quarters of a round trip, within [`ROUND_TRIP`] | the others give their votes back |
+//! | a home node, or one that could still decide a split, that is silent | two round trips, or one | it may be hung |
+//! | a single attempt after a split that another may win, before it looks again | one round trip to two, doubling up to [`MOST_DOUBLINGS`] times, until the node timeout | by then somebody has won |
+//! | the same, where nobody has votes any more, before it asks | up to two round trips | whoever is first wins |
 //! | a release that a node did not confirm | [`RELEASE_PAUSE`], doubling, full jitter | until the key has ended |
 //! | a release, at a node where an acquire may still arrive | once more when it can't arrive any more | it may come after the last pause |
 //! | a release of another client's lock, at a node without the key | the longest node timeout, once | its acquire may be on its way |
@@ -29,11 +33,20 @@ pub(super) const LAST_ATTEMPT: Duration = Duration::from_millis(2);
 /// that it told, the key is gone.
 pub(super) const EXPIRY_GRANULARITY: Duration = Duration::from_millis(1);
 
+/// How long at most, and half of it at least, a waiter does not ask whose holder is known
+/// and whose release will be heard of: a message may be lost all the same. An operator who
+/// deletes a key by hand waits gladly for so long, and so rare an attempt costs nothing.
+pub(super) const TRUSTED: Duration = Duration::from_secs(10);
+
 /// How much later each next waiter in the assumed order tries: what timers of a
 /// millisecond surely tell apart. Half of it costs more commands and saves no
 /// time.
 pub(super) const SLOT: Duration = Duration::from_millis(2);
 pub(super) const MOST_SLOTS: u32 = 4;
+
+/// For so long after a release was heard of, a lock for which others have waited is
+/// taken to have a crowd: several round trips between neighbours.
+pub(super) const CROWDED: Duration = Duration::from_millis(50);
 
 /// How long a channel is listened to after its last waiter has gone: whoever
 /// waited for a lock will, as a rule, wait again.
@@ -42,6 +55,16 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// After the most hand-overs in a row, other clients get at least this long to
 /// be first: one tick of the timer until they are notified, and one to try.
 pub(super) const OTHERS_FIRST: Duration = Duration::from_millis(2);
+
+/// However few they are, hand-overs in a row end after this long, half of the pause that
+/// pollers of other libraries make.
+pub(super) const LONGEST_ROW: Duration = Duration::from_millis(100);
+
+/// Others get such a share of the time that a row took, in percent. A poller meets a free
+/// lock that often: with 11 tries, as node-redlock makes by default, every second one
+/// succeeds; with the share that `share_with_pollers` gives, nineteen of twenty.
+pub(super) const OTHERS_SHARE: u32 = 6;
+pub(super) const POLLERS_SHARE: u32 = 30;
 
 /// And they get at most this long, twice a round trip around the world.
 pub(super) const MOST_FOR_OTHERS: Duration = Duration::from_millis(500);
@@ -52,10 +75,18 @@ pub(super) const MOST_FOR_OTHERS: Duration = Duration::from_millis(500);
 pub(super) const ROUND_TRIP: (Duration, Duration) =
     (Duration::from_millis(4), Duration::from_millis(40));
 
-/// The pauses before an attempt that keeps its votes asks the nodes that refused
-/// once more, in quarters of a round trip: what the others take to learn that
-/// they have lost, and to give their votes back.
-pub(super) const KEEP_PAUSES: [u32; 4] = [1, 2, 3, 5];
+/// The pauses before an attempt that keeps its votes looks at the nodes that refused,
+/// in quarters of a round trip. At first there is none: by the time the nodes have
+/// answered, the others have given their votes back.
+/// The longer the same values stay, the less likely they are votes.
+pub(super) const KEEP_PAUSES: [u32; 3] = [0, 1, 3];
+
+/// And it gives its votes back after so many tries, whatever it meets.
+pub(super) const MOST_TRIES: usize = 8;
+
+/// A single attempt after a split looks again after one round trip to two, and then after
+/// twice as long, up to this many doublings: a node timeout has several of them.
+pub(super) const MOST_DOUBLINGS: u32 = 2;
 
 /// The pauses before a node that could not release is asked again.
 pub(super) const RELEASE_PAUSE: Backoff =

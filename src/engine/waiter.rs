@@ -1,67 +1,49 @@
-//! One caller's acquire, over all its attempts: when to try again, and what to
-//! say when it is given up. It asks no node.
+//! One caller's acquire, over all its attempts: what it has learnt, and whom it asks
+//! next. When that is, is for `again` to say; it asks no node.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    pacing::{EXPIRY_GRANULARITY, LAST_ATTEMPT},
+    op::{Rivals, round_trip},
+    pacing::LAST_ATTEMPT,
     request::{AcquireRequest, Patience, Won},
+    stand::LastAttempt,
 };
 use crate::{
     claim::Claim,
-    config::Config,
-    error::{Error, ErrorKind, NodeReport},
+    error::Error,
     mutant::{self, Mutant},
-    protocol::{Backoff, Due, Loss, Moment},
+    protocol::{Backoff, Due, Moment, NodeSet, Round},
+    token::Token,
 };
 
 /// Where a key's line is in the table of lines, or will be: its hash.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Slot(pub(super) u64);
 
-/// Why an attempt was lost, and what the nodes said.
-#[derive(Clone, Debug)]
-pub(super) struct LastAttempt {
-    pub(super) began_at: Moment,
-    pub(super) loss: Loss,
-    pub(super) reports: Vec<NodeReport>,
-}
-
-/// What is known of an attempt that was lost.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) attempt: LastAttempt,
-    /// How many nodes granted it.
-    pub(super) granted: usize,
-    /// The caller's wait ended before the nodes' time did: a silent node says
-    /// nothing then.
-    pub(super) cut_short: bool,
-    /// More nodes than can be spared failed in a way that no waiting cures.
-    pub(super) is_hopeless: bool,
-    /// When enough of the keys in the way end by themselves, if that is known.
-    pub(super) free_in: Option<Duration>,
-}
-
-/// What becomes of a waiter whose attempt was lost.
-pub(super) enum Next {
-    /// It tries again then.
-    Retry(Moment),
-    /// Its caller is told why not.
-    GiveUp(Error),
-}
-
 /// One caller's acquire, over all its attempts.
 pub(crate) struct Waiter {
     pub(super) request: AcquireRequest,
-    backoff: Backoff,
+    pub(super) backoff: Backoff,
     pub(super) begun_at: Moment,
     /// Where its line is in the table.
     pub(super) slot: Slot,
     pub(super) attempts: u32,
+    /// How often a single attempt has looked what stands behind a refusal.
+    pub(super) looks: u32,
     /// Whether the present attempt was begun because of a notification.
     pub(super) notified: bool,
-    /// Whether this client was subscribed on a quorum when the attempt began.
-    pub(super) was_subscribed: bool,
+    /// Whether, by the releases that it has waited for, it is the next holder.
+    pub(super) is_next: bool,
+    /// Whether the present attempt was begun, unnotified, while others released the lock to
+    /// each other: then it only makes sure that there is a holder.
+    pub(super) in_crowd: bool,
+    /// Whether it has asked one node only, the last time, whether the holder is the same.
+    pub(super) has_checked: bool,
+    /// Whether its last attempt heard of the home node alone.
+    pub(super) heard_one: bool,
+    /// The nodes at which this client was subscribed during all of the attempt.
+    pub(super) subscribed: NodeSet,
     /// The polling floor: it tries again by then even if nothing is heard.
     pub(super) poll_by: Moment,
     /// The channel's release count when this caller joined.
@@ -70,7 +52,15 @@ pub(crate) struct Waiter {
     pub(super) number: u64,
     pub(super) due: Option<Due>,
     /// What its last attempt found.
-    pub(super) before: Option<LastAttempt>,
+    pub(super) before: Option<Box<LastAttempt>>,
+    /// How long its last attempt took to be refused, as far as a timer can tell.
+    pub(super) round_trip: Duration,
+    /// What was at the nodes when it last looked, and which of them seem to have a key
+    /// that nobody will release.
+    pub(super) rivals: Option<Box<Rivals>>,
+    pub(super) stale: NodeSet,
+    /// The holder that it waits for: of this library, so that its release will be heard.
+    pub(super) holder: Option<Token>,
     /// The time since which no attempt has found a quorum of nodes able to
     /// answer.
     pub(super) failing_since: Option<Moment>,
@@ -95,13 +85,22 @@ impl Waiter {
     /// It begins when the engine takes it.
     pub(super) fn new(request: AcquireRequest) -> Self {
         Self {
+            round_trip: round_trip(Duration::ZERO),
+            rivals: None,
+            stale: NodeSet::EMPTY,
+            holder: None,
             backoff: request.shared.config.retry,
             request,
             begun_at: Moment::PAST,
             slot: Slot::default(),
             attempts: 0,
+            looks: 0,
             notified: false,
-            was_subscribed: false,
+            is_next: false,
+            in_crowd: false,
+            has_checked: false,
+            heard_one: false,
+            subscribed: NodeSet::EMPTY,
             poll_by: Moment::NEVER,
             joined: 0,
             number: 0,
@@ -109,6 +108,23 @@ impl Waiter {
             before: None,
             failing_since: None,
         }
+    }
+
+    /// What decides how it goes on and is not in its `Debug`, but for the values in it.
+    #[cfg(all(test, redlock_sim))]
+    pub(super) fn inside(&self) -> impl fmt::Debug {
+        let before = self.before.as_ref();
+        let before = before.map(|before| (before.loss, before.is_seen(), before.stand.is_some()));
+        let times = (self.backoff, self.round_trip, self.poll_by);
+        let turn = (self.is_next, self.in_crowd, self.heard_one, self.has_checked);
+        (times, turn, self.looks, self.number, self.stale, self.subscribed, before)
+    }
+
+    /// The values that it knows of.
+    #[cfg(all(test, redlock_sim))]
+    pub(super) fn tokens(&self) -> impl Iterator<Item = &[u8]> {
+        let holder = self.holder.iter().map(Token::as_bytes);
+        holder.chain(self.rivals.iter().flat_map(|rivals| rivals.tokens()))
     }
 
     /// How many of the `heard` releases came after this caller joined.
@@ -134,10 +150,52 @@ impl Waiter {
         }
     }
 
-    /// Whether to ask how long the keys in the way live. Not where that is
-    /// likely to change before it is of use: in a crowd, locks are short.
-    pub(super) fn wants_lifetimes(&self) -> bool {
-        self.is_wanted() && (self.is_once() || self.attempts > 1 && !self.notified)
+    /// Whether to look at what is in the way. Not where that is likely to change before
+    /// it is of use: in a crowd, locks are short.
+    pub(super) fn wants_look(&self) -> bool {
+        self.is_wanted() && (self.is_once() || !self.notified && !self.in_crowd)
+    }
+
+    /// Whether it is known, of one of these nodes, which holder's value it has.
+    pub(super) fn trusts_at(&self, nodes: NodeSet) -> bool {
+        let known = self.holder.as_ref().zip(self.rivals.as_ref());
+        known.is_some_and(|(holder, rivals)| !rivals.with(holder).and(nodes).is_empty())
+    }
+
+    /// Whether it asks all nodes at once: its first attempt, and when it is its turn; or may
+    /// be, where another round trip takes longer than the pauses between those that were
+    /// told.
+    pub(super) fn asks_all(&self) -> bool {
+        let is_first = self.attempts <= 1 && !self.in_crowd;
+        let is_far = self.round_trip > round_trip(Duration::ZERO);
+        if self.notified { self.is_next || is_far } else { is_first }
+    }
+
+    /// Those of `nodes` of which one may say, for all, that the lock is still taken: those
+    /// that have the holder's value, whoever that is.
+    pub(super) fn homes(&self, nodes: NodeSet) -> NodeSet {
+        let quorum = self.request.shared.config.quorum;
+        let held = self
+            .rivals
+            .as_ref()
+            .and_then(|rivals| rivals.holder(quorum).map(|holder| rivals.with(holder).and(nodes)));
+        match held {
+            Some(nodes) if !nodes.is_empty() => nodes,
+            _ => nodes.minus(self.stale),
+        }
+    }
+
+    /// How long a home node may keep silent.
+    pub(super) fn silence(&self) -> Duration {
+        self.round_trip.saturating_mul(2)
+    }
+
+    /// Learns how long the nodes took to answer an attempt.
+    pub(super) fn learn(&mut self, round: &Round, took: Duration) {
+        let took = round_trip(took);
+        // The others may be farther away than the home node alone.
+        let is_one = round.granted().union(round.refused()).len() <= 1;
+        self.round_trip = if is_one { self.round_trip.max(took) } else { took };
     }
 
     pub(super) fn refuse(self, error: Error) {
@@ -159,171 +217,31 @@ impl Waiter {
     /// with the wait.
     pub(super) fn give_up_at(&self, whole: Moment, now: Moment) -> Moment {
         match self.request.patience {
-            Patience::Until(limit) if now > self.begun_at => whole.min(limit),
-            _ => whole,
+            _ if now <= self.begun_at => whole,
+            Patience::Until(limit) => whole.min(limit),
+            Patience::Once => whole.min(self.settles_until()),
+            Patience::Forever => whole,
         }
+    }
+
+    /// Until when it may insist on the votes that it has.
+    pub(super) fn insists_until(&self) -> Moment {
+        match self.request.patience {
+            Patience::Once => self.settles_until(),
+            Patience::Until(limit) => limit,
+            Patience::Forever => Moment::NEVER,
+        }
+    }
+
+    /// Until when a single attempt goes on after a split vote.
+    pub(super) fn settles_until(&self) -> Moment {
+        let config = &self.request.shared.config;
+        self.begun_at.after(config.node_timeout(self.request.ttl))
     }
 
     /// Goes on with what the waiter before it in the line has found.
     pub(super) fn inherit(&mut self, failing_since: Option<Moment>) {
         self.failing_since = failing_since.map(|since| since.max(self.begun_at));
-    }
-
-    /// What becomes of it after an attempt that was lost, where `closed` is
-    /// whether the client was shut down.
-    pub(super) fn after_loss(
-        &mut self,
-        found: Found,
-        closed: bool,
-        draw: u64,
-        config: &Config,
-        now: Moment,
-    ) -> Next {
-        let Found { attempt, granted, cut_short, is_hopeless, free_in } = found;
-        // Its first attempt started so late that no node could answer in time.
-        let in_line =
-            self.before.is_none() && attempt.loss == Loss::NoQuorum && cut_short && !is_hopeless;
-        let told = what_stands(self.before.take(), attempt, cut_short, is_hopeless);
-        if closed && !self.is_once() {
-            return Next::GiveUp(Error::closed());
-        }
-        if !is_hopeless && let Some(at) = self.next_attempt(told.loss, free_in, draw, now) {
-            self.before = Some(told);
-            return Next::Retry(at);
-        }
-        Next::GiveUp(if in_line {
-            self.explain_line(None, now)
-        } else {
-            self.explain(config, granted, told.loss, free_in, now).with_nodes(told.reports)
-        })
-    }
-
-    /// When to try again; `None` if the wait is over.
-    fn next_attempt(
-        &mut self,
-        loss: Loss,
-        free_in: Option<Duration>,
-        draw: u64,
-        now: Moment,
-    ) -> Option<Moment> {
-        if self.is_once() {
-            return None;
-        }
-        let left = self.tries_until(loss, now).since(now);
-        if left <= LAST_ATTEMPT || !self.is_wanted() {
-            return None;
-        }
-        let notified = loss == Loss::Contended && self.was_subscribed;
-        let mut delay = self.delay(notified, draw);
-        if let Some(free_in) = free_in {
-            delay = delay.min(free_in.saturating_add(EXPIRY_GRANULARITY));
-        }
-        Some(now.after(delay.min(left / 2)))
-    }
-
-    /// Until when it goes on after such a loss.
-    fn tries_until(&mut self, loss: Loss, now: Moment) -> Moment {
-        if mutant::is(Mutant::WaitWithoutEnd) {
-            return Moment::NEVER;
-        }
-        if loss == Loss::Contended {
-            self.failing_since = None;
-        }
-        match self.request.patience {
-            Patience::Until(limit) => limit,
-            _ if loss == Loss::Contended => Moment::NEVER,
-            _ => self.servers_until(now),
-        }
-    }
-
-    /// Until when it waits for nodes that can't answer. Waiting for a holder can
-    /// be meant to last; waiting for servers that are gone is a hang. A ttl rides
-    /// out a failover.
-    fn servers_until(&mut self, now: Moment) -> Moment {
-        if mutant::is(Mutant::ForeverWithoutEnd) {
-            return Moment::NEVER;
-        }
-        self.failing_since.get_or_insert(now).after(self.request.ttl.as_duration())
-    }
-
-    /// How long to wait: to the polling floor where it will be notified.
-    fn delay(&mut self, notified: bool, draw: u64) -> Duration {
-        if notified && mutant::is(Mutant::NoPollingFloor) {
-            return Duration::from_secs(3600);
-        }
-        if notified { self.backoff.floor(draw) } else { self.backoff.next_delay(draw) }
-    }
-
-    /// What to say to a waiter that was not first in line when its time was over.
-    pub(super) fn explain_line(&self, free_in: Option<Duration>, now: Moment) -> Error {
-        let (key, waited) = (&self.request.key, now.since(self.begun_at));
-        let message =
-            format!("lock {key}: for {waited:?}, other tasks of this client had it or came first");
-        Error::new(ErrorKind::Timeout, message).with_retry_after(free_in)
-    }
-
-    pub(super) fn explain(
-        &self,
-        config: &Config,
-        granted: usize,
-        loss: Loss,
-        free_in: Option<Duration>,
-        now: Moment,
-    ) -> Error {
-        let key = &self.request.key;
-        let (votes, nodes) = (config.quorum.votes(), config.quorum.nodes());
-        let waited = now.since(self.begun_at);
-        let (kind, message) = match (loss, self.request.patience) {
-            (Loss::Contended, Patience::Once) => {
-                let left = match free_in {
-                    Some(left) => format!(", {left:?} left unless released sooner"),
-                    None => String::new(),
-                };
-                let message = format!(
-                    "lock {key} is held or asked for by another: {granted} of {nodes} nodes \
-                     granted it, {votes} are needed{left}"
-                );
-                (ErrorKind::Contended, message)
-            }
-            (Loss::Contended, _) => {
-                let message = format!("lock {key} was still held by another after {waited:?}");
-                (ErrorKind::Timeout, message)
-            }
-            (Loss::NoQuorum, _) => {
-                let message = format!(
-                    "lock {key}: {granted} of {nodes} nodes granted it, {votes} are needed, and \
-                     too many could not answer"
-                );
-                (ErrorKind::NoQuorum, message)
-            }
-            (Loss::Expired, _) => {
-                let ttl = self.request.ttl.as_duration();
-                let message = format!(
-                    "lock {key}: the nodes granted it too late for its ttl of {ttl:?}: use a \
-                     longer one"
-                );
-                (ErrorKind::Expired, message)
-            }
-        };
-        Error::new(kind, message).with_retry_after(free_in)
-    }
-}
-
-/// Which of two attempts says why the lock was not acquired: the present one,
-/// or the one `before` it where nobody had time to answer the present one.
-fn what_stands(
-    before: Option<LastAttempt>,
-    attempt: LastAttempt,
-    cut_short: bool,
-    is_hopeless: bool,
-) -> LastAttempt {
-    if mutant::is(Mutant::CutShortForgetsWhy) {
-        return attempt;
-    }
-    match before {
-        _ if is_hopeless => LastAttempt { loss: Loss::NoQuorum, ..attempt },
-        Some(before) if attempt.loss == Loss::NoQuorum && cut_short => before,
-        _ => attempt,
     }
 }
 

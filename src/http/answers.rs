@@ -10,7 +10,10 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{NodeAnswer, NodeError, NodeReport, Token, Votes, inspect::Inspection};
+use crate::{
+    NodeAnswer, NodeError, NodeErrorKind, NodeReport, Token, Votes,
+    inspect::{Inspection, NodeKey, What},
+};
 
 /// What one node said.
 #[derive(Debug, Serialize, ToSchema)]
@@ -21,13 +24,22 @@ pub(super) struct NodeSaid<'a> {
     /// `granted`: the node did what was asked. `refused`: it holds another's value,
     /// or no longer holds this one. `failed`: it gave no answer, see `error`.
     /// `not_awaited`: the outcome was clear without it. If a lock was only looked
-    /// at, `free` or `held` instead of the first two.
+    /// at, instead of the first two: `free`, `held` for a value that may be a lock's, or
+    /// `taken` for anything else.
     #[schema(example = "granted")]
     answer: &'static str,
+    /// What is at the node's key if a lock was only looked at: `value`, `empty`, a
+    /// string, `long`, a string too long for a token, or `other_type`, such as a hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "value")]
+    what: Option<&'static str>,
     /// How long the node's copy of the key still lives, if the node said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     remaining_ms: Option<u64>,
-    /// Why the node failed, and what to change there.
+    /// Whether the node's copy of the key is known never to expire.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    never_expires: bool,
+    /// Why the node failed, or what is in the way there, and what to change.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     /// How long the node's answer took, in microseconds.
@@ -37,11 +49,32 @@ pub(super) struct NodeSaid<'a> {
 
 impl<'a> NodeSaid<'a> {
     fn new(node: &'a str, answer: &'static str) -> Self {
-        Self { node, answer, remaining_ms: None, error: None, latency_us: None }
+        Self {
+            node,
+            answer,
+            what: None,
+            remaining_ms: None,
+            never_expires: false,
+            error: None,
+            latency_us: None,
+        }
     }
 
     fn failed(node: &'a str, error: &NodeError) -> Self {
-        Self { error: Some(error.to_string()), ..Self::new(node, "failed") }
+        // What is at the key is no trouble of the node.
+        let is_taken = error.kind() == NodeErrorKind::ForeignKey;
+        let answer = if is_taken { "refused" } else { "failed" };
+        Self { error: Some(error.to_string()), ..Self::new(node, answer) }
+    }
+
+    fn seen_at(node: &'a str, key: NodeKey) -> Self {
+        let answer = if key.what() == What::Value { "held" } else { "taken" };
+        Self {
+            what: Some(key.what().as_str()),
+            remaining_ms: key.remaining().map(millis),
+            never_expires: key.remaining().is_none(),
+            ..Self::new(node, answer)
+        }
     }
 
     /// The nodes' answers in a call that failed.
@@ -55,7 +88,8 @@ impl<'a> NodeSaid<'a> {
             NodeAnswer::Failed(error) => Self::failed(report.address(), error),
             NodeAnswer::Free => Self::new(report.address(), "free"),
             NodeAnswer::Held { remaining } => Self {
-                remaining_ms: Some(millis(*remaining)),
+                remaining_ms: Some(millis(*remaining)).filter(|_| *remaining < Duration::MAX),
+                never_expires: *remaining == Duration::MAX,
                 ..Self::new(report.address(), "held")
             },
             NodeAnswer::NotAwaited => Self::new(report.address(), "not_awaited"),
@@ -65,12 +99,12 @@ impl<'a> NodeSaid<'a> {
 
     /// The nodes' answers when a lock was looked at.
     pub(super) fn seen(found: &'a Inspection) -> Vec<Self> {
-        let said = |(node, found): (&'a str, Result<Option<Duration>, &NodeError>)| match found {
+        let said = |(node, found): (&'a str, Result<Option<NodeKey>, &NodeError>)| match found {
             Ok(None) => Self::new(node, "free"),
-            Ok(left) => Self { remaining_ms: left.map(millis), ..Self::new(node, "held") },
+            Ok(Some(key)) => Self::seen_at(node, key),
             Err(error) => Self::failed(node, error),
         };
-        found.nodes().map(said).collect()
+        found.keys().map(said).collect()
     }
 
     /// The nodes' votes in a call that succeeded, which is usually before all of

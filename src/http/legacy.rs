@@ -57,14 +57,14 @@ body! {
     )]
     key: String = Vec::from,
     /// The token that `/lock` gave. It may be sent as the header `Lock-Token` instead.
-    #[schema(max_length = 256, example = "u3Vd0bq1sS5dXa2yT7GkQw")]
+    #[schema(max_length = 256, example = "u3Vd0bq1sS5~dXa2yT7GkQw")]
     token: String = Vec::from,
 }
 
 /// The lock was acquired.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
-    "code": 0, "message": "get lock success", "token": "u3Vd0bq1sS5dXa2yT7GkQw",
+    "code": 0, "message": "get lock success", "token": "u3Vd0bq1sS5~dXa2yT7GkQw",
     "validity_ms": 29_688, "votes": 2,
 }))]
 struct Locked<'a> {
@@ -182,8 +182,12 @@ pub(super) async fn method_not_allowed(method: Method) -> Refused {
         NotServed,
         (
             status = 409, body = Outcome,
-            description = "Code 1: another holds the lock, also after the wait",
-            headers(("Retry-After" = u64, description = "Seconds, at least 1")),
+            description = "Code 1: another holds the lock, also after the wait, or something \
+                           else is at its key",
+            headers((
+                "Retry-After" = u64,
+                description = "Seconds, at least 1; not sent for a key that never expires"
+            )),
         ),
         (
             status = 429, body = Outcome,

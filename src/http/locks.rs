@@ -1,7 +1,7 @@
 //! `/v1/locks/{key}`: the handlers that take, extend, release and look at a lock. A
 //! token is never in the path: it goes in a header.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     extract::{Request, State as Shared},
@@ -58,7 +58,7 @@ struct Taken<'a> {
     #[schema(value_type = String, example = "orders:42")]
     key: Cow<'a, str>,
     /// The token that extends and releases the lock. It is a secret.
-    #[schema(value_type = String, example = "u3Vd0bq1sS5dXa2yT7GkQw")]
+    #[schema(value_type = String, example = "u3Vd0bq1sS5~dXa2yT7GkQw")]
     token: Cow<'a, str>,
     /// How long the lock is held, from this answer on.
     #[schema(example = 29_688)]
@@ -92,15 +92,23 @@ struct Seen<'a> {
     key: Cow<'a, str>,
     /// Whether someone held it.
     held: bool,
+    /// What a request for the lock would have met. `free`: nothing in the way. `held`: a
+    /// quorum of nodes has the same value. `blocked`: what is no lock of this kind is at
+    /// its key, so that nobody can have it until that is deleted or expires. `contested`:
+    /// nobody has a quorum, and too many nodes are taken for anybody to have one.
+    #[schema(example = "held")]
+    state: &'static str,
     /// On how many nodes the most frequent holder was found.
     #[schema(example = 3)]
     votes: usize,
     /// How many nodes a holder needs.
     #[schema(example = 2)]
     needed: usize,
-    /// How long the lock is held unless it is released or extended; 0 if it is free.
+    /// How long the lock is held unless it is released or extended; 0 if it is not held.
+    /// It is left out if the key of a lock that is held never expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 12_031)]
-    remaining_ms: u64,
+    remaining_ms: Option<u64>,
     nodes: Vec<NodeSaid<'a>>,
 }
 
@@ -127,9 +135,13 @@ struct Seen<'a> {
         NotAllowed,
         (
             status = 409, body = Problem,
-            description = "Another holds the lock, also after the wait",
+            description = "Another holds the lock, also after the wait, or something else is \
+                           at its key",
             content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds, at least 1")),
+            headers((
+                "Retry-After" = u64,
+                description = "Seconds, at least 1; not sent for a key that never expires"
+            )),
         ),
         BadBody,
         (
@@ -305,9 +317,10 @@ async fn look(Shared(state): Shared<StateRef>, PathKey(key): PathKey) -> Result<
     let body = Seen {
         key: text(&key),
         held: found.is_held(),
+        state: found.state().as_str(),
         votes: found.votes(),
         needed: found.needed(),
-        remaining_ms: millis(found.remaining()),
+        remaining_ms: Some(found.remaining()).filter(|left| *left < Duration::MAX).map(millis),
         nodes: NodeSaid::seen(&found),
     };
     Ok(([(CACHE_CONTROL, "no-store")], json(StatusCode::OK, &body)).into_response())

@@ -122,9 +122,10 @@ impl Refusal {
     }
 
     /// The header `Retry-After`, for refusals that time may cure: whole seconds, and
-    /// at least one, since zero would mean "at once".
+    /// at least one, since zero would mean "at once". None for a key that never expires.
     pub(super) fn retry_after_header(&self) -> Option<HeaderValue> {
         match self {
+            Self::Held(error) if error.has_no_end() => None,
             Self::Held(_)
             | Self::Unavailable(_)
             | Self::Closing

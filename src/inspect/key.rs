@@ -2,31 +2,55 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::at::{NodeKey, State, left};
 use crate::{
     config::Config,
     error::{Error, ErrorKind, NodeAnswer, NodeReport},
-    exchange::{Answer, Seen, SeenAt},
+    exchange::{Answer, AtKey, Content, Seen, SeenAt},
     node_error::{NodeError, NodeErrorKind},
+    protocol::Quorum,
     token::Token,
 };
 
 /// A lock as [`Redlock::inspect`](crate::Redlock::inspect) found it on the nodes.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    pub(crate) votes: usize,
-    pub(crate) needed: usize,
-    pub(crate) remaining: Duration,
-    pub(crate) nodes: Vec<(Arc<str>, Left)>,
+    state: State,
+    votes: usize,
+    needed: usize,
+    remaining: Duration,
+    nodes: Vec<(Arc<str>, Told)>,
 }
 
-/// How long the key on one node still lives; `None` without a key.
-type Left = Result<Option<Duration>, NodeError>;
+/// What is told of one node.
+type Told = Result<Option<NodeKey>, NodeError>;
 
-/// The value that one node has at the key, and how long it still lives.
-type Found = Result<Option<(Token, Duration)>, NodeError>;
+/// What one node has at the key.
+type Found = Result<Option<AtKey>, NodeError>;
 
 impl Inspection {
-    /// Whether the lock was held: a quorum of nodes had the same value at its key.
+    /// Returns what an acquire would have met.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, inspect::State, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// match redlock.inspect("job").await?.state() {
+    ///     State::Free => println!("nobody has it"),
+    ///     State::Held => println!("somebody has it"),
+    ///     State::Blocked => println!("its key is used for something else"),
+    ///     _ => println!("it is being decided who has it"),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether the lock was held: a quorum of nodes had the same value at its key. If not,
+    /// it need not be free: see [`Inspection::state`].
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -42,11 +66,11 @@ impl Inspection {
     #[doc(alias("isLocked", "locked"))]
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.votes >= self.needed
+        self.state == State::Held
     }
 
-    /// Returns how many nodes had the most common value at the key; zero if none had
-    /// the key.
+    /// Returns how many nodes had the most common value at the key; zero if none had one
+    /// that can be a lock's.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -72,8 +96,8 @@ impl Inspection {
     }
 
     /// Returns for how long a quorum keeps that value, unless the lock is released or
-    /// extended; zero if it is not held. The holder counts on less, since it takes off
-    /// drift.
+    /// extended; zero if it is not held, and [`Duration::MAX`] if its key never expires.
+    /// The holder counts on less, since it takes off drift.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -93,9 +117,9 @@ impl Inspection {
         self.remaining
     }
 
-    /// Returns each node's address and how long the key there still lives, whatever
-    /// its value; `None` if the node does not have the key. The nodes come in the order
-    /// of the configuration.
+    /// Returns each node's address and how long the key there still lives, whatever is at
+    /// it: [`Duration::MAX`] if it never expires, `None` if the node does not have the key.
+    /// The nodes come in the order of the configuration. [`Inspection::keys`] says more.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -115,6 +139,32 @@ impl Inspection {
     /// # Ok(()) }
     /// ```
     pub fn nodes(&self) -> impl Iterator<Item = (&str, Result<Option<Duration>, &NodeError>)> {
+        let life = |key: NodeKey| key.remaining().unwrap_or(Duration::MAX);
+        self.keys().map(move |(address, found)| (address, found.map(|key| key.map(life))))
+    }
+
+    /// Returns each node's address and what is at the key there; `None` if the node does
+    /// not have the key. The nodes come in the order of the configuration.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, inspect::What, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").await?;
+    /// let found = redlock.inspect("job").await?;
+    /// for (address, key) in found.keys() {
+    ///     let Ok(Some(key)) = key else { continue };
+    ///     match key.remaining() {
+    ///         Some(left) => println!("{address} has a {} for {left:?} more", key.what()),
+    ///         None => println!("{address} has a {}, until somebody deletes it", key.what()),
+    ///     }
+    ///     assert_eq!(key.what(), What::Value);
+    /// }
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = (&str, Result<Option<NodeKey>, &NodeError>)> {
         self.nodes.iter().map(|(address, found)| (&**address, found.as_ref().copied()))
     }
 
@@ -123,40 +173,25 @@ impl Inspection {
     /// Too few nodes answered to tell whether the lock is held.
     pub(crate) fn of(seen: Seen, config: &Config) -> Result<Self, Error> {
         let found: Vec<Found> = seen.into_iter().map(found).collect();
-        let needed = config.quorum.votes();
+        let (quorum, needed) = (config.quorum, config.quorum.votes());
         let addresses = || config.endpoints.iter().map(|endpoint| Arc::clone(endpoint.label()));
-        let left = |found: &Found| -> Left {
-            match found {
-                Ok(found) => Ok(found.as_ref().map(|(_, left)| *left)),
-                Err(error) => Err(error.clone()),
-            }
-        };
         let (votes, remaining) = most_common(&found, needed);
-        // A node that did not answer may have the vote that is missing. A value that
-        // is not a lock is an answer, too.
-        let is_silent = |found: &&Found| {
-            found.as_ref().is_err_and(|error| error.kind() != NodeErrorKind::ForeignKey)
-        };
-        let failed = found.iter().filter(is_silent).count();
-        if votes < needed && votes.saturating_add(failed) >= needed {
+        // A node that did not answer may have the vote that is missing.
+        let failed = found.iter().filter(|found| found.is_err()).count();
+        let is_unclear = votes < needed && votes.saturating_add(failed) >= needed;
+        if is_unclear || failed > quorum.spare() {
             let message = format!(
                 "who holds the lock can't be told: {votes} of {} nodes agree on a holder and \
                  {failed} gave no answer that counts, where {needed} make a quorum",
                 found.len()
             );
-            let report = |(address, found): (Arc<str>, &Found)| {
-                let answer = match found {
-                    Ok(None) => NodeAnswer::Free,
-                    Ok(Some((_, left))) => NodeAnswer::Held { remaining: *left },
-                    Err(error) => NodeAnswer::Failed(error.clone()),
-                };
-                NodeReport::new(address, answer)
-            };
             let reports = addresses().zip(&found).map(report).collect();
             return Err(Error::new(ErrorKind::NoQuorum, message).with_nodes(reports));
         }
-        let nodes = addresses().zip(found.iter().map(left)).collect();
-        Ok(Self { votes, needed, remaining, nodes })
+        let state = state(&found, votes, quorum);
+        let key = |found: Found| found.map(|found| found.as_ref().map(NodeKey::of));
+        let nodes = addresses().zip(found.into_iter().map(key)).collect();
+        Ok(Self { state, votes, needed, remaining, nodes })
     }
 }
 
@@ -168,17 +203,110 @@ fn found(seen: SeenAt) -> Found {
     }
 }
 
+fn report((address, found): (Arc<str>, &Found)) -> NodeReport {
+    let answer = match found {
+        Ok(None) => NodeAnswer::Free,
+        Ok(Some(AtKey { content: Content::Value(_), life })) => {
+            NodeAnswer::Held { remaining: left(*life).unwrap_or(Duration::MAX) }
+        }
+        Ok(Some(other)) => NodeAnswer::Failed(NodeError::foreign(other.content.foreign())),
+        Err(error) => NodeAnswer::Failed(error.clone()),
+    };
+    NodeReport::new(address, answer)
+}
+
+/// What the nodes come to that answered, of which `votes` have the same value. An acquire
+/// meets the same: it counts what it is refused for in the same way.
+fn state(found: &[Found], votes: usize, quorum: Quorum) -> State {
+    let taken = || found.iter().filter_map(|found| found.as_ref().ok()?.as_ref());
+    let free = found.iter().filter(|found| matches!(found, Ok(None))).count();
+    if votes >= quorum.votes() {
+        State::Held
+    } else if taken().filter(|found| !found.is_vote()).count() > quorum.spare() {
+        State::Blocked
+    } else if free >= quorum.votes() {
+        State::Free
+    } else {
+        State::Contested
+    }
+}
+
 /// How many nodes have the most common value, and for how long `needed` of them
 /// will keep it.
 fn most_common(found: &[Found], needed: usize) -> (usize, Duration) {
-    let taken = || found.iter().filter_map(|found| found.as_ref().ok()?.as_ref());
+    let values = || {
+        let taken = found.iter().filter_map(|found| found.as_ref().ok()?.as_ref());
+        taken.filter_map(|found| match &found.content {
+            Content::Value(token) => Some((token, left(found.life).unwrap_or(Duration::MAX))),
+            _ => None,
+        })
+    };
     let lifetimes = |token: &Token| {
-        let same = taken().filter(|(other, _)| other == token).map(|(_, left)| *left);
+        let same = values().filter(|(other, _)| *other == token).map(|(_, left)| left);
         let mut lifetimes: Vec<_> = same.collect();
         lifetimes.sort_unstable_by(|a, b| b.cmp(a));
         lifetimes
     };
-    let most = taken().map(|(token, _)| lifetimes(token)).max_by_key(Vec::len).unwrap_or_default();
+    let most = values().map(|(token, _)| lifetimes(token)).max_by_key(Vec::len);
+    let most = most.unwrap_or_default();
     let last = needed.checked_sub(1).and_then(|place| most.get(place));
     (most.len(), last.copied().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Life;
+
+    /// Nodes by a letter each: a value, or `.` free, `*` of another type, `?` silent; in
+    /// capitals, a value that never expires.
+    fn seen(nodes: &str) -> Vec<Found> {
+        let taken = |content, life| Ok(Some(AtKey { content, life }));
+        let life = Life::Left(Duration::from_secs(1));
+        let node = |node: char| match node {
+            '.' => Ok(None),
+            '?' => Err(NodeError::new(NodeErrorKind::Unreachable)),
+            '*' => taken(Content::OtherType, life),
+            value => {
+                let life = if value.is_uppercase() { Life::Endless } else { life };
+                taken(Content::Value(Token::from_bytes(value.to_string()).unwrap()), life)
+            }
+        };
+        nodes.chars().map(node).collect()
+    }
+
+    #[test]
+    fn what_an_acquire_would_meet() {
+        for (nodes, expected) in [
+            ("...", State::Free),
+            ("a..", State::Free),
+            ("*..", State::Free),
+            ("..?", State::Free),
+            ("aab", State::Held),
+            ("AA.", State::Held),
+            ("aa?", State::Held),
+            ("**.", State::Blocked),
+            ("**a", State::Blocked),
+            ("*Aa", State::Blocked),
+            ("AB.", State::Blocked),
+            ("ab.", State::Contested),
+            ("*a.", State::Contested),
+            ("*.?", State::Contested),
+            ("abc..", State::Contested),
+        ] {
+            let quorum = Quorum::new(nodes.len(), nodes.len() / 2 + 1).unwrap();
+            let found = seen(nodes);
+            let (votes, _) = most_common(&found, quorum.votes());
+            assert_eq!(state(&found, votes, quorum), expected, "{nodes}");
+        }
+    }
+
+    #[test]
+    fn a_quorum_keeps_a_value_until_the_first_of_its_nodes_lets_it_go() {
+        let second = Duration::from_secs(1);
+        assert_eq!(most_common(&seen("aab"), 2), (2, second));
+        assert_eq!(most_common(&seen("AA."), 2), (2, Duration::MAX));
+        assert_eq!(most_common(&seen("ab."), 2), (1, Duration::ZERO));
+        assert_eq!(most_common(&seen("**."), 2), (0, Duration::ZERO));
+    }
 }

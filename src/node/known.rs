@@ -14,17 +14,20 @@ pub(super) struct Known {
     taught: Vec<Ask>,
     /// The server's own compare-and-delete, if it has one and lets us use it.
     native: Option<Native>,
+    /// Whether the server lets us look at a key by a script only.
+    looks_by_script: bool,
 }
 
 impl Known {
     pub(super) fn new(native: Option<Native>) -> Self {
-        Self { taught: Vec::new(), native }
+        Self { taught: Vec::new(), native, looks_by_script: false }
     }
 
     /// How a command must be put. A script that the server is not known to have
     /// goes as its text: a second try would come behind what was sent meanwhile.
     pub(super) fn form(&self, ask: Ask) -> Form {
         match (ask.script(), self.native) {
+            (None, _) if self.looks_by_script && is_look(ask) => Form::Whole,
             (None, _) => Form::Short,
             (Some(Ask::Release), Some(native)) => Form::Native(native),
             (Some(script), _) if self.taught.contains(&script) => Form::Short,
@@ -41,9 +44,13 @@ impl Known {
         }
     }
 
-    /// A server that does not let us use its own command, or knows nothing of
-    /// it after all, is asked by script from then on.
+    /// A server that does not let us use a command, or knows nothing of it after all,
+    /// is asked by script from then on. For a look that is how the least ACL wants it,
+    /// and nobody needs to be told.
     pub(super) fn note_answer(&mut self, order: &Order, answer: &Answer, endpoint: &Endpoint) {
+        if is_look(order.ticket.ask) {
+            self.looks_by_script |= matches!(answer, Answer::NoScript);
+        }
         let Form::Native(native) = order.form else { return };
         let is_no_use = match answer {
             Answer::NoScript => true,
@@ -55,4 +62,8 @@ impl Known {
             tracing::info!(%node, command, "node does not let us use its own command: a script does it");
         }
     }
+}
+
+fn is_look(ask: Ask) -> bool {
+    matches!(ask, Ask::Value | Ask::Look)
 }

@@ -1,11 +1,15 @@
-//! The two questions that change nothing: what is at a key, and whether a server
-//! serves. Each is two commands. Nothing is concluded from the answers here.
+//! The questions that change nothing: what is at a key, and whether a server serves.
+//! Each is one command or two, or a script where a server withholds a command. Nothing
+//! is concluded from the answers here.
 
 use std::time::Duration;
 
-use super::{native::Hello, resp::Reply};
+use super::{
+    native::Hello,
+    resp::{self, Reply},
+};
 use crate::{
-    exchange::{Answer, Greeted, Role},
+    exchange::{Answer, AtKey, Content, Greeted, Life, Role},
     node_error::{NodeError, NodeErrorKind},
     token::Token,
 };
@@ -58,30 +62,73 @@ pub(super) fn pinged(so_far: Answer, reply: &Reply<'_>) -> Answer {
 pub(super) fn got(reply: &Reply<'_>) -> Answer {
     match reply {
         Reply::Nil | Reply::Bulk([]) => Answer::Free,
-        Reply::Bulk(value) => match Token::from_bytes(value) {
-            Ok(token) => Answer::Taken(Box::new((token, Duration::ZERO))),
-            Err(_) => Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey)),
+        Reply::Bulk(value) => taken(content(value), Life::Untold),
+        Reply::Error(text) => match NodeError::from_reply(text) {
+            error if error.kind() == NodeErrorKind::ForeignKey => {
+                taken(Content::OtherType, Life::Untold)
+            }
+            error => Answer::Failed(error),
         },
         _ => garbage(),
     }
 }
 
+/// Reads what the script told that looks in place of both commands.
+pub(super) fn told(reply: &Reply<'_>) -> Answer {
+    let list = match reply {
+        Reply::List(list) => list,
+        Reply::Error(text) => return Answer::Failed(NodeError::from_reply(text)),
+        _ => return garbage(),
+    };
+    let mut words = [&b""[..]; 4];
+    let mut places = words.iter_mut();
+    let walked = resp::walk(list, |word| {
+        if let Some(place) = places.next() {
+            *place = word;
+        }
+    });
+    let [_, what, left, value] = words;
+    let left = str::from_utf8(left).ok().and_then(|left| left.parse().ok());
+    let (Ok(Some(_)), Some(left)) = (walked, left) else { return garbage() };
+    let so_far = match what {
+        b"none" => return Answer::Free,
+        b"string" => taken(content(value), Life::Untold),
+        b"other" => taken(Content::OtherType, Life::Untold),
+        _ => return garbage(),
+    };
+    timed(so_far, &Reply::Int(left))
+}
+
+/// What a string is.
+fn content(value: &[u8]) -> Content {
+    if value.is_empty() {
+        return Content::Empty;
+    }
+    Token::from_bytes(value).map_or(Content::Long, Content::Value)
+}
+
 /// Adds the reply to `PTTL` to what `GETRANGE` made of the answer. The key may
-/// have expired in between.
+/// have expired in between; one that came in between is an empty value, at worst.
 pub(super) fn timed(so_far: Answer, reply: &Reply<'_>) -> Answer {
-    match (so_far, reply) {
-        (failed @ Answer::Failed(_), _) => failed,
-        (_, Reply::Error(text)) => Answer::Failed(NodeError::from_reply(text)),
-        // The key never expires, so it is no lock.
-        (_, Reply::Int(-1)) => Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey)),
-        // A key that came in between counts as not there, too.
-        (_, Reply::Int(-2)) | (Answer::Free, Reply::Int(_)) => Answer::Free,
-        (Answer::Taken(mut seen), Reply::Int(left)) => {
-            seen.1 = Duration::from_millis(u64::try_from(*left).unwrap_or(0));
-            Answer::Taken(seen)
+    let content = match so_far {
+        Answer::Free => Content::Empty,
+        Answer::Taken(seen) => seen.content,
+        failed => return failed,
+    };
+    match reply {
+        Reply::Error(text) => Answer::Failed(NodeError::from_reply(text)),
+        Reply::Int(-2) => Answer::Free,
+        Reply::Int(-1) => taken(content, Life::Endless),
+        Reply::Int(left) => {
+            let left = Duration::from_millis(u64::try_from(*left).unwrap_or(0));
+            taken(content, Life::Left(left))
         }
         _ => garbage(),
     }
+}
+
+fn taken(content: Content, life: Life) -> Answer {
+    Answer::Taken(Box::new(AtKey { content, life }))
 }
 
 fn garbage() -> Answer {
@@ -97,22 +144,58 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_taken_free_or_no_lock() {
-        let taken = || got(&Reply::Bulk(b"token"));
-        let left = timed(taken(), &Reply::Int(1500));
-        assert!(matches!(left, Answer::Taken(seen) if seen.1 == Duration::from_millis(1500)));
-        assert!(matches!(timed(taken(), &Reply::Int(-2)), Answer::Free));
-        let nothing = || got(&Reply::Bulk(b""));
-        assert!(matches!(timed(nothing(), &Reply::Int(-2)), Answer::Free));
-        let long = got(&Reply::Bulk(&[b'x'; 257]));
-        for answer in [timed(taken(), &Reply::Int(-1)), timed(nothing(), &Reply::Int(-1)), long] {
-            assert_eq!(kind(answer).unwrap_err(), NodeErrorKind::ForeignKey);
+    fn a_key_is_free_or_taken_by_something_for_some_time() {
+        let (left, gone) = (Reply::Int(1500), Reply::Int(-2));
+        let life = Life::Left(Duration::from_millis(1500));
+        let token = Content::Value(Token::from_bytes("token").unwrap());
+        let long = [b'x'; 257];
+        let wrong_type = Reply::Error("WRONGTYPE Operation against");
+        for (reply, content) in [
+            (Reply::Bulk(b"token"), token),
+            (Reply::Bulk(b""), Content::Empty),
+            (Reply::Bulk(&long), Content::Long),
+            (wrong_type, Content::OtherType),
+        ] {
+            let found = |answer| match answer {
+                Answer::Taken(seen) => Some((seen.content, seen.life)),
+                _ => None,
+            };
+            assert_eq!(found(timed(got(&reply), &left)), Some((content.clone(), life)));
+            assert_eq!(found(timed(got(&reply), &Reply::Int(-1))), Some((content, Life::Endless)));
+            assert!(matches!(timed(got(&reply), &gone), Answer::Free));
         }
         let forbidden = Reply::Error("NOPERM no");
-        assert_eq!(kind(timed(taken(), &forbidden)).unwrap_err(), NodeErrorKind::NotPermitted);
-        for answer in [got(&Reply::Ok), timed(taken(), &Reply::Nil), greeted(&Reply::Ok)] {
+        for answer in [timed(got(&Reply::Bulk(b"t")), &forbidden), got(&forbidden)] {
+            assert_eq!(kind(answer).unwrap_err(), NodeErrorKind::NotPermitted);
+        }
+        for answer in [got(&Reply::Ok), timed(Answer::Free, &Reply::Nil), greeted(&Reply::Ok)] {
             assert_eq!(kind(answer).unwrap_err(), NodeErrorKind::Protocol);
         }
+    }
+
+    #[test]
+    fn a_script_tells_the_same_in_one_reply() {
+        let tell = |what: &str, left: &str, value: &str| {
+            let words = [what, left, value].map(|word| format!("${}\r\n{word}\r\n", word.len()));
+            told(&Reply::List(format!("*3\r\n{}", words.concat()).as_bytes()))
+        };
+        let found = |answer| match answer {
+            Answer::Taken(seen) => Some((seen.content, seen.life)),
+            _ => None,
+        };
+        let life = Life::Left(Duration::from_millis(1500));
+        let token = Content::Value(Token::from_bytes("token").unwrap());
+        assert_eq!(found(tell("string", "1500", "token")), Some((token, life)));
+        assert_eq!(found(tell("string", "-1", "")), Some((Content::Empty, Life::Endless)));
+        assert_eq!(found(tell("string", "1500", &"x".repeat(257))), Some((Content::Long, life)));
+        assert_eq!(found(tell("other", "1500", "")), Some((Content::OtherType, life)));
+        assert!(matches!(tell("none", "-2", ""), Answer::Free));
+        assert!(matches!(tell("string", "-2", "token"), Answer::Free), "it expired in between");
+        for answer in [tell("what", "1", ""), tell("string", "x", ""), told(&Reply::Ok)] {
+            assert_eq!(kind(answer).unwrap_err(), NodeErrorKind::Protocol);
+        }
+        let forbidden = told(&Reply::Error("NOPERM no 'eval' for you"));
+        assert_eq!(kind(forbidden).unwrap_err(), NodeErrorKind::NotPermitted);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 use super::{
     order::Order,
     resp::{self, Reply, Taken},
-    wire,
+    wire::{self, Form},
 };
 use crate::{
     exchange::{Answer, Ask},
@@ -64,9 +64,13 @@ impl Owed {
 
     /// Takes one reply off the front of `unread`.
     pub(super) fn decode<'a>(&self, unread: &'a [u8]) -> Taken<Reply<'a>> {
-        let greets = |sent: &Sent| sent.order.ticket.ask == Ask::Greet && self.so_far.is_none();
-        // Only a greeting is answered by a list.
-        if unread.first() == Some(&b'*') && self.sent.front().is_some_and(greets) {
+        let lists = |sent: &Sent| match sent.order.ticket.ask {
+            Ask::Greet => self.so_far.is_none(),
+            Ask::Value | Ask::Look => sent.order.form == Form::Whole,
+            _ => false,
+        };
+        // Only a greeting and a look by script are answered by a list.
+        if unread.first() == Some(&b'*') && self.sent.front().is_some_and(lists) {
             resp::decode_any(unread)
         } else {
             resp::decode(unread)

@@ -47,7 +47,8 @@ pub(super) fn decode(buffer: &[u8]) -> Taken<Reply<'_>> {
     Ok(Some((reply, len)))
 }
 
-/// Takes one reply, which may be a list: only a greeting is answered by one.
+/// Takes one reply, which may be a list: only a greeting and a look by script are
+/// answered by one.
 pub(super) fn decode_any(buffer: &[u8]) -> Taken<Reply<'_>> {
     if buffer.first() != Some(&b'*') {
         return decode(buffer);

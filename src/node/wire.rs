@@ -4,7 +4,7 @@
 //! It does no I/O, takes no bytes apart, and does not know what an answer means
 //! for a lock.
 
-use std::{sync::LazyLock, time::Duration};
+use std::sync::LazyLock;
 
 use super::{
     look,
@@ -26,7 +26,7 @@ impl Ask {
         match self {
             Self::Extend | Self::Heal => Some(Self::Extend),
             Self::Release => Some(Self::Release),
-            Self::Set | Self::Remaining | Self::Look | Self::Greet => None,
+            Self::Set | Self::Value | Self::Look | Self::Greet => None,
         }
     }
 }
@@ -36,7 +36,8 @@ impl Ask {
 pub(crate) enum Form {
     /// A script goes by its hash, and anything else as plain commands.
     Short,
-    /// A script goes by its text, which also makes the server keep it.
+    /// A script goes by its text, which also makes the server keep it. A look, which
+    /// is plain commands as a rule, is a script then, too.
     Whole,
     /// A release goes as a command of the server's own.
     Native(Native),
@@ -57,6 +58,7 @@ static RELEASE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("release.lua"), b"*6\r\n"));
 static EXTEND: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("extend.lua"), b"*7\r\n"));
+static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("look.lua"), b"*4\r\n"));
 
 /// How a call of a script with one key begins, by its hash and by its text.
 struct Script {
@@ -89,9 +91,10 @@ pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 
         Ask::Extend => encode_extend(out, form, request),
         Ask::Heal => call_extend(out, form, request, b"1"),
         Ask::Release => return encode_release(out, form, request),
-        Ask::Remaining => write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]),
+        Ask::Value | Ask::Look if form == Form::Whole => write(out, LOOK.head(form), &[key]),
+        Ask::Value => encode_value(out, key),
         Ask::Look => {
-            write(out, b"*4\r\n$8\r\nGETRANGE\r\n", &[key, b"0", look::LONGEST]);
+            encode_value(out, key);
             write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]);
             return 2;
         }
@@ -101,6 +104,12 @@ pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 
         }
     }
     1
+}
+
+/// No more of the value than a token can have: what another program keeps at the key
+/// may be of any length.
+fn encode_value(out: &mut Vec<u8>, key: &[u8]) {
+    write(out, b"*4\r\n$8\r\nGETRANGE\r\n", &[key, b"0", look::LONGEST]);
 }
 
 fn encode_set(out: &mut Vec<u8>, Request { key, token, ttl, .. }: Request<'_>) {
@@ -197,6 +206,9 @@ pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
     match (ask, reply) {
         (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
         (Ask::Greet, _) => look::greeted(reply),
+        (Ask::Value | Ask::Look, _) if form == Form::Whole => look::told(reply),
+        (Ask::Value | Ask::Look, Reply::Error(text)) if is_withheld(text) => Answer::NoScript,
+        (Ask::Value | Ask::Look, _) => look::got(reply),
         (_, Reply::Error(text)) => {
             let error = NodeError::from_reply(text);
             match form {
@@ -210,14 +222,6 @@ pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
         | (Ask::Heal, Reply::Int(2)) => Answer::Granted,
         (Ask::Release, Reply::Int(2)) => Answer::NotPublished,
         (Ask::Set, Reply::Nil) | (Ask::Heal | Ask::Release, Reply::Int(0 | -1)) => Answer::Refused,
-        // -1: the key never expires, so it is no lock. -2: it is gone by now.
-        (Ask::Remaining, Reply::Int(-1)) => {
-            Answer::Failed(NodeError::new(NodeErrorKind::ForeignKey))
-        }
-        (Ask::Remaining, Reply::Int(left)) => {
-            Answer::Remaining(Duration::from_millis(u64::try_from(*left).unwrap_or(0)))
-        }
-        (Ask::Look, _) => look::got(reply),
         _ => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
     }
 }
@@ -249,6 +253,13 @@ fn is_for_scripts(refusal: NodeErrorKind) -> bool {
     matches!(refusal, K::NotPermitted | K::Unsupported | K::ReadOnly | K::WritesRefused)
 }
 
+/// Whether a server that refuses `GETRANGE` with this `text` may still let a script
+/// look: the least ACL has no grant for it.
+fn is_withheld(text: &str) -> bool {
+    use NodeErrorKind as K;
+    matches!(NodeError::from_reply(text).kind(), K::NotPermitted | K::Unsupported)
+}
+
 /// The answer to a question of two commands: `so_far` is what the first reply
 /// made it, and `reply` is the second.
 pub(super) fn interpret_second(ask: Ask, so_far: Answer, reply: &Reply<'_>) -> Answer {
@@ -272,6 +283,8 @@ fn interpret_published(released: Answer, reply: &Reply<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -330,6 +343,27 @@ mod tests {
     }
 
     #[test]
+    fn a_look_that_a_server_does_not_let_us_have_is_one_script() {
+        let ttl = Ttl::from_duration(Duration::from_secs(30));
+        for (ask, plain) in [(Ask::Value, 1), (Ask::Look, 2)] {
+            let request = Request { ask, key: b"k", token: b"", ttl, news: None };
+            assert_eq!(encode(&mut Vec::new(), Form::Short, request), plain);
+            let mut out = Vec::new();
+            assert_eq!(encode(&mut out, Form::Whole, request), 1);
+            assert!(out.starts_with(b"*4\r\n$4\r\nEVAL\r\n") && out.ends_with(b"$1\r\nk\r\n"));
+            for text in ["NOPERM no 'getrange' for you", "ERR unknown command 'GETRANGE'"] {
+                let reply = Reply::Error(text);
+                let first = interpret(ask, Form::Short, &reply);
+                assert!(matches!(first, Answer::NoScript), "{text}");
+                let second = interpret_second(Ask::Look, first, &Reply::Int(5));
+                assert!(matches!(second, Answer::NoScript), "{text}");
+                let by_script = interpret(ask, Form::Whole, &reply);
+                assert!(matches!(by_script, Answer::Failed(_)), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn the_reply_to_the_news_changes_nothing_but_whether_it_was_published() {
         use Answer as A;
         let (published, forbidden) = (Reply::Int(3), Reply::Error("NOPERM no channel"));
@@ -356,7 +390,7 @@ mod tests {
 
     #[test]
     fn garbage_is_an_error_and_never_a_vote() {
-        for ask in [Ask::Set, Ask::Extend, Ask::Heal, Ask::Release, Ask::Remaining] {
+        for ask in [Ask::Set, Ask::Extend, Ask::Heal, Ask::Release, Ask::Value] {
             for reply in [Reply::Other, Reply::Error("ERR ?"), Reply::Error("")] {
                 let answer = interpret(ask, Form::Short, &reply);
                 let Answer::Failed(error) = answer else { panic!("{ask:?} {reply:?}: {answer:?}") };

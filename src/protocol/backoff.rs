@@ -26,6 +26,11 @@ impl Backoff {
         part(ceiling, draw)
     }
 
+    /// A delay like those after many attempts.
+    pub(crate) fn longest_delay(&self, draw: u64) -> Duration {
+        part(self.most, draw)
+    }
+
     /// The delay for a waiter that expects a notification and polls only as a
     /// fallback: between half of the maximum and the maximum.
     pub(crate) fn floor(&self, draw: u64) -> Duration {

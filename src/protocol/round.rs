@@ -73,10 +73,10 @@ impl Round {
         }
     }
 
-    /// The same count once more, for the nodes that refused; the votes of the others
-    /// stand. It waits for answers until `give_up_at`.
-    pub(crate) fn again(&self, valid_until: Moment, give_up_at: Moment) -> Self {
-        let refused = NodeSet::EMPTY;
+    /// The same count once more, for `nodes` that refused; the votes of the others stand.
+    /// It waits for answers until `give_up_at`.
+    pub(crate) fn again(&self, nodes: NodeSet, valid_until: Moment, give_up_at: Moment) -> Self {
+        let refused = self.refused.minus(nodes);
         Self { valid_until, give_up_at, refused, verdict: None, ..self.clone() }
     }
 
@@ -110,6 +110,23 @@ impl Round {
         }
         self.unknown = self.unknown.union(self.outstanding());
         self.decide(now);
+    }
+
+    /// Ends the wait for nodes that have not answered, where others have split their votes.
+    pub(crate) fn pass_over(&mut self, now: Moment) {
+        self.unknown = self.unknown.union(self.outstanding());
+        self.decide(now);
+    }
+
+    /// Gives the round up after a refusal, where the nodes in `unasked` were not asked.
+    pub(crate) fn concede(&mut self, unasked: NodeSet) {
+        self.failed = self.failed.union(unasked);
+        self.verdict.get_or_insert(Verdict::Lost(Loss::Contended));
+    }
+
+    /// How many nodes must grant.
+    pub(crate) fn votes(&self) -> usize {
+        self.quorum.votes()
     }
 
     /// Until when it waits for answers.
@@ -147,11 +164,6 @@ impl Round {
     /// The nodes that have neither answered nor been given up.
     pub(crate) fn outstanding(&self) -> NodeSet {
         self.suspects().minus(self.granted).minus(self.unknown)
-    }
-
-    /// How many of the nodes that refused would have to grant for a quorum.
-    pub(crate) fn missing(&self) -> usize {
-        self.quorum.votes().saturating_sub(self.granted.len())
     }
 
     fn decide(&mut self, now: Moment) {

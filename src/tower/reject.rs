@@ -51,7 +51,8 @@ impl Rejection {
             ErrorKind::InvalidConfig => (Reason::Invalid, StatusCode::BAD_REQUEST),
             _ => (Reason::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
         };
-        let retry_after = (reason != Reason::Invalid).then(|| error.retry_after().unwrap_or(SOON));
+        let is_cured_by_time = reason != Reason::Invalid && !error.has_no_end();
+        let retry_after = is_cured_by_time.then(|| error.retry_after().unwrap_or(SOON));
         Self { reason, status, retry_after, error: Some(error) }
     }
 

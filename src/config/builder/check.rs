@@ -73,6 +73,7 @@ impl Builder {
             ttl,
             max_waiters: self.max_waiters,
             hand_overs: self.hand_overs,
+            share_with_pollers: self.share_with_pollers,
             max_ttl,
             drift,
             node_timeout: self.node_timeout,

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use super::{Ended, Head, KeptVotes, Setting, notes::Tally, vote::vote};
+use super::{Ended, Head, KeptVotes, Setting, notes::Tally, split::round_trip, vote::vote};
 use crate::{
     claim::Claim,
     config::Config,
     engine::{
         Time,
-        waiter::{Found, LastAttempt, Waiter},
+        stand::{Found, LastAttempt, Stand},
+        waiter::Waiter,
     },
     exchange::{Ask, Outcome},
     mutant::{self, Mutant},
@@ -25,19 +26,34 @@ pub(in crate::engine) struct Attempt {
     pub(super) waiter: Option<Box<Waiter>>,
     /// What becomes of its votes after a split, once there is one.
     pub(super) kept: Option<Box<KeptVotes>>,
+    /// The nodes that are asked when the home node has granted, or is silent.
+    unasked: NodeSet,
+    /// Nodes that have not answered by then are not waited for: the home node, or
+    /// those that alone could still decide between votes that are split.
+    silent_by: Option<Moment>,
 }
 
 impl Attempt {
+    /// Begins with `first`, and goes on with the other nodes when those have granted.
     pub(in crate::engine) fn new(
         head: &mut Head,
         waiter: Box<Waiter>,
+        first: NodeSet,
         lease: Lease,
         time: Time,
         config: &Config,
     ) -> Self {
         let give_up_at = head.give_nodes_time(&waiter, config, time.now);
         let round = Round::new(config.quorum, lease.until, give_up_at);
-        Self { round, lease, waiter: Some(waiter), kept: None }
+        let unasked = NodeSet::first(config.quorum.nodes()).minus(first);
+        let mut silent_by = None;
+        if !unasked.is_empty() {
+            unasked.iter().for_each(|node| head.claim.note_innocent(node));
+            // The others must have time to answer, too.
+            let most = give_up_at.since(time.now) / 3;
+            silent_by = Some(time.now.after(waiter.silence().min(most)));
+        }
+        Self { round, lease, waiter: Some(waiter), kept: None, unasked, silent_by }
     }
 
     pub(super) fn ask(&self) -> Ask {
@@ -46,13 +62,18 @@ impl Attempt {
 
     pub(super) fn handle_grant(
         &mut self,
-        head: &Head,
+        head: &mut Head,
         node: NodeId,
         latency: Duration,
         now: Moment,
     ) {
         head.claim.note_grant(node, latency);
         self.round.handle_vote(node, Vote::Granted, now);
+        if !self.unasked.is_empty() {
+            self.ask_the_rest(head);
+        } else if !self.round.refused().is_empty() {
+            self.mind_the_silent(head, now);
+        }
     }
 
     /// Counts anything but a plain grant.
@@ -77,6 +98,35 @@ impl Attempt {
             head.notes.fail(node, error);
         }
         self.round.handle_vote(node, vote, now);
+        if self.unasked.is_empty() {
+            self.mind_the_silent(head, now);
+        } else if vote == Vote::Refused {
+            self.round.concede(self.unasked);
+        } else {
+            self.ask_the_rest(head);
+        }
+    }
+
+    /// The home node has granted, or can't answer: all others are asked, with the lease
+    /// that began with the first byte.
+    fn ask_the_rest(&mut self, head: &mut Head) {
+        let rest = std::mem::take(&mut self.unasked);
+        self.silent_by = None;
+        suspect(&head.claim, rest);
+        head.again = head.again.union(rest);
+    }
+
+    /// Where votes are split and a quorum has answered, the rest is not waited for as
+    /// long as a node timeout: the others know as much, and settle it.
+    fn mind_the_silent(&mut self, head: &Head, now: Moment) {
+        let answered = self.round.granted().union(self.round.refused()).len();
+        let is_split = !self.round.granted().is_empty() && !self.round.refused().is_empty();
+        let may = self.silent_by.is_none() && self.round.verdict().is_none();
+        if may && is_split && answered >= self.round.votes() {
+            let took = self.kept.as_ref().map(|kept| kept.took);
+            let took = took.unwrap_or_else(|| round_trip(now.since(head.started_at)));
+            self.silent_by = Some(now.after(took).min(self.round.give_up_at()));
+        }
     }
 
     pub(super) fn handle_timeout(
@@ -85,45 +135,66 @@ impl Attempt {
         due: Moment,
         setting: &mut Setting<'_>,
     ) {
-        if self.kept.as_mut().is_some_and(|kept| kept.is_due(due)) {
-            self.go_on(head, self.round.refused(), setting);
-        } else {
-            self.round.handle_timeout(setting.now);
+        if self.silent_by.take_if(|by| *by <= due).is_some() {
+            head.silent = self.round.outstanding().minus(self.unasked);
+            if self.unasked.is_empty() {
+                return self.round.pass_over(setting.now);
+            }
+            self.ask_the_rest(head);
         }
+        if let Some(kept) = &mut self.kept {
+            kept.handle_timeout(head, self.round.refused(), due);
+        }
+        if setting.now >= self.round.give_up_at() && !head.cut_short {
+            head.silent = self.round.outstanding();
+        }
+        self.round.handle_timeout(setting.now);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Moment> {
         self.waiter.as_ref()?;
         let for_nodes = (!self.round.outstanding().is_empty()).then(|| self.round.give_up_at());
         let for_votes = self.kept.as_ref().and_then(|kept| kept.poll_timeout());
-        for_nodes.into_iter().chain(for_votes).min()
+        for_nodes.into_iter().chain(for_votes).chain(self.silent_by).min()
     }
 
     pub(super) fn is_undecided(&self) -> bool {
         self.waiter.is_some()
     }
 
+    /// Whether there may be a verdict to act on, or a time to be filed.
     pub(super) fn is_ripe(&self) -> bool {
-        self.round.verdict().is_some() && self.waiter.is_some()
+        (self.round.verdict().is_some() || self.silent_by.is_some()) && self.waiter.is_some()
     }
 
     /// The verdict, once; unless the votes are kept and more are asked for.
     pub(super) fn end(&mut self, head: &mut Head, setting: &mut Setting<'_>) -> Option<Ended> {
         let verdict = self.round.verdict()?;
         self.waiter.as_ref()?;
+        self.silent_by = None;
         if verdict == Verdict::Lost(Loss::Contended) && self.keeps_votes(head, setting) {
             return None;
         }
-        let waiter = self.waiter.take()?;
+        let mut waiter = self.waiter.take()?;
         let loss = match verdict {
             Verdict::Held => {
                 let (lease, votes) = (self.held_for(head, setting), self.round.granted().len());
                 return Some(Ended::Held { waiter, lease, votes });
             }
+            // Votes were split. That a node had no time to say so again is no news.
+            Verdict::Lost(Loss::NoQuorum)
+                if self.kept.is_some()
+                    && head.cut_short
+                    && head.notes.errors() <= setting.config.quorum.spare() =>
+            {
+                Loss::Contended
+            }
             Verdict::Lost(loss) => loss,
         };
+        waiter.learn(&self.round, setting.now.since(head.started_at));
+        waiter.heard_one = !self.unasked.is_empty();
         let rolls_back = self.rolls_back();
-        if loss == Loss::Contended && waiter.wants_lifetimes() {
+        if loss == Loss::Contended && waiter.wants_look() && setting.now < head.give_up_at {
             let round = Box::new(self.round.clone());
             return Some(Ended::Refused { waiter, round, rolls_back });
         }
@@ -132,7 +203,7 @@ impl Attempt {
     }
 
     /// Asks `nodes` once more, for the same lease; the votes of the others stand.
-    fn go_on(&mut self, head: &mut Head, nodes: NodeSet, setting: &Setting<'_>) {
+    pub(super) fn go_on(&mut self, head: &mut Head, nodes: NodeSet, setting: &Setting<'_>) {
         let (config, now, ttl) = (setting.config, setting.now, head.ttl);
         let Some(waiter) = self.waiter.as_ref().filter(|waiter| waiter.is_wanted()) else { return };
         if setting.closed || self.round.verdict() == Some(Verdict::Held) {
@@ -140,7 +211,7 @@ impl Attempt {
         }
         let give_up_at = head.give_nodes_time(waiter, config, now);
         self.lease = same_lease(self.lease, config, now, ttl);
-        self.round = self.round.again(self.lease.until, give_up_at);
+        self.round = self.round.again(nodes, self.lease.until, give_up_at);
         head.claim.may_live_until(config.lease(now, ttl).gone_by);
         suspect(&head.claim, nodes);
         head.again = head.again.union(nodes);
@@ -178,20 +249,20 @@ impl Head {
         &self,
         loss: Loss,
         round: &Round,
-        free_in: Option<Duration>,
+        stand: Option<Stand>,
         setting: &Setting<'_>,
     ) -> Found {
         let (config, now) = (setting.config, setting.now);
-        let silent = self.late(round.suspects(), now);
+        // One that has answered since the verdict is not silent.
+        let may = self.claim.suspects().minus(self.claim.granted());
+        let silent = self.late(round.suspects().and(may), now);
         let tally = Tally { granted: round.granted(), refused: round.refused(), silent };
         let reports = self.reports(tally, config, now);
         Found {
-            attempt: LastAttempt { began_at: self.started_at, loss, reports },
+            attempt: LastAttempt { began_at: self.started_at, loss, reports, stand },
             granted: self.claim.granted().len(),
             cut_short: self.cut_short,
-            // A foreign key is no holder that will be done some time: it is a failure.
             is_hopeless: self.notes.permanent() > config.quorum.spare(),
-            free_in,
         }
     }
 }

@@ -163,6 +163,15 @@ impl Extension {
         matches!(self.asker, Some(Asker::Keeper(_)))
     }
 
+    /// The next holder, if it is for one and not decided.
+    #[cfg(all(test, redlock_sim))]
+    pub(super) fn waiter(&self) -> Option<&Waiter> {
+        match &self.asker {
+            Some(Asker::Next(hand_over)) => Some(&hand_over.waiter),
+            _ => None,
+        }
+    }
+
     /// Whether nodes were found without the key since it was won.
     pub(super) fn has_missing(&self) -> bool {
         !self.missing.is_empty()

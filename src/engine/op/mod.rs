@@ -6,12 +6,13 @@
 //! into [`Head::again`], and the engine does the rest.
 
 mod attempt;
+mod behind;
 mod extension;
 mod healing;
-mod lifetimes;
 mod looking;
 mod notes;
 mod releasing;
+mod rivals;
 mod split;
 mod table;
 mod vote;
@@ -22,18 +23,17 @@ use rand::rngs::StdRng;
 
 pub(super) use self::{
     attempt::Attempt,
+    behind::Behind,
     extension::{Asker, Extension, HandOver},
     healing::Healing,
-    lifetimes::Lifetimes,
     looking::Looking,
     releasing::{Ending, Releasing, suspects_to_release},
+    rivals::Rivals,
+    split::round_trip,
     table::Ops,
 };
 use self::{notes::Notes, split::KeptVotes};
-use super::{
-    request::Reply,
-    waiter::{Found, Waiter},
-};
+use super::{request::Reply, stand::Found, waiter::Waiter};
 use crate::{
     claim::{Claim, Released},
     config::Config,
@@ -47,6 +47,8 @@ pub(super) struct Setting<'a> {
     pub(super) config: &'a Config,
     /// Whether the client was shut down.
     pub(super) closed: bool,
+    /// The nodes that did not answer when they were asked last.
+    pub(super) silent: NodeSet,
     pub(super) rng: &'a mut StdRng,
     pub(super) now: Moment,
 }
@@ -77,6 +79,12 @@ pub(super) struct Head {
     pub(super) scriptless: NodeSet,
     /// Nodes that are to be asked once more, at once.
     pub(super) again: NodeSet,
+    /// Nodes that are to be asked at once what they have at the key; and those that are
+    /// to say, too, how long it lives.
+    pub(super) values: NodeSet,
+    pub(super) looks: NodeSet,
+    /// Nodes that turned out not to answer in time.
+    pub(super) silent: NodeSet,
     /// Where its next timeout is filed.
     due: Option<Due>,
     notes: Notes,
@@ -85,7 +93,7 @@ pub(super) struct Head {
 #[derive(Debug)]
 pub(super) enum Kind {
     Attempt(Attempt),
-    Lifetimes(Lifetimes),
+    Behind(Behind),
     Extension(Extension),
     Healing(Healing),
     Releasing(Releasing),
@@ -97,8 +105,7 @@ pub(super) enum Kind {
 pub(super) enum Ended {
     /// An attempt has won the lock.
     Held { waiter: Box<Waiter>, lease: Lease, votes: usize },
-    /// An attempt was refused by holders, and how long their keys live is worth
-    /// knowing.
+    /// An attempt was refused, and by what is worth knowing.
     Refused { waiter: Box<Waiter>, round: Box<Round>, rolls_back: bool },
     /// An attempt was lost, and all is known of it.
     Lost { waiter: Box<Waiter>, found: Box<Found>, rolls_back: bool },
@@ -127,9 +134,17 @@ impl Head {
             awaited: NodeSet::EMPTY,
             scriptless: NodeSet::EMPTY,
             again: NodeSet::EMPTY,
+            values: NodeSet::EMPTY,
+            looks: NodeSet::EMPTY,
+            silent: NodeSet::EMPTY,
             due: None,
             notes: Notes::default(),
         }
+    }
+
+    /// Whether it wants nodes asked.
+    pub(super) fn has_wishes(&self) -> bool {
+        !self.again.union(self.values).union(self.looks).is_empty()
     }
 }
 
@@ -138,11 +153,28 @@ impl Op {
     pub(super) fn ask(&self) -> Ask {
         match &self.kind {
             Kind::Attempt(attempt) => attempt.ask(),
-            Kind::Lifetimes(_) => Ask::Remaining,
+            Kind::Behind(_) => Ask::Value,
             Kind::Extension(_) => Ask::Extend,
             Kind::Healing(_) => Ask::Heal,
             Kind::Releasing(_) => Ask::Release,
             Kind::Looking(looking) => looking.ask,
+        }
+    }
+
+    /// What it has seen at nodes, and whose it is.
+    #[cfg(all(test, redlock_sim))]
+    pub(super) fn inside(&self) -> (Vec<&Rivals>, Option<&Waiter>) {
+        match &self.kind {
+            Kind::Attempt(attempt) => {
+                let kept = attempt.kept.iter().flat_map(|kept| kept.seen());
+                (kept.collect(), attempt.waiter.as_deref())
+            }
+            Kind::Behind(behind) => {
+                let (rivals, waiter) = behind.inside();
+                (vec![rivals], waiter)
+            }
+            Kind::Extension(extension) => (Vec::new(), extension.waiter()),
+            Kind::Healing(_) | Kind::Releasing(_) | Kind::Looking(_) => (Vec::new(), None),
         }
     }
 
@@ -167,7 +199,7 @@ impl Op {
     pub(super) fn has_caller(&self) -> bool {
         match &self.kind {
             Kind::Attempt(attempt) => attempt.is_undecided(),
-            Kind::Lifetimes(lifetimes) => lifetimes.is_undecided(),
+            Kind::Behind(behind) => behind.is_undecided(),
             Kind::Extension(extension) => extension.is_undecided() && !extension.is_renewal(),
             Kind::Looking(looking) => looking.is_undecided(),
             Kind::Healing(_) | Kind::Releasing(_) => false,
@@ -185,9 +217,10 @@ impl Op {
         !is_late && !self.head.scriptless.contains(node)
     }
 
-    /// Counts how a question to `node` ended. What follows is for [`Self::end`].
+    /// Counts how the question `ask` to `node` ended. What follows is for [`Self::end`].
     pub(super) fn handle_outcome(
         &mut self,
+        ask: Ask,
         node: NodeId,
         outcome: Outcome,
         offered_at: Moment,
@@ -203,8 +236,9 @@ impl Op {
             Kind::Releasing(releasing) if outcome.is_grant() => {
                 releasing.handle_deletion(head, node, setting);
             }
+            Kind::Attempt(attempt) if ask == Ask::Value => attempt.handle_look(node, outcome),
             Kind::Attempt(attempt) => attempt.handle_outcome(head, node, outcome, latency, now),
-            Kind::Lifetimes(lifetimes) => lifetimes.handle_outcome(head, node, outcome),
+            Kind::Behind(behind) => behind.handle_outcome(head, node, outcome),
             Kind::Extension(extension) => {
                 extension.handle_outcome(head, node, outcome, latency, now);
             }
@@ -224,7 +258,7 @@ impl Op {
             Kind::Extension(extension) => extension.handle_timeout(head, setting.now),
             Kind::Releasing(releasing) => releasing.handle_timeout(head, due, setting.now),
             // Their end looks at the time itself.
-            Kind::Lifetimes(_) | Kind::Looking(_) | Kind::Healing(_) => {}
+            Kind::Behind(_) | Kind::Looking(_) | Kind::Healing(_) => {}
         }
     }
 
@@ -232,7 +266,7 @@ impl Op {
     pub(super) fn poll_timeout(&self) -> Option<Moment> {
         match &self.kind {
             Kind::Attempt(attempt) => attempt.poll_timeout(),
-            Kind::Lifetimes(lifetimes) => lifetimes.is_undecided().then_some(self.head.give_up_at),
+            Kind::Behind(behind) => behind.poll_timeout(),
             Kind::Extension(extension) => extension.poll_timeout(),
             Kind::Healing(_) => None,
             Kind::Releasing(releasing) => releasing.poll_timeout(),
@@ -249,7 +283,7 @@ impl Op {
     pub(super) fn is_decided(&self) -> bool {
         match &self.kind {
             Kind::Attempt(attempt) => attempt.is_ripe(),
-            Kind::Lifetimes(lifetimes) => lifetimes.is_enough(),
+            Kind::Behind(behind) => behind.may_be_enough(),
             Kind::Extension(extension) => extension.is_ripe(),
             Kind::Healing(_) | Kind::Looking(_) => false,
             Kind::Releasing(releasing) => releasing.is_ripe(),
@@ -261,7 +295,7 @@ impl Op {
         let Self { head, kind } = self;
         match kind {
             Kind::Attempt(attempt) => attempt.end(head, setting),
-            Kind::Lifetimes(lifetimes) => lifetimes.end(head, setting),
+            Kind::Behind(behind) => behind.end(head, setting),
             Kind::Extension(extension) => extension.end(head, setting),
             Kind::Healing(_) => None,
             Kind::Releasing(releasing) => releasing.end(head, setting),
@@ -272,7 +306,7 @@ impl Op {
     /// Whether it wants nodes asked again, or healed.
     pub(super) fn has_wishes(&self) -> bool {
         let heals = matches!(&self.kind, Kind::Extension(extension) if extension.has_missing());
-        heals || !self.head.again.is_empty()
+        heals || self.head.has_wishes()
     }
 
     /// Whether nothing more can come of it.

@@ -29,13 +29,23 @@ impl Notes {
     }
 
     pub(super) fn live(&mut self, node: NodeId, lifetime: Duration) {
+        self.0.retain(|(id, note)| *id != node || matches!(note, Note::Error(_)));
         self.0.push((node, Note::Lifetime(lifetime)));
     }
 
-    /// How many nodes failed in a way that no waiting cures.
+    /// How many nodes failed in a way that no waiting cures. Whatever is at the key is
+    /// waited for: another library's lock may be of another type, or never expire, and
+    /// its holder releases it.
     pub(super) fn permanent(&self) -> usize {
-        let permanent = |note: &Note| matches!(note, Note::Error(e) if !e.is_transient());
+        let is_lasting =
+            |error: &NodeError| !error.is_transient() && error.kind() != NodeErrorKind::ForeignKey;
+        let permanent = |note: &Note| matches!(note, Note::Error(error) if is_lasting(error));
         self.0.iter().filter(|(_, note)| permanent(note)).count()
+    }
+
+    /// How many nodes have failed.
+    pub(super) fn errors(&self) -> usize {
+        self.0.iter().filter(|(_, note)| matches!(note, Note::Error(_))).count()
     }
 
     fn error(&self, node: NodeId) -> Option<&NodeError> {
@@ -50,15 +60,6 @@ impl Notes {
             Note::Lifetime(left) if *id == node => Some(*left),
             _ => None,
         })
-    }
-
-    /// The life that a key in the way was said to have. A node that tells it has
-    /// refused, though the refusal itself may have come after the verdict.
-    fn refusal(&self, node: NodeId) -> Option<Duration> {
-        if mutant::is(Mutant::LateRefusalIsSilence) {
-            return None;
-        }
-        self.lifetime(node)
     }
 }
 
@@ -76,7 +77,7 @@ impl Head {
     pub(super) fn reports(&self, tally: Tally, config: &Config, now: Moment) -> Vec<NodeReport> {
         let Tally { granted, refused, silent } = tally;
         let report = |(id, name): (NodeId, &Arc<str>)| {
-            let remaining = self.notes.refusal(id);
+            let remaining = self.notes.lifetime(id);
             let refused = refused.contains(id) || remaining.is_some_and(|left| !left.is_zero());
             let answer = if let Some(error) = self.notes.error(id) {
                 NodeAnswer::Failed(error.clone())
@@ -98,6 +99,9 @@ impl Head {
     /// The nodes among `suspects` that are late: none while there is time, or
     /// where the time was cut short.
     pub(super) fn late(&self, suspects: NodeSet, now: Moment) -> NodeSet {
+        if mutant::is(Mutant::UnawaitedIsSilence) {
+            return suspects;
+        }
         if now >= self.give_up_at && !self.cut_short { suspects } else { NodeSet::EMPTY }
     }
 }

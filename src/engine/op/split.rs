@@ -1,123 +1,213 @@
 //! After a split vote: which attempt keeps the votes it has and asks for the
 //! rest.
 //!
-//! The rule is `protocol::home`'s. It applies to waiters: an attempt that is
-//! made once stays one round. Votes are kept for a few tries only, since what
-//! looks like a split vote may be another's lock.
+//! Who has the home node's vote keeps its own, looks whether what refused it is a
+//! holder, and if not, asks those nodes once more. Hosts that name the nodes otherwise
+//! may choose another home node. Then two of them insist, and see each other's values
+//! stay: the value with more votes, or the larger one, goes on. Nobody insists for more
+//! than a few tries.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Attempt, Head, Setting};
+use super::{Attempt, Head, Setting, rivals::Rivals};
 use crate::{
-    config::Config,
     engine::{
-        pacing::{KEEP_PAUSES, ROUND_TRIP},
-        request::Patience,
+        pacing::{KEEP_PAUSES, MOST_TRIES, ROUND_TRIP},
+        waiter::Waiter,
     },
-    protocol::{Moment, home},
+    exchange::Outcome,
+    protocol::{Moment, NodeId, NodeSet, home},
 };
 
 /// The state of a round that was lost to a split and may still be won.
 #[derive(Debug)]
 pub(super) struct KeptVotes {
     tries: usize,
-    /// When the nodes that refused are asked once more.
-    again_at: Option<Moment>,
-    /// The home node's answer is waited for until then.
-    home_by: Option<Moment>,
-    /// Whether that time has yet to come.
-    waits_for_home: bool,
+    /// How many of the last tries have met just what the one before had met.
+    stuck: usize,
     /// How long the first verdict took.
-    took: Duration,
+    pub(super) took: Duration,
+    next: Next,
+    /// What the nodes that refused have, by this look and by the one before.
+    rivals: Rivals,
+    before: Option<Rivals>,
+    /// The nodes that have yet to say what they have.
+    looked_at: NodeSet,
+}
+
+/// What a lost round does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Nothing is planned.
+    Decide,
+    /// The home node's answer is waited for until then: it decides.
+    AwaitHome(Moment),
+    /// The nodes that refused are looked at then.
+    LookAt(Moment),
+    /// They are being looked at, and have until then to answer.
+    Looking(Moment),
+    /// They have been looked at.
+    Judge,
 }
 
 impl KeptVotes {
     /// A split that was found `took` after the start. As yet no votes are kept.
     fn after(took: Duration) -> Self {
-        Self { tries: 0, again_at: None, home_by: None, waits_for_home: false, took }
-    }
-
-    /// Waits for the home node's answer until `by`: it decides.
-    fn wait_for_home(&mut self, by: Moment) -> bool {
-        self.waits_for_home |= self.home_by.replace(by).is_none();
-        true
-    }
-
-    /// Keeps the votes, and plans to ask the nodes that refused again `at` that time.
-    fn plan(&mut self, at: Moment) -> bool {
-        self.tries = self.tries.saturating_add(1);
-        self.again_at = Some(at);
-        true
+        Self {
+            tries: 0,
+            stuck: 0,
+            took: round_trip(took),
+            next: Next::Decide,
+            rivals: Rivals::default(),
+            before: None,
+            looked_at: NodeSet::EMPTY,
+        }
     }
 
     pub(super) fn were_kept(&self) -> bool {
         self.tries > 0
     }
 
-    /// When to call [`Self::is_due`].
+    /// When to call [`Self::handle_timeout`].
     pub(super) fn poll_timeout(&self) -> Option<Moment> {
-        let home_by = self.home_by.filter(|_| self.waits_for_home);
-        self.again_at.into_iter().chain(home_by).min()
-    }
-
-    /// Whether it is time to ask once more; notes what is past.
-    pub(super) fn is_due(&mut self, due: Moment) -> bool {
-        if self.home_by.is_some_and(|by| by <= due) {
-            self.waits_for_home = false;
+        match self.next {
+            Next::AwaitHome(by) | Next::LookAt(by) | Next::Looking(by) => Some(by),
+            Next::Decide | Next::Judge => None,
         }
-        self.again_at.take_if(|at| *at <= due).is_some()
     }
-}
 
-/// What becomes of a lost round.
-enum Next {
-    Wait(Moment),
-    AskAgain(Moment),
-    Over,
+    /// Does what was due by `due`; `refused` are the nodes to look at.
+    pub(super) fn handle_timeout(&mut self, head: &mut Head, refused: NodeSet, due: Moment) {
+        match self.next {
+            Next::LookAt(at) if at <= due => self.look(head, refused, due),
+            Next::Looking(by) if by <= due => self.next = Next::Judge,
+            _ => {}
+        }
+    }
+
+    fn look(&mut self, head: &mut Head, refused: NodeSet, now: Moment) {
+        let targets = refused.minus(head.awaited);
+        (self.looked_at, head.values) = (targets, targets);
+        self.before = Some(std::mem::take(&mut self.rivals)).filter(|_| self.tries > 1);
+        self.next = match targets.is_empty() {
+            true => Next::Judge,
+            false => Next::Looking(now.after(self.took * 2).min(head.give_up_at)),
+        };
+    }
+
+    /// All that has been seen.
+    #[cfg(all(test, redlock_sim))]
+    pub(super) fn seen(&self) -> impl Iterator<Item = &Rivals> {
+        self.before.iter().chain([&self.rivals])
+    }
+
+    fn handle_look(&mut self, node: NodeId, outcome: Outcome) {
+        // What does not answer is no rival: it is asked again, and says so.
+        let _error = self.rivals.note(node, outcome);
+        self.looked_at.remove(node);
+        if self.looked_at.is_empty() && matches!(self.next, Next::Looking(_)) {
+            self.next = Next::Judge;
+        }
+    }
 }
 
 impl Attempt {
+    /// Counts what `node` has at the key.
+    pub(super) fn handle_look(&mut self, node: NodeId, outcome: Outcome) {
+        if let Some(kept) = &mut self.kept {
+            kept.handle_look(node, outcome);
+        }
+    }
+
     /// Whether the lost round goes on, or may; plans what it does next.
-    pub(super) fn keeps_votes(&mut self, head: &Head, setting: &Setting<'_>) -> bool {
-        if setting.closed {
+    pub(super) fn keeps_votes(&mut self, head: &mut Head, setting: &Setting<'_>) -> bool {
+        if setting.closed || self.round.granted().is_empty() && self.kept.is_none() {
             return false;
         }
-        let took = setting.now.since(head.started_at);
+        let (now, took) = (setting.now, setting.now.since(head.started_at));
         let mut kept = self.kept.take().unwrap_or_else(|| Box::new(KeptVotes::after(took)));
-        let goes_on = kept.again_at.is_some()
-            || match self.after_split(&kept, head, setting.config, setting.now) {
-                Next::Wait(by) => kept.wait_for_home(by),
-                Next::AskAgain(at) => kept.plan(at),
-                Next::Over => false,
-            };
+        let mut goes_on = match kept.next {
+            Next::LookAt(_) | Next::Looking(_) => true,
+            Next::AwaitHome(_) | Next::Decide => self.decide(&mut kept, head, setting),
+            Next::Judge => self.judge(&mut kept, head, setting),
+        };
+        if goes_on && matches!(kept.next, Next::LookAt(at) if at <= now) {
+            kept.look(head, self.round.refused(), now);
+            // Where all of them owe an answer, there is nothing to wait for.
+            if kept.next == Next::Judge {
+                goes_on = self.judge(&mut kept, head, setting);
+            }
+        }
         self.kept = Some(kept);
         goes_on
     }
 
-    fn after_split(&self, kept: &KeptVotes, head: &Head, config: &Config, now: Moment) -> Next {
+    /// Who has the home node's vote looks who else there is. Says whether it does, or
+    /// the home node is waited for.
+    fn decide(&self, kept: &mut KeptVotes, head: &Head, setting: &Setting<'_>) -> bool {
+        let (config, now) = (setting.config, setting.now);
         let Some(waiter) = self.waiter.as_ref().filter(|waiter| waiter.is_wanted()) else {
-            return Next::Over;
+            return false;
         };
-        let limit = match waiter.request.patience {
-            Patience::Once => return Next::Over,
-            Patience::Until(limit) => limit.min(self.lease.until),
-            Patience::Forever => self.lease.until,
-        };
-        let awaited = self.round.outstanding().and(head.awaited);
+        let awaited = self.round.outstanding().and(head.awaited).minus(setting.silent);
         let among = self.round.granted().union(self.round.refused()).union(awaited);
         let names = config.node_names().map(|(node, name): (_, &Arc<str>)| (node, &**name));
-        let (least, most) = ROUND_TRIP;
-        let round_trip = kept.took.clamp(least, most);
-        let Some(home) = home(head.claim.key.as_bytes(), names, among) else { return Next::Over };
+        let home = home(head.claim.key.as_bytes(), names, among.minus(waiter.stale));
+        let Some(home) = home else { return false };
         if awaited.contains(home) {
-            let by = kept.home_by.unwrap_or_else(|| now.after(round_trip));
-            let by = by.min(head.give_up_at);
-            return if now < by { Next::Wait(by) } else { Next::Over };
+            let by = now.after(kept.took).min(head.give_up_at);
+            if let Next::AwaitHome(by) = kept.next {
+                return now < by;
+            }
+            kept.next = Next::AwaitHome(by);
+            return now < by;
         }
-        let pause = KEEP_PAUSES.get(kept.tries);
-        match pause.map(|quarters| now.after(round_trip / 4 * *quarters)) {
-            Some(at) if self.round.granted().contains(home) && at < limit => Next::AskAgain(at),
-            _ => Next::Over,
+        let Some(quarters) = KEEP_PAUSES.get(kept.stuck).filter(|_| kept.tries < MOST_TRIES) else {
+            return false;
+        };
+        let at = now.after(kept.took / 4 * *quarters);
+        if !self.round.granted().contains(home) || at >= self.limit(waiter) {
+            return false;
         }
+        kept.tries += 1;
+        kept.next = Next::LookAt(at);
+        true
     }
+
+    /// Until when it may insist.
+    fn limit(&self, waiter: &Waiter) -> Moment {
+        waiter.insists_until().min(self.lease.until)
+    }
+
+    /// Asks the nodes that refused once more, unless a holder has them, or another
+    /// contender that does not give way. Says whether it does.
+    fn judge(&mut self, kept: &mut KeptVotes, head: &mut Head, setting: &Setting<'_>) -> bool {
+        kept.next = Next::Decide;
+        let Some(waiter) = &self.waiter else { return false };
+        let mine = (self.round.granted().len(), &head.claim.token);
+        let (rivals, quorum) = (&kept.rivals, setting.config.quorum);
+        // What was stale then is, if it still is there.
+        let stale = waiter.rivals.as_ref().map(|then| rivals.unchanged_since(then, quorum));
+        let stale = stale.unwrap_or_default().and(waiter.stale);
+        let gives_way = rivals.holder(quorum).is_some()
+            || rivals.is_blocked(quorum)
+            || rivals.outbids(mine, kept.before.as_ref(), stale);
+        // A node that owes the answer to a look is not asked twice at once.
+        let asked = self.round.refused().minus(head.awaited);
+        if gives_way || asked.is_empty() || !waiter.is_wanted() {
+            return false;
+        }
+        let is_stuck = kept.before.as_ref().is_some_and(|before| {
+            kept.rivals.unchanged_since(before, quorum) == self.round.refused()
+        });
+        kept.stuck = if is_stuck { kept.stuck + 1 } else { 0 };
+        self.go_on(head, asked, setting);
+        self.round.verdict().is_none()
+    }
+}
+
+/// What a round trip seems to take, by how long the first answers `took`.
+pub(in crate::engine) fn round_trip(took: Duration) -> Duration {
+    let (least, most) = ROUND_TRIP;
+    took.clamp(least, most)
 }

@@ -79,10 +79,10 @@ impl Ops {
         self.slab.iter().any(|(_, op)| matches!(op.kind, Kind::Releasing(_)))
     }
 
-    /// The tokens of all operations, in a fixed order.
+    /// All operations, in a fixed order.
     #[cfg(all(test, redlock_sim))]
-    pub(in crate::engine) fn tokens(&self) -> impl Iterator<Item = &[u8]> {
-        self.slab.iter().map(|(_, op)| op.head.claim.token.as_bytes())
+    pub(in crate::engine) fn iter(&self) -> impl Iterator<Item = &Op> {
+        self.slab.iter().map(|(_, op)| op)
     }
 
     #[cfg(redlock_sim)]

@@ -26,6 +26,8 @@ pub(super) enum Act {
     Lock,
     /// Waits for the lock, but not for as long as a second attempt would need.
     Ask,
+    /// Asks for the lock once, and waits for nothing but a split vote.
+    Try,
     /// Asks for an extension, and waits for nothing.
     Extend,
     /// Releases, and listens to what comes of it.
@@ -46,23 +48,27 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(scenario: &Scenario, callers: &[Vec<Act>]) -> Self {
-        let config = Arc::new(config(scenario));
+    /// The client with that number.
+    pub(super) fn new(scenario: &Scenario, number: usize) -> Self {
+        let config = Arc::new(config(scenario, number));
+        let callers = scenario.clients.get(number);
         let (sender, queue) = mpsc::unbounded_channel();
         Self {
             engine: Engine::new(Arc::clone(&config), StdRng::seed_from_u64(0)),
             shared: Arc::new(Shared::new(config, sender)),
             queue,
-            callers: callers.iter().map(|acts| Caller::new(acts)).collect(),
+            callers: callers.into_iter().flatten().map(|acts| Caller::new(acts)).collect(),
             links: (0..scenario.nodes).map(|_| Link::default()).collect(),
             attempts: 0,
         }
     }
 }
 
-fn config(scenario: &Scenario) -> Config {
-    let urls = ["redis://a", "redis://b", "redis://c", "redis://d", "redis://e"];
-    let builder = Builder::new().nodes(urls.into_iter().take(scenario.nodes)).ttl(scenario.ttl);
+fn config(scenario: &Scenario, number: usize) -> Config {
+    let shift = if scenario.aliases { number } else { 0 };
+    let names = ('a'..='z').take(scenario.nodes).cycle().skip(shift).take(scenario.nodes);
+    let urls = names.map(|name| format!("redis://{name}"));
+    let builder = Builder::new().nodes(urls).ttl(scenario.ttl);
     builder.check_in(Arc::new(System)).expect("valid settings")
 }
 
@@ -101,9 +107,14 @@ impl Caller {
     pub(super) fn can_act(&self) -> bool {
         match self.acts.get(self.next) {
             None => false,
-            Some(Act::Lock | Act::Ask) => self.waiting.is_none(),
+            Some(Act::Lock | Act::Ask | Act::Try) => self.waiting.is_none(),
             Some(Act::Extend | Act::Release | Act::Drop) => self.won.is_some(),
         }
+    }
+
+    /// Whether it has had a lock.
+    pub(super) fn has_won(&self) -> bool {
+        !self.locks.is_empty()
     }
 
     /// Whether it waits for its lock.
@@ -125,6 +136,7 @@ impl Caller {
             (Act::Ask, _) => {
                 self.acquire(shared, Patience::Until(now.after(LAST_ATTEMPT)), ttl);
             }
+            (Act::Try, _) => self.acquire(shared, Patience::Once, ttl),
             (Act::Extend, Some(won)) => {
                 let (reply, answer) = oneshot::channel();
                 let (claim, ttl) = (Arc::clone(&won.claim), Ttl::from_duration(ttl * 2));

@@ -17,15 +17,16 @@ use std::{sync::Arc, time::Duration};
 
 use self::{
     caller::{
-        Act::{Ask, Drop, Extend, Lock, Release},
+        Act::{Ask, Drop, Extend, Lock, Release, Try},
         Client,
     },
     explore::Played,
-    world::Scenario,
+    world::{Scenario, Step, World},
 };
 use super::{Kept, Output, Request, Time};
 use crate::{
     claim::{Claim, Renewal},
+    exchange::{Heard, News},
     key::Key,
     mutant::{Mutant, chosen::choose},
     node_error::{NodeError, NodeErrorKind},
@@ -42,10 +43,22 @@ const CALM: Scenario = Scenario {
     drops: 0,
     stalls: 0,
     pauses: 0,
+    down: 0,
+    aliases: false,
+    wins: None,
+    asks: u64::MAX,
     ttl: Duration::from_secs(1),
     // Enough to ask once more after a split vote.
     wait: Duration::from_millis(3),
 };
+
+/// No single attempt asks the nodes for the lock more often: of two that insist, one
+/// gives way before.
+const MOST_ASKS: u64 = 7;
+
+/// Within this time somebody gets a lock that several try for, where the network takes
+/// none: several round trips, as far as a timer can tell.
+const SOON: Duration = Duration::from_millis(20);
 
 /// More schedules than any of these worlds has: a test that plays as many has
 /// not played it out.
@@ -92,10 +105,85 @@ fn acquire_against_acquire_by_the_home_rule() {
     let clients = vec![vec![vec![Lock, Drop]], vec![vec![Lock, Drop]]];
     let scenario = Scenario { clients, slow: 2, ..CALM };
     let mutants = [Mutant::InsistingForgotten, Mutant::KeptVotesStay, Mutant::QuorumMinusOne];
-    play_out("acquire against acquire", &scenario, 100_000, &mutants);
+    play_out("acquire against acquire", &scenario, 300_000, &mutants);
     let troubled = Scenario { losses: 1, drops: 1, stalls: 2, ..scenario };
     let mutants = [Mutant::RollbackOfGrantsOnly, Mutant::LateAcquireForgotten];
     play_seeds("acquire against acquire, in trouble", &troubled, 60_000, 50_000, &mutants);
+}
+
+#[test]
+fn a_silent_node_and_no_caller_that_depends_on_it() {
+    let clients = vec![vec![vec![Lock, Drop]], vec![vec![Lock, Drop]]];
+    let wait = Duration::from_millis(150);
+    let scenario = Scenario { clients, slow: 2, stalls: 4, wait, ..CALM };
+    let mutants = [Mutant::InsistingForgotten, Mutant::KeptVotesStay];
+    play_seeds("late answers", &scenario, 60_000, 50_000, &mutants);
+}
+
+#[test]
+fn of_two_single_attempts_one_wins() {
+    let clients = vec![vec![vec![Try, Drop]], vec![vec![Try, Drop]]];
+    let scenario = Scenario { clients, slow: 2, wins: Some(SOON), asks: MOST_ASKS, ..CALM };
+    play_out("two single attempts", &scenario, 300_000, &[]);
+    let split = Scenario { down: 1, ..scenario };
+    let mutants = [Mutant::SplitIsAHolder, Mutant::KeptVotesStay];
+    play_out("two single attempts, a node is down", &split, 10_000, &mutants);
+    let split = Scenario { aliases: true, ..split };
+    let mutants = [Mutant::SplitIsAHolder, Mutant::ValuesDecideNothing];
+    play_out("the same, by other names", &split, 10_000, &mutants);
+}
+
+#[test]
+fn of_three_single_attempts_one_wins() {
+    for (nodes, aliases) in [(3, false), (3, true), (5, false), (5, true)] {
+        let clients = vec![vec![vec![Try, Drop]]; 3];
+        let scenario = Scenario {
+            nodes,
+            clients,
+            slow: 3,
+            wins: Some(SOON),
+            asks: MOST_ASKS,
+            aliases,
+            ..CALM
+        };
+        let all = [Mutant::SplitIsAHolder, Mutant::ValuesDecideNothing];
+        let mutants = if aliases { &all[..] } else { &all[..1] };
+        let names = if aliases { ", by other names" } else { "" };
+        let what = format!("three single attempts, {nodes} nodes{names}");
+        play_seeds(&what, &scenario, 60_000, 50_000, mutants);
+    }
+}
+
+#[test]
+fn what_few_tell_is_looked_into_soon() {
+    assert!(asks_soon(), "it may be all that will be told");
+    choose(Some(Mutant::FewTellNothing));
+    let asks = asks_soon();
+    choose(None);
+    assert!(!asks, "FewTellNothing survives");
+}
+
+/// Whether a waiter that trusts to be told asks soon when one node alone tells.
+fn asks_soon() -> bool {
+    let clients = vec![vec![vec![Lock, Drop]], vec![vec![Lock, Drop]]];
+    let wait = Duration::from_secs(60);
+    let ttl = Duration::from_secs(30);
+    let mut world = World::new(&Scenario { clients, slow: 0, wait, ttl, ..CALM });
+    (0..2).for_each(|client| world.play(Step::Act { client, caller: 0 }));
+    let key = || Key::new(b"", b"k").unwrap();
+    let hear = |world: &mut World, node, heard| {
+        let time = Time { clock: world.now, now: world.now };
+        world.clients[1].engine.handle_heard(node, heard, time);
+    };
+    for node in NodeId::all(CALM.nodes) {
+        hear(&mut world, node, Heard::Subscribed(key()));
+    }
+    while world.clients[1].engine.poll_timeout() < world.now.after(Duration::from_secs(1)) {
+        world.play(Step::Wait);
+    }
+    let (node, news) = (NodeId::all(CALM.nodes).next().unwrap(), News { number: 1, age: 0 });
+    hear(&mut world, node, Heard::Released(key(), news));
+    world.clients[1].engine.poll_timeout() < world.now.after(Duration::from_secs(1))
 }
 
 #[test]
@@ -153,7 +241,7 @@ fn three_clients_and_five_nodes_by_seeds() {
 #[test]
 fn a_renewal_that_is_declined_makes_room_for_the_next() {
     const LOCKS: usize = 6;
-    let mut engine = Client::new(&CALM, &[]).engine;
+    let mut engine = Client::new(&CALM, 0).engine;
     let (start, ttl) = (Moment::from_nanos(1_000_000_000), Ttl::from_duration(CALM.ttl));
     for _ in 0..LOCKS {
         let (key, token) = (Key::new(b"", b"k").unwrap(), Token::from_bytes("t").unwrap());
@@ -169,10 +257,10 @@ fn a_renewal_that_is_declined_makes_room_for_the_next() {
     engine.handle_due(now, time);
     let mut renewed = 0;
     while let Some(output) = engine.poll_output() {
-        let Output::Ask { op, .. } = output else { panic!("{output:?}") };
+        let Output::Ask { op, ask, .. } = output else { panic!("{output:?}") };
         renewed += 1;
         for node in NodeId::all(CALM.nodes) {
-            engine.handle_declined(op, node, NodeError::new(NodeErrorKind::Unreachable), now);
+            engine.handle_declined(op, ask, node, NodeError::new(NodeErrorKind::Unreachable), now);
         }
         engine.settle_declined(op, time);
     }

@@ -1,11 +1,10 @@
 //! A master with one key, as far as locks see it.
 
-use std::time::Duration;
-
 use super::world::Sent;
 use crate::{
-    exchange::{Answer, Ask},
+    exchange::{Answer, Ask, AtKey, Content, Life},
     protocol::Moment,
+    token::Token,
 };
 
 /// The only key of a node: a value, and until when it lives.
@@ -23,9 +22,11 @@ pub(super) fn execute(store: &mut Store, sent: &Sent, now: Moment) -> Answer {
             (Some((token, until.max(lives_until))), Answer::Granted)
         }
         (Ask::Release, Some(_)) if is_ours => (None, Answer::Granted),
-        (Ask::Remaining, value) => {
-            let left = value.as_ref().map_or(Duration::ZERO, |(_, until)| until.since(now));
-            (value, Answer::Remaining(left))
+        (Ask::Value | Ask::Look, None) => (None, Answer::Free),
+        (Ask::Value | Ask::Look, Some((token, until))) => {
+            let value = Token::from_bytes(&token).expect("a token");
+            let (content, life) = (Content::Value(value), Life::Left(until.since(now)));
+            (Some((token, until)), Answer::Taken(Box::new(AtKey { content, life })))
         }
         (_, value) => (value, Answer::Refused),
     };

@@ -16,6 +16,9 @@ use crate::{
     protocol::{Moment, NodeId},
 };
 
+/// When all begins.
+const BEGIN: Moment = Moment::from_nanos(1_000_000_000);
+
 /// What is played: what each caller wants, and how much may go wrong.
 #[derive(Clone, Debug)]
 pub(super) struct Scenario {
@@ -33,6 +36,16 @@ pub(super) struct Scenario {
     pub(super) stalls: usize,
     /// How many times all clients may stand still for three fifths of a ttl.
     pub(super) pauses: usize,
+    /// How many of the nodes, from the last on, can't be reached.
+    pub(super) down: usize,
+    /// Whether each client knows the nodes by other names, so that each has a home node
+    /// of its own.
+    pub(super) aliases: bool,
+    /// Within which time somebody must get the lock, if no connection broke and nobody
+    /// left.
+    pub(super) wins: Option<Duration>,
+    /// How many times a client may ask nodes for the lock.
+    pub(super) asks: u64,
     pub(super) ttl: Duration,
     pub(super) wait: Duration,
 }
@@ -90,10 +103,10 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(scenario: &Scenario) -> Self {
-        let client = |callers: &Vec<Vec<Act>>| Client::new(scenario, callers);
+        let client = |number| Client::new(scenario, number);
         Self {
-            now: Moment::from_nanos(1_000_000_000),
-            clients: scenario.clients.iter().map(client).collect(),
+            now: BEGIN,
+            clients: (0..scenario.clients.len()).map(client).collect(),
             nodes: vec![None; scenario.nodes],
             late: Vec::new(),
             losses: scenario.losses,
@@ -131,7 +144,7 @@ impl World {
         }
         steps.extend((0..self.late.len()).map(|which| Step::ComesLate { which }));
         let may_wait = self.is_quiet() || self.stalls > 0 && !self.is_held_up_for_long();
-        if may_wait && self.next_timeout() != Moment::NEVER {
+        if may_wait && !self.is_at_rest() && self.next_timeout() != Moment::NEVER {
             steps.push(Step::Wait);
             if self.pauses > 0 {
                 steps.push(Step::Pause);
@@ -256,6 +269,15 @@ impl World {
         links.all(|link| link.sent.is_empty() && link.answers.is_empty())
     }
 
+    /// Whether nobody wants anything any more. Time may pass then until an unused
+    /// channel is not listened to, and would end keys that are left.
+    fn is_at_rest(&self) -> bool {
+        let mut callers = self.clients.iter().flat_map(|client| &client.callers);
+        let is_busy = |engine: &Engine| engine.operations() > 0 || engine.callers() > 0;
+        !callers.any(|caller| caller.waits() || caller.can_act())
+            && !self.clients.iter().any(|client| is_busy(&client.engine))
+    }
+
     fn next_timeout(&self) -> Moment {
         let timeouts = self.clients.iter().map(|client| client.engine.poll_timeout());
         timeouts.min().unwrap_or(Moment::NEVER)
@@ -296,10 +318,12 @@ impl World {
 
     fn send_questions(&mut self, client: usize) {
         let it = &mut self.clients[client];
+        let reached = self.scenario.nodes - self.scenario.down;
+        let time = Time { clock: self.now, now: self.now };
         while let Some(output) = it.engine.poll_output() {
             // Nobody publishes here: waiters look by themselves.
-            let Output::Ask { op, targets } = output else { continue };
-            let Some(question) = it.engine.question(op) else { continue };
+            let Output::Ask { op, ask, targets } = output else { continue };
+            let Some(question) = it.engine.question(op, ask) else { continue };
             let sent = Sent {
                 ticket: question.ticket,
                 token: question.token.to_vec(),
@@ -307,12 +331,37 @@ impl World {
                 offered_at: self.now,
             };
             it.attempts += u64::from(sent.ticket.ask == Ask::Set);
-            targets.iter().for_each(|node| it.links[node.index()].sent.push_back(sent.clone()));
+            let (up, down): (Vec<_>, Vec<_>) =
+                targets.iter().partition(|node| node.index() < reached);
+            up.iter().for_each(|node| it.links[node.index()].sent.push_back(sent.clone()));
+            for node in down.iter().copied() {
+                let why = NodeError::new(NodeErrorKind::Unreachable);
+                it.engine.handle_declined(op, ask, node, why, time.now);
+            }
+            if !down.is_empty() {
+                it.engine.settle_declined(op, time);
+            }
         }
     }
 
     /// Says what is wrong, if anything is.
     pub(super) fn violation(&mut self) -> Option<String> {
+        // No caller depends on a node that may never answer.
+        let depends = |client: &Client| {
+            client.callers.iter().any(Caller::waits)
+                && client.engine.poll_timeout() == Moment::NEVER
+        };
+        if self.clients.iter().any(depends) {
+            return Some("a caller waits, and nothing is due".into());
+        }
+        if self.scenario.wins.is_some_and(|within| self.now > BEGIN.after(within))
+            && let Some(what) = self.nobody_won()
+        {
+            return Some(what);
+        }
+        if let Some(client) = self.clients.iter().find(|it| it.attempts > self.scenario.asks) {
+            return Some(format!("a client asks {} times", client.attempts));
+        }
         let (now, majority) = (self.now, self.scenario.nodes / 2 + 1);
         let nodes = &self.nodes;
         let won = self.clients.iter_mut().flat_map(|client| &mut client.callers);
@@ -347,9 +396,22 @@ impl World {
         if clients.any(|client| client.callers.iter().any(Caller::waits)) {
             return Some("a caller waits, and nothing will happen".into());
         }
+        if let Some(what) = self.nobody_won() {
+            return Some(what);
+        }
         let mut engines = self.clients.iter().map(|client| &client.engine);
         let is_busy = |engine: &Engine| engine.operations() > 0 || engine.callers() > 0;
         engines.any(is_busy).then(|| "an operation never ends".into())
+    }
+
+    fn nobody_won(&self) -> Option<String> {
+        let is_undisturbed = self.losses == self.scenario.losses
+            && self.drops == self.scenario.drops
+            && self.stalls == self.scenario.stalls;
+        let mut callers = self.clients.iter().flat_map(|client| &client.callers);
+        let is_lost =
+            self.scenario.wins.is_some() && is_undisturbed && !callers.any(Caller::has_won);
+        is_lost.then(|| "nobody has got the lock".into())
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    engine::pacing::{LINGER, MOST_SLOTS, SLOT},
+    engine::pacing::{CROWDED, LINGER, MOST_SLOTS, SLOT},
     exchange::News,
     key::Key,
     protocol::{Moment, NodeId, NodeSet},
@@ -23,6 +23,10 @@ const MAX_CHANNELS: usize = 65_536;
 /// No honest holder has waited for more releases than this: a message that says so is
 /// not believed.
 const OLDEST: u32 = 1 << 10;
+
+/// A holder that has waited for so many releases fewer than the one before may just have
+/// jumped the queue.
+const FEW: u32 = 8;
 
 /// This many releases of one lock may be published at the same time.
 const REMEMBERED: usize = 4;
@@ -45,8 +49,9 @@ pub(super) struct Channels {
 struct Channel {
     /// The nodes at which this client is subscribed.
     subscribed: NodeSet,
-    /// How many releases a quorum of nodes has published.
+    /// How many releases a quorum of nodes has published, and when the last.
     heard: u64,
+    heard_at: Moment,
     /// How many releases the recent holders had waited for.
     expected: u32,
     /// The last releases, and which nodes have published them.
@@ -73,7 +78,10 @@ impl Channel {
         if enough {
             self.heard = self.heard.wrapping_add(1);
             let age = news.age.min(OLDEST);
-            let less = self.expected.saturating_sub(age).div_ceil(4);
+            // One who jumped the queue says little of the next, and many that are too sure
+            // that it is their turn cost more than one who waits a little.
+            let gap = self.expected.saturating_sub(age);
+            let less = if gap > FEW { gap / 4 } else { gap.min(1) };
             self.expected = self.expected.saturating_sub(less).max(age);
         }
         enough
@@ -137,8 +145,30 @@ impl Channels {
     }
 
     /// Counts a message, and says whether it makes a quorum.
-    pub(super) fn count(&mut self, node: NodeId, key: &Key, news: News, votes: usize) -> bool {
-        self.by_key.get_mut(key).is_some_and(|channel| channel.count(node, news, votes))
+    pub(super) fn count(
+        &mut self,
+        node: NodeId,
+        key: &Key,
+        news: News,
+        votes: usize,
+        now: Moment,
+    ) -> bool {
+        let Some(channel) = self.by_key.get_mut(key) else { return false };
+        let is_quorum = channel.count(node, news, votes);
+        if is_quorum {
+            channel.heard_at = now;
+        }
+        is_quorum
+    }
+
+    /// Whether other clients were heard to release the lock just now, one after the other:
+    /// it is not free but for moments, and all who wait for it are told.
+    pub(super) fn is_crowded(&self, key: &Key, votes: usize, now: Moment) -> bool {
+        self.by_key.get(key).is_some_and(|channel| {
+            channel.expected > 0
+                && channel.subscribed.len() >= votes
+                && now < channel.heard_at.after(CROWDED)
+        })
     }
 
     pub(super) fn note_subscribed(&mut self, node: NodeId, key: &Key) {
@@ -147,14 +177,22 @@ impl Channels {
         }
     }
 
-    /// Nothing is heard from `node` any more, until it is subscribed to again.
-    pub(super) fn note_deaf(&mut self, node: NodeId) {
-        self.by_key.values_mut().for_each(|channel| channel.subscribed.remove(node));
+    /// Nothing is heard from `node` any more, until it is subscribed to again. Gives the
+    /// keys that it could have told of.
+    pub(super) fn note_deaf(&mut self, node: NodeId) -> Vec<Key> {
+        let mut deaf = Vec::new();
+        for (key, channel) in &mut self.by_key {
+            if channel.subscribed.contains(node) {
+                channel.subscribed.remove(node);
+                deaf.push(key.clone());
+            }
+        }
+        deaf
     }
 
-    /// Whether a release of `key` from now on will be heard of from `votes` nodes.
-    pub(super) fn hears(&self, key: &Key, votes: usize) -> bool {
-        self.by_key.get(key).is_some_and(|channel| channel.subscribed.len() >= votes)
+    /// The nodes from which a release of `key` will be heard of from now on.
+    pub(super) fn subscribed(&self, key: &Key) -> NodeSet {
+        self.by_key.get(key).map_or(NodeSet::EMPTY, |channel| channel.subscribed)
     }
 
     /// How many releases of `key` have been heard of.
@@ -199,7 +237,7 @@ mod tests {
         assert_eq!(channel.head_start(9), SLOT * 2);
         assert_eq!(channel.head_start(0), SLOT * MOST_SLOTS);
         hear(&mut channel, &[0, 1, 2], 2, 3);
-        assert_eq!(channel.expected, 9, "one who jumped the queue changes little");
+        assert_eq!(channel.expected, 10, "one who jumped the queue changes little");
         hear(&mut channel, &[0, 1, 2], 3, u32::MAX);
         for number in 4..34 {
             hear(&mut channel, &[0, 1, 2], number, 0);

@@ -14,7 +14,10 @@ use hashbrown::{
 
 use crate::{
     claim::Claim,
-    engine::waiter::{LastAttempt, Slot, Waiter},
+    engine::{
+        stand::LastAttempt,
+        waiter::{Slot, Waiter},
+    },
     key::Key,
     mutant::{self, Mutant},
     protocol::{Due, Moment},
@@ -69,7 +72,7 @@ pub(super) struct Waiting {
     /// Until when others go first.
     pub(super) not_before: Moment,
     /// What the last attempt of any of them found.
-    pub(super) before: Option<LastAttempt>,
+    pub(super) before: Option<Box<LastAttempt>>,
     /// Whether a release was heard of since the present round began.
     pub(super) news: bool,
     /// The length from which on the line is searched for waiters that are gone.
@@ -194,6 +197,16 @@ impl Lines {
         // The same in every run: a map's own order is not.
         waiters.sort_by(|a, b| (&a.request.key, a.number).cmp(&(&b.request.key, b.number)));
         waiters
+    }
+
+    /// All waiters.
+    #[cfg(all(test, redlock_sim))]
+    pub(super) fn waiters(&self) -> impl Iterator<Item = &Waiter> {
+        let waiting = self.table.iter().filter_map(|line| match line {
+            Line::Busy(waiting) => Some(&waiting.queue),
+            Line::Trying(_) | Line::Held(_) => None,
+        });
+        waiting.flatten().map(|waiter| &**waiter)
     }
 
     /// Whether somebody waits for another client to let go of `key`.

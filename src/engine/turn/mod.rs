@@ -14,7 +14,7 @@ mod channels;
 mod line;
 mod released;
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 pub(crate) use self::channels::Wish;
 use self::{
@@ -31,7 +31,7 @@ use crate::{
     error::{Error, ErrorKind},
     key::Key,
     mutant::{self, Mutant},
-    protocol::{Moment, Schedule},
+    protocol::{Moment, NodeSet, Schedule},
 };
 
 /// A waiter whose turn it is, if it is one's: the engine begins an attempt for it at
@@ -44,6 +44,8 @@ pub(super) struct Turns {
     lines: Lines,
     channels: Channels,
     timers: Schedule<Timer>,
+    /// Single attempts that are made once more after a split vote. They stand in no line.
+    once: BTreeMap<u64, Box<Waiter>>,
     /// The number of the last waiter in any line.
     last: u64,
 }
@@ -55,6 +57,8 @@ pub(super) enum Timer {
     Turn(Box<Key>),
     /// The patience of a waiter in line is at its end.
     Patience { key: Box<Key>, number: u64 },
+    /// A single attempt is made once more, or only looks again.
+    Once { number: u64, looks: bool },
     /// Channels may have become idle.
     Idle,
 }
@@ -76,6 +80,7 @@ impl Turns {
             lines: Lines::default(),
             channels: Channels::default(),
             timers: Schedule::new(),
+            once: BTreeMap::new(),
             last: 0,
         }
     }
@@ -124,12 +129,22 @@ impl Turns {
 
     /// Notes that an attempt for `waiter` begins. Says how many releases it has
     /// waited for.
-    pub(super) fn begin_trying(&mut self, waiter: &mut Waiter) -> u32 {
+    pub(super) fn begin_trying(&mut self, waiter: &mut Waiter, now: Moment) -> u32 {
         let key = &waiter.request.key;
-        waiter.was_subscribed =
-            !waiter.is_once() && self.channels.hears(key, self.config.quorum.votes());
+        waiter.subscribed =
+            if waiter.is_once() { NodeSet::EMPTY } else { self.channels.subscribed(key) };
+        waiter.in_crowd = !waiter.is_once()
+            && !waiter.notified
+            && self.channels.is_crowded(key, self.config.quorum.votes(), now);
         waiter.attempts = waiter.attempts.saturating_add(1);
         waiter.age(self.channels.releases_heard(key))
+    }
+
+    /// Notes, at the end of an attempt, which nodes have told of all releases since it
+    /// began.
+    pub(super) fn note_hearing(&self, waiter: &mut Waiter) {
+        let still = self.channels.subscribed(&waiter.request.key);
+        waiter.subscribed = waiter.subscribed.and(still);
     }
 
     /// Notes that a round for `claim` runs, of the waiter with this `slot`.
@@ -154,6 +169,19 @@ impl Turns {
         self.put_back(waiter);
         self.wake(&key, at);
         if news { self.hear_release(&key, now) } else { None }
+    }
+
+    /// Keeps a single attempt until it is made once more, or only `looks` again.
+    pub(super) fn retry_once(&mut self, mut waiter: Box<Waiter>, looks: bool, at: Moment) {
+        self.last = self.last.wrapping_add(1);
+        waiter.number = self.last;
+        self.timers.push(at, Timer::Once { number: waiter.number, looks });
+        self.once.insert(waiter.number, waiter);
+    }
+
+    /// Takes out the single attempt with that number.
+    pub(super) fn take_once(&mut self, number: u64) -> Turn {
+        self.once.remove(&number)
     }
 
     /// Puts a waiter back in front, as it was.
@@ -254,7 +282,8 @@ impl Turns {
 
     /// Takes out all waiters.
     pub(super) fn drain(&mut self) -> Vec<Waiter> {
-        self.lines.drain()
+        let once = std::mem::take(&mut self.once).into_values().map(|waiter| *waiter);
+        self.lines.drain().into_iter().chain(once).collect()
     }
 
     /// Tells a waiter that has waited long enough what was in the way.
@@ -266,12 +295,19 @@ impl Turns {
         let of_others = of_others.filter(|found| waiter.begun_at <= found.began_at);
         let error = match waiter.before.clone().or(of_others) {
             Some(found) if ours.is_none() => {
-                let error = waiter.explain(&self.config, 0, found.loss, None, now);
+                let stand = found.stand.as_ref();
+                let error = waiter.explain(&self.config, 0, found.loss, stand, now);
                 error.with_nodes(found.reports)
             }
             _ => waiter.explain_line(ours, now),
         };
         waiter.refuse(error);
+    }
+
+    /// All waiters whose turn it is not.
+    #[cfg(all(test, redlock_sim))]
+    pub(super) fn waiters(&self) -> impl Iterator<Item = &Waiter> {
+        self.lines.waiters().chain(self.once.values().map(|waiter| &**waiter))
     }
 
     /// Whether there is a channel to begin or to end listening to.
@@ -306,6 +342,7 @@ impl Turns {
                 self.lose_patience(&key, number, now);
                 None
             }
+            Timer::Once { number, .. } => self.take_once(number),
             Timer::Idle => {
                 self.unsubscribe_idle(now);
                 None

@@ -5,16 +5,17 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Timer, Turn, Turns,
-    line::{At, Line},
+    line::{At, Line, Waiting},
 };
 use crate::{
     claim::Claim,
     engine::{
-        pacing::{LINGER, MOST_FOR_OTHERS, OTHERS_FIRST},
+        pacing::{LINGER, LONGEST_ROW, MOST_FOR_OTHERS, OTHERS_FIRST, OTHERS_SHARE, POLLERS_SHARE},
         waiter::Slot,
     },
     exchange::{Heard, News},
     key::Key,
+    mutant::{self, Mutant},
     protocol::{Moment, NodeId},
 };
 
@@ -57,7 +58,7 @@ impl Turns {
     pub(in crate::engine) fn successor(&mut self, claim: &Arc<Claim>, now: Moment) -> Turn {
         // A hand-over takes a round, and gets this long.
         let takes = self.config.node_timeout(claim.ttl) / 2;
-        let may = !claim.is_adopted() && claim.handed() < self.config.hand_overs;
+        let may = !claim.is_adopted() && !self.is_others_turn(claim, now);
         if !may || claim.remaining(now) <= takes || self.lines.get(&claim.key)?.is_trying() {
             return None;
         }
@@ -70,6 +71,12 @@ impl Turns {
         }
         self.lines.begin_trying(waiter.slot, claim);
         Some(waiter)
+    }
+
+    /// Whether the lock of `claim` was handed over so often, or for so long, that others
+    /// come first now.
+    fn is_others_turn(&self, claim: &Claim, now: Moment) -> bool {
+        claim.handed() >= self.config.hand_overs || handed_for(claim, now) >= LONGEST_ROW
     }
 
     /// The guard of `claim` is released: the next in line may try for the lock.
@@ -87,21 +94,25 @@ impl Turns {
         if !waits {
             return None;
         }
-        if claim.handed() < self.config.hand_overs {
+        if !self.is_others_turn(claim, now) {
             return self.look_at(key, now);
         }
-        let not_before = now.after(self.others_first(claim));
+        let not_before = now.after(self.others_first(claim, now));
         self.lines.waiting(key).not_before = not_before;
         self.listen(key, now);
         self.wake(key, not_before);
         None
     }
 
-    /// How long other clients may be first: what a notification takes, and an
-    /// attempt to arrive, as far as we can tell from here.
-    fn others_first(&self, claim: &Claim) -> Duration {
+    /// How long other clients may be first: what a notification takes, and an attempt to
+    /// arrive, as far as we can tell from here; and such a share of the time in which the
+    /// lock was handed over that those who poll find it free now and then.
+    fn others_first(&self, claim: &Claim, now: Moment) -> Duration {
         let round_trip = claim.round_trip(self.config.quorum.votes()).unwrap_or_default();
-        OTHERS_FIRST.max(round_trip.saturating_mul(2).min(MOST_FOR_OTHERS))
+        let least = OTHERS_FIRST.max(round_trip.saturating_mul(2).min(MOST_FOR_OTHERS));
+        let share = if self.config.share_with_pollers { POLLERS_SHARE } else { OTHERS_SHARE };
+        let row = handed_for(claim, now);
+        least.max((row.saturating_mul(share) / 100).min(MOST_FOR_OTHERS))
     }
 
     pub(super) fn listen(&mut self, key: &Key, now: Moment) {
@@ -115,24 +126,68 @@ impl Turns {
         &mut self,
         node: NodeId,
         heard: Heard,
+        draw: u64,
         now: Moment,
     ) -> Turn {
         match heard {
-            Heard::Released(key, news) => self.count_release(node, &key, news, now),
+            Heard::Released(key, news) => self.count_release(node, &key, news, draw, now),
             Heard::Subscribed(key) => {
                 self.channels.note_subscribed(node, &key);
                 None
             }
             Heard::Deaf => {
-                self.channels.note_deaf(node);
+                for key in self.channels.note_deaf(node) {
+                    self.lose_teller(node, &key, draw, now);
+                }
                 None
             }
         }
     }
 
-    fn count_release(&mut self, node: NodeId, key: &Key, news: News, now: Moment) -> Turn {
-        let is_quorum = self.channels.count(node, key, news, self.config.quorum.votes());
-        if is_quorum { self.hear_release(key, now) } else { None }
+    /// `node` will not tell of releases of `key`: where too few are left that will, the
+    /// first in line asks as soon as one that does not hear of them.
+    fn lose_teller(&mut self, node: NodeId, key: &Key, draw: u64, now: Moment) {
+        if mutant::is(Mutant::DeafStillTrusts) {
+            return;
+        }
+        let votes = self.config.quorum.votes();
+        let first = self.lines.get(key).and_then(Line::waiting).and_then(Waiting::first_mut);
+        if first.is_some_and(|first| first.lose_teller(node, votes)) {
+            self.poll_soon(key, draw, now);
+        }
+    }
+
+    /// The first in line, which waits to be told, asks soon all the same.
+    fn poll_soon(&mut self, key: &Key, draw: u64, now: Moment) {
+        let by = now.after(self.config.retry.longest_delay(draw));
+        let Some(waiting) = self.lines.get(key).and_then(Line::waiting) else { return };
+        let by = by.max(waiting.not_before);
+        let Some(first) = waiting.first_mut().filter(|first| by < first.poll_by) else { return };
+        first.poll_by = by;
+        self.wake(key, by);
+    }
+
+    /// What less than a quorum tells is no release to go by, but where nodes are down it
+    /// may be all that will be told.
+    fn count_release(
+        &mut self,
+        node: NodeId,
+        key: &Key,
+        news: News,
+        draw: u64,
+        now: Moment,
+    ) -> Turn {
+        if self.channels.count(node, key, news, self.config.quorum.votes(), now) {
+            return self.hear_release(key, now);
+        }
+        if mutant::is(Mutant::FewTellNothing) {
+            return None;
+        }
+        let first = self.lines.get(key)?.waiting()?.first_mut()?;
+        if first.holder.take().is_some() {
+            self.poll_soon(key, draw, now);
+        }
+        None
     }
 
     /// A quorum of nodes has published a release of `key`: the first in line
@@ -151,8 +206,8 @@ impl Turns {
         let not_before = waiting.not_before;
         let first = waiting.first_mut()?;
         let (age, poll_by) = (first.age(heard), first.poll_by);
-        first.notified = true;
         let pause = self.channels.pause_for(key, age);
+        (first.notified, first.is_next) = (true, pause.is_zero());
         let at = now.after(pause).min(poll_by).max(not_before);
         if at <= now {
             return self.look_at(key, now);
@@ -168,4 +223,9 @@ impl Turns {
             self.timers.push(now.after(LINGER), Timer::Idle);
         }
     }
+}
+
+/// For how long the lock of `claim` was handed over from one to the next.
+fn handed_for(claim: &Claim, now: Moment) -> Duration {
+    if claim.handed() == 0 { Duration::ZERO } else { now.since(claim.row_began()) }
 }

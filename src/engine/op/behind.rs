@@ -1,0 +1,239 @@
+//! Behind a refusal: what is at the key of an attempt that was lost, a holder's value
+//! or the votes of others, and how long does it live? It changes nothing.
+
+use std::sync::Arc;
+
+use super::{Ended, Head, Setting, rivals::Rivals};
+use crate::{
+    claim::Claim,
+    config::Config,
+    engine::{stand::Stand, waiter::Waiter},
+    exchange::{Content, Life, Outcome},
+    node_error::NodeError,
+    protocol::{Loss, Moment, NodeId, NodeSet, Quorum, Round, Vote},
+    token::Token,
+};
+
+/// A look at the nodes behind a refusal, within what is left of the round's time.
+#[derive(Debug)]
+pub(in crate::engine) struct Behind {
+    round: Box<Round>,
+    rivals: Rivals,
+    /// The nodes that let nobody look.
+    denied: NodeSet,
+    /// The nodes that were found to have the attempt's own value.
+    mine: NodeSet,
+    /// Whether only one node is asked: whether the holder still is the one that is known.
+    checks: bool,
+    /// The nodes that are asked, and until when they may answer.
+    asked: NodeSet,
+    look_by: Moment,
+    /// Whether it has looked more closely already.
+    is_thorough: bool,
+    /// Whether the attempt is taken back only now, as nobody needs to be waited for.
+    rolls_back: bool,
+    /// Whose attempt it is; taken out at the end.
+    waiter: Option<Box<Waiter>>,
+}
+
+impl Behind {
+    /// The operation that follows an attempt with this `head` and this `round`. It asks
+    /// as many of the nodes that are `able` to answer as can tell a holder, and only one of
+    /// them how long the key lives.
+    pub(in crate::engine) fn after(
+        head: &Head,
+        round: Box<Round>,
+        rolls_back: bool,
+        waiter: Box<Waiter>,
+        able: NodeSet,
+        now: Moment,
+    ) -> (Head, Self) {
+        let claim = Arc::clone(&head.claim);
+        // They have just answered: if one does not, it is not worth waiting for.
+        let look_by = head.give_up_at.min(now.after(waiter.silence()));
+        let new = Head::new(claim, head.ttl, head.started_at, head.give_up_at);
+        // A node that granted it has lost the holder's value.
+        let checks =
+            round.granted().is_empty() && !waiter.has_checked && waiter.trusts_at(round.refused());
+        let asked = asked(&round, checks, able);
+        // One that has refused has a key there.
+        let first = round.refused().iter().chain(asked.iter()).find(|node| asked.contains(*node));
+        let first = first.map_or(NodeSet::EMPTY, |node| NodeSet::EMPTY.with(node));
+        let head = Head {
+            notes: head.notes.clone(),
+            cut_short: head.cut_short,
+            looks: first,
+            again: asked.minus(first),
+            ..new
+        };
+        let (rivals, denied, mine) = (Rivals::default(), NodeSet::EMPTY, NodeSet::EMPTY);
+        let waiter = Some(waiter);
+        (
+            head,
+            Self {
+                round,
+                rivals,
+                denied,
+                mine,
+                checks,
+                asked,
+                look_by,
+                is_thorough: false,
+                rolls_back,
+                waiter,
+            },
+        )
+    }
+
+    /// Another look at all nodes that are `able` to answer, without an attempt.
+    pub(in crate::engine) fn again(
+        claim: Arc<Claim>,
+        waiter: Box<Waiter>,
+        able: NodeSet,
+        config: &Config,
+        now: Moment,
+    ) -> (Head, Self) {
+        let (ttl, nodes) = (waiter.request.ttl, NodeSet::first(config.quorum.nodes()));
+        let give_up_at = waiter.give_up_at(now.after(config.node_timeout(ttl)), now);
+        let mut round = Round::new(config.quorum, Moment::NEVER, give_up_at);
+        round.concede(nodes);
+        let head = Head { cut_short: true, ..Head::new(claim, ttl, now, give_up_at) };
+        Self::after(&head, Box::new(round), false, waiter, able, now)
+    }
+
+    pub(super) fn handle_outcome(&mut self, head: &mut Head, node: NodeId, outcome: Outcome) {
+        // The node has refused, that is known; why, is not, if it does not say so.
+        if self.rivals.note(node, outcome).is_some_and(|error| !error.is_transient()) {
+            self.denied.insert(node);
+        }
+        if self.rivals.forget_mine(node, &head.claim.token) {
+            // It has granted after the verdict, and is about to be asked to release.
+            self.mine.insert(node);
+        }
+        let Some(found) = self.rivals.at(node) else { return };
+        // A key that comes between the two commands of a look seems empty; not twice.
+        let is_sure = self.is_thorough || found.content != Content::Empty;
+        if let Some(foreign) = found.content.foreign().filter(|_| is_sure) {
+            head.notes.fail(node, NodeError::foreign(Some(foreign)));
+        }
+        if let Life::Left(left) = found.life {
+            head.notes.live(node, left);
+        }
+    }
+
+    /// All that has been seen, and whose attempt it is.
+    #[cfg(all(test, redlock_sim))]
+    pub(super) fn inside(&self) -> (&Rivals, Option<&Waiter>) {
+        (&self.rivals, self.waiter.as_deref())
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        self.is_undecided().then_some(self.look_by)
+    }
+
+    pub(super) fn is_undecided(&self) -> bool {
+        self.waiter.is_some()
+    }
+
+    /// Goes on once all is seen, or no more will be.
+    pub(super) fn end(&mut self, head: &mut Head, setting: &Setting<'_>) -> Option<Ended> {
+        let (quorum, is_time) = (setting.config.quorum, setting.now >= self.look_by);
+        if !self.is_enough(quorum) && !head.awaited.is_empty() && !is_time {
+            return None;
+        }
+        if !is_time && self.is_unclear(quorum) {
+            self.look_closer(head);
+            return None;
+        }
+        let mut waiter = self.waiter.take()?;
+        waiter.looks = waiter.looks.saturating_add(1);
+        let stand = self.stand(&waiter, setting);
+        self.count_seen(head, setting.now);
+        // The next time all are looked at: this one node may have been left out of a release.
+        waiter.has_checked = self.checks;
+        if !self.checks {
+            let before = waiter.rivals.replace(Box::new(self.rivals.clone()));
+            let stale = before.map(|before| self.rivals.unchanged_since(&before, quorum));
+            waiter.stale = stale.unwrap_or_default();
+        }
+        let found = head.found(Loss::Contended, &self.round, Some(stand), setting);
+        Some(Ended::Lost { waiter, found: Box::new(found), rolls_back: self.rolls_back })
+    }
+
+    /// Whether the life of a holder's key is not known, or there is something that is no
+    /// vote, and no more is known of it: an empty value passes for a missing one where only the value was asked for, and a key that
+    /// came between the two commands of a look for an empty value.
+    fn is_unclear(&self, quorum: Quorum) -> bool {
+        let is_clear = match self.rivals.holder(quorum) {
+            Some(holder) => self.rivals.life(Some(holder)).is_some(),
+            None => !self.rivals.has_others(),
+        };
+        !self.is_thorough && !is_clear
+    }
+
+    /// Asks all nodes once more, for everything.
+    fn look_closer(&mut self, head: &mut Head) {
+        let all = self.asked.union(self.round.refused()).minus(head.awaited);
+        self.rivals.forget(all);
+        (self.is_thorough, self.checks) = (true, false);
+        (self.asked, head.looks) = (self.asked.union(all), all);
+    }
+
+    fn stand(&self, waiter: &Waiter, setting: &Setting<'_>) -> Stand {
+        let quorum = setting.config.quorum;
+        let still = |holder: &&Token| self.checks && !self.rivals.with(holder).is_empty();
+        let holder = self.rivals.holder(quorum).or_else(|| waiter.holder.as_ref().filter(still));
+        let life = self.rivals.life(holder);
+        let is_enough = self.checks || self.rivals.seen.len() >= quorum.votes();
+        let is_clear = !self.is_unclear(quorum) && (holder.is_none() || life.is_some());
+        Stand {
+            life,
+            holder: holder.cloned(),
+            is_blocked: self.rivals.is_blocked(quorum),
+            foreign: self.rivals.foreign(),
+            is_denied: self.rivals.may_have_holder(self.denied, quorum),
+            is_seen: is_enough && is_clear,
+            seen_at: setting.now,
+        }
+    }
+
+    /// A node that was seen is not silent, though its refusal may have come too late for
+    /// the verdict.
+    fn count_seen(&mut self, head: &Head, now: Moment) {
+        for node in self.rivals.seen.iter() {
+            let is_taken = self.rivals.at(node).is_some();
+            let vote = match is_taken {
+                _ if head.claim.granted().contains(node) => Vote::Granted,
+                // It has set the key, and answered something else.
+                _ if self.mine.contains(node) => continue,
+                true => Vote::Refused,
+                false => Vote::Failed,
+            };
+            self.round.handle_vote(node, vote, now);
+        }
+    }
+
+    /// Whether it is worth asking whether it is enough.
+    pub(super) fn may_be_enough(&self) -> bool {
+        self.is_undecided() && !self.rivals.seen.union(self.denied).is_empty()
+    }
+
+    /// Whether a holder is known and how long its key lives, or all have said what they
+    /// have.
+    fn is_enough(&self, quorum: Quorum) -> bool {
+        let holder = self.rivals.holder(quorum);
+        let is_known = holder.is_some() && self.rivals.life(holder).is_some();
+        is_known || self.rivals.seen.union(self.denied).len() >= self.asked.len()
+    }
+}
+
+/// The nodes to look at: of those that refused, as many as can tell a holder; or all that
+/// may answer. One of them `checks` whether a holder that is known still is the same.
+fn asked(round: &Round, checks: bool, able: NodeSet) -> NodeSet {
+    let refused = round.refused();
+    let needed = if checks { 1 } else { round.votes() };
+    if refused.len() >= needed {
+        return refused.iter().take(needed).fold(NodeSet::EMPTY, NodeSet::with);
+    }
+    refused.union(able)
+}

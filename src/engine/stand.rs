@@ -1,0 +1,113 @@
+//! What is known of an attempt that was lost: why, what each node said, and what stands
+//! behind the refusal. It concludes nothing about when to try again.
+
+use std::time::Duration;
+
+use crate::{
+    error::NodeReport,
+    exchange::Life,
+    mutant::{self, Mutant},
+    protocol::{Loss, Moment},
+    token::Token,
+};
+
+/// Why an attempt was lost, and what the nodes said.
+#[derive(Clone, Debug)]
+pub(super) struct LastAttempt {
+    pub(super) began_at: Moment,
+    pub(super) loss: Loss,
+    pub(super) reports: Vec<NodeReport>,
+    /// What was seen behind the refusal, if anybody looked.
+    pub(super) stand: Option<Stand>,
+}
+
+impl LastAttempt {
+    /// Whether enough was seen behind its refusal.
+    pub(super) fn is_seen(&self) -> bool {
+        self.loss == Loss::Contended && self.stand.as_ref().is_some_and(|stand| stand.is_seen)
+    }
+}
+
+/// What is known of an attempt that was lost.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) attempt: LastAttempt,
+    /// How many nodes granted it.
+    pub(super) granted: usize,
+    /// The caller's wait ended before the nodes' time did: a silent node says
+    /// nothing then.
+    pub(super) cut_short: bool,
+    /// More nodes than can be spared failed in a way that no waiting cures.
+    pub(super) is_hopeless: bool,
+}
+
+/// What stands behind a refusal.
+#[derive(Clone, Debug)]
+pub(super) struct Stand {
+    /// The value that a quorum of nodes has.
+    pub(super) holder: Option<Token>,
+    /// Whether something keeps everyone out that is no vote: a key of another type, say.
+    pub(super) is_blocked: bool,
+    /// What a node has that can be no lock's token.
+    pub(super) foreign: Option<&'static str>,
+    /// How long the key lives, if a node said so.
+    pub(super) life: Option<Life>,
+    /// Whether nodes let nobody look.
+    pub(super) is_denied: bool,
+    /// When all this was seen.
+    pub(super) seen_at: Moment,
+    /// Whether enough nodes were seen to know a holder.
+    pub(super) is_seen: bool,
+}
+
+impl Stand {
+    /// Whether it is another's: held, or taken in a way that no contender gives back.
+    pub(super) fn is_taken(&self) -> bool {
+        self.holder.is_some() || self.is_blocked || self.is_denied
+    }
+
+    /// The same as it is `now`, if nothing happened meanwhile.
+    pub(super) fn aged(&self, now: Moment) -> Self {
+        let life = self.life.map(|life| match life {
+            Life::Left(left) => {
+                let left = left.saturating_sub(now.since(self.seen_at));
+                Life::Left(left.saturating_sub(Duration::from_nanos(
+                    u64::from(left.subsec_nanos()) % 1_000_000,
+                )))
+            }
+            life => life,
+        });
+        Self { life, ..self.clone() }
+    }
+
+    /// What is in the way of everyone that can be no lock's token.
+    pub(super) fn obstacle(&self) -> Option<&'static str> {
+        self.foreign.filter(|_| self.is_blocked && self.holder.is_none())
+    }
+
+    /// When the key in the way ends by itself, if that is known.
+    pub(super) fn free_in(&self) -> Option<Duration> {
+        match self.life {
+            Some(Life::Left(left)) if self.holder.is_some() || self.is_blocked => Some(left),
+            _ => None,
+        }
+    }
+}
+
+/// Which of two attempts says why the lock was not acquired: the present one,
+/// or the one `before` it where nobody had time to answer the present one.
+pub(super) fn what_stands(
+    before: Option<LastAttempt>,
+    attempt: LastAttempt,
+    cut_short: bool,
+    is_hopeless: bool,
+) -> LastAttempt {
+    if mutant::is(Mutant::CutShortForgetsWhy) {
+        return attempt;
+    }
+    match before {
+        _ if is_hopeless => LastAttempt { loss: Loss::NoQuorum, ..attempt },
+        Some(before) if attempt.loss == Loss::NoQuorum && cut_short => before,
+        _ => attempt,
+    }
+}
