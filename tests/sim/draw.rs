@@ -31,6 +31,7 @@ impl Plan {
                 clock_start: SECOND + rng.random_range(0..1000 * SECOND),
                 node_timeout: pick(&mut rng, &[None, None, Some(30), Some(250)])
                     .map(Duration::from_millis),
+                alias: None,
                 users: between(&mut rng, &traits.users),
             })
             .collect();
@@ -46,6 +47,7 @@ impl Plan {
             latency,
             faults: Vec::new(),
             slow_anyway: false,
+            scene: None,
         };
         // A first command takes three round trips: connect, log in, ask.
         let hurried = |client| {
@@ -59,6 +61,7 @@ impl Plan {
             *pick(rng, &[F::Old, F::Old, F::Old, F::Valkey, F::Valkey, F::Redis, F::Forbidding])
         };
         plan.flavors = plan.nodes.iter().map(|_| [flavor(&mut rng), flavor(&mut rng)]).collect();
+        plan.direct();
         plan
     }
 }

@@ -31,6 +31,8 @@ mod plan;
 #[cfg(redlock_sim)]
 mod profile;
 #[cfg(redlock_sim)]
+mod scene;
+#[cfg(redlock_sim)]
 mod stage;
 #[cfg(redlock_sim)]
 mod table;

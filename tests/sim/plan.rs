@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redlock_quorum::sim::Flavor;
 
-use crate::profile::Profile;
+use crate::{profile::Profile, scene::Scene};
 
 pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1_000 * MS;
@@ -192,6 +192,8 @@ pub struct ClientPlan {
     /// What its clock shows when the run begins, in nanoseconds.
     pub clock_start: u64,
     pub node_timeout: Option<Duration>,
+    /// It knows all nodes by names that end in this letter, and not by their own.
+    pub alias: Option<char>,
     pub users: usize,
 }
 
@@ -236,6 +238,8 @@ pub struct Plan {
     /// Whether a client may say that a node failed though none did, because of the
     /// latency alone.
     pub slow_anyway: bool,
+    /// What the users do instead of living as they like.
+    pub scene: Option<Scene>,
 }
 
 impl Plan {
@@ -244,6 +248,19 @@ impl Plan {
         let (least, most) = (Duration::from_millis(5), Duration::from_millis(200));
         let tenth = Duration::from_millis(ttl.as_millis() as u64 / 10).clamp(least, most);
         self.clients[client].node_timeout.unwrap_or(tenth)
+    }
+
+    /// The name by which a client knows a node.
+    pub fn host(&self, client: usize, node: usize) -> String {
+        match self.clients[client].alias {
+            Some(letter) => format!("n{node}-{letter}"),
+            None => format!("n{node}"),
+        }
+    }
+
+    /// The node that has such a name.
+    pub fn node_at(host: &str) -> Option<usize> {
+        host.split('-').next()?.strip_prefix('n')?.parse().ok()
     }
 
     /// Keeps a node that forgets its keys down until all of them have ended, as the

@@ -38,6 +38,10 @@ pub enum Profile {
     Amnesia,
     /// Beyond the assumptions: nodes' clocks are set.
     Steps,
+    /// A scene: all clients ask for a key at one moment, and nobody has it.
+    Rush,
+    /// A scene: one holds a lock for long, and others wait for it.
+    Watch,
 }
 
 /// Faults that are drawn together.
@@ -96,7 +100,7 @@ pub struct Traits {
 }
 
 impl Profile {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Calm,
         Self::Crowd,
         Self::Line,
@@ -111,10 +115,18 @@ impl Profile {
         Self::Storm,
         Self::Amnesia,
         Self::Steps,
+        Self::Rush,
+        Self::Watch,
     ];
 
     /// The profile of a seed, unless one is asked for.
     pub fn of(seed: u64) -> Self {
+        // The scenes have their seeds by number, so that no other seed is another run.
+        match seed % 64 {
+            12 => return Self::Rush,
+            60 => return Self::Watch,
+            _ => {}
+        }
         let mut rng = SmallRng::seed_from_u64(seed ^ 0x9e37_79b9_7f4a_7c15);
         match rng.random_range(0..32u32) {
             0..2 => Self::Calm,
@@ -198,6 +210,21 @@ impl Profile {
             Self::Steps => {
                 Traits { within_assumptions: false, faults: &[Family::Steps], ..trouble }
             }
+            Self::Rush => Traits {
+                one_key: true,
+                clients: 2..=6,
+                users: 1..=1,
+                latency: [(MS / 50, MS / 10), (MS / 2, 5 * MS / 2)],
+                ttl: &[2_000, 5_000, 30_000],
+                ..usual
+            },
+            Self::Watch => Traits {
+                one_key: true,
+                users: 1..=3,
+                latency: [(MS / 50, MS / 10), (MS / 2, 5 * MS / 2)],
+                ttl: &[30_000],
+                ..usual
+            },
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     node::Node,
     oracle::Oracle,
     plan::Plan,
+    scene::Progress,
     trace::{Kind, Lane, Trace},
 };
 
@@ -68,6 +69,8 @@ pub struct Truth {
     pub extended_at: BTreeMap<Vec<u8>, u64>,
     /// Locks on their way from one client to another.
     pub handed_over: Vec<redlock_quorum::LockParts>,
+    /// What has come of the scene, if the run is one.
+    pub progress: Progress,
     pub counts: Counts,
 }
 
@@ -156,6 +159,7 @@ impl Truth {
             asked_at: BTreeMap::new(),
             extended_at: BTreeMap::new(),
             handed_over: Vec::new(),
+            progress: Progress::default(),
             counts,
             plan,
         }
@@ -239,12 +243,12 @@ impl Truth {
         {
             self.extended_at.insert(token.clone(), self.now);
         }
-        if matches!(&*command[0], b"SET" | b"PTTL") {
+        if matches!(&*command[0], b"SET" | b"PTTL" | b"GETRANGE") {
             let told = self.clients[client].told.entry((node, key.to_vec())).or_default();
             match reply {
                 Some(b"+OK\r\n") => told.granted += 1,
                 Some(b"$-1\r\n") => told.refused += 1,
-                Some([b':', b'1'..=b'9', ..]) => told.alive += 1,
+                Some([b':' | b'$', b'1'..=b'9', ..]) => told.alive += 1,
                 _ => {}
             }
         }
@@ -252,6 +256,7 @@ impl Truth {
             && name == b"SET"
         {
             self.owners.entry(token.clone()).or_insert(client);
+            self.note_set(client, key, token);
         }
     }
 

@@ -38,8 +38,12 @@ enum Way {
 }
 
 impl User {
-    /// Acquires locks, one after the other, and lets go of them.
+    /// Acquires locks, one after the other, and lets go of them, or plays a part.
     pub async fn live(mut self) {
+        let scene = self.stage.truth().plan.scene.clone();
+        if let Some(scene) = scene {
+            return self.play(scene).await;
+        }
         let habits = self.stage.truth().plan.habits;
         for _ in 0..habits.locks {
             self.think(habits.think).await;
@@ -121,7 +125,7 @@ impl User {
         outcome.ok()
     }
 
-    fn ttl(&self) -> (Duration, Duration) {
+    pub fn ttl(&self) -> (Duration, Duration) {
         let truth = self.stage.truth();
         let ttl = truth.plan.habits.ttl;
         (ttl, truth.plan.node_timeout(self.client, ttl))
@@ -197,7 +201,7 @@ impl User {
         truth.check_beliefs();
     }
 
-    async fn release(&mut self, mut holding: Holding) {
+    pub async fn release(&mut self, mut holding: Holding) {
         let (ttl, _) = self.ttl();
         // An extension may have asked for a longer ttl.
         let longest = ttl.mul_f64(1.5).max(DEFAULT_TTL);

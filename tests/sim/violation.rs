@@ -42,6 +42,10 @@ pub enum Check {
     UntrueError(ErrorKind),
     UntrueRelease(Released),
     InnocentNode,
+    NobodyWon,
+    RetryAfter,
+    NeedlessAsks,
+    Unnoticed,
     NotTheSameTwice,
     Simulation,
 }
@@ -70,6 +74,10 @@ impl fmt::Display for Check {
             Self::UntrueError(kind) => return write!(f, "an untrue `{kind:?}`"),
             Self::UntrueRelease(released) => return write!(f, "an untrue `{released:?}`"),
             Self::InnocentNode => "an innocent node is blamed",
+            Self::NobodyWon => "nobody won",
+            Self::RetryAfter => "a pause for a lock that nobody had",
+            Self::NeedlessAsks => "a waiter that asks too often",
+            Self::Unnoticed => "an end that nobody noticed",
             Self::NotTheSameTwice => "the same seed is another run",
             Self::Simulation => "the simulation itself",
         })

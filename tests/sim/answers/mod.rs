@@ -1,13 +1,14 @@
 //! What a call may answer: it must answer in time, and say what is true.
 
 mod locks;
+mod retry;
 
 use std::time::Duration;
 
 use redlock_quorum::{Error, ErrorKind, NodeAnswer, NodeErrorKind};
 
 use crate::{
-    plan::SECOND,
+    plan::{Fault, Planned, Refusal, SECOND},
     profile::Profile,
     stage::{Told, Truth},
     trace::{Kind, Lane},
@@ -16,6 +17,9 @@ use crate::{
 
 /// An acquire gives up when less than this is left of its wait.
 const LAST_ATTEMPT: Duration = Duration::from_millis(2);
+
+/// A waiter that expects to be told asks this often at least.
+const LONGEST_SILENCE: u64 = 10 * SECOND;
 
 /// The shortest node timeout that the library sets by itself. To make a connection
 /// may take as long.
@@ -41,6 +45,8 @@ pub struct Call {
     stalled: u64,
     told: Vec<Told>,
     closed: bool,
+    /// Whether a quorum of nodes had one value at the key when it began.
+    ruled: bool,
 }
 
 impl Truth {
@@ -66,6 +72,7 @@ impl Truth {
             clock: self.clock(client),
             stalled: self.stalled(client),
             closed: self.clients[client].closed,
+            ruled: self.plan.scene.is_some() && self.is_ruled(key),
             told: (0..self.nodes.len()).map(|node| self.told(client, node, key)).collect(),
         }
     }
@@ -148,6 +155,7 @@ impl Truth {
     }
 
     fn check_error(&mut self, call: &Call, elapsed: Duration, error: &Error) {
+        self.check_retry_after(call, error);
         if let Some(what) = self.untrue_kind(call, elapsed, error) {
             let what = format!("{} said {error:?}, but {what}", call.what);
             return self.violate(Check::UntrueError(error.kind()), what);
@@ -276,14 +284,30 @@ impl Truth {
     /// A caller has given up waiting. If nothing was wrong and nobody held the lock,
     /// somebody must have asked for it shortly before.
     pub fn check_not_forgotten(&mut self, call: &Call) {
-        let idle = |since: u64| self.now.saturating_sub(since) > SECOND;
+        // A release that no node may publish is noticed at the polling floor.
+        let is_mute = |planned: &Planned| {
+            matches!(planned.fault, Fault::Refuse { how: Refusal::NoPubSub, .. })
+        };
+        let is_told = !self.plan.faults.iter().any(is_mute);
+        let longest = if is_told { SECOND } else { SECOND + LONGEST_SILENCE };
+        let idle = |since: u64| self.now.saturating_sub(since) > longest;
         let asked = self.asked_at.get(&call.key).copied().unwrap_or_default();
-        let well = |node: &usize| !self.had_trouble(call.client, *node, self.now - SECOND);
+        // A release that a node did not publish is noticed at the polling floor.
+        let since = self.now.saturating_sub(SECOND + LONGEST_SILENCE);
+        let clients = || 0..self.plan.clients.len();
+        let well = |node: &usize| clients().all(|client| !self.had_trouble(client, *node, since));
         let able = (0..self.nodes.len()).filter(well).count() >= self.plan.quorum();
         let left = self.crowds.iter().filter(|((_, key), _)| *key == call.key);
         let left = left.filter_map(|(_, crowd)| crowd.left_at).max().unwrap_or_default();
         let stalled = self.is_stalled(call.client) || self.stalled(call.client) > call.stalled;
-        let free = !self.is_in_hand(&call.key) && idle(left) && !stalled && !call.closed;
+        // A lock that was left to its ttl is waited for, and need not be asked for.
+        let values = self.nodes.iter().flat_map(|node| node.living(self.now - SECOND));
+        let values = values.filter(|(key, _)| *key == call.key).map(|(_, token)| token);
+        let values: Vec<_> = values.collect();
+        let votes = |token: &&[u8]| values.iter().filter(|other| *other == token).count();
+        let is_left = values.iter().any(|token| votes(token) >= self.plan.quorum());
+        let free =
+            !self.is_in_hand(&call.key) && !is_left && idle(left) && !stalled && !call.closed;
         if free && able && idle(asked) && idle(call.since) && !self.plan.slow_anyway {
             let key = String::from_utf8_lossy(&call.key);
             let what = format!("{} waits for `{key}`, and nobody asks the nodes for it", call.what);

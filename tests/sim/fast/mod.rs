@@ -336,7 +336,7 @@ impl Run {
 
 /// A client with the settings that its plan says.
 pub fn client_of(plan: &Plan, client: usize, world: Arc<dyn World>) -> (Redlock, Driver) {
-    let nodes = (0..plan.nodes.len()).map(|node| format!("redis://n{node}"));
+    let nodes = (0..plan.nodes.len()).map(|node| format!("redis://{}", plan.host(client, node)));
     // How long a client looks after an adopted lock depends on the longest ttl.
     let mut builder = Redlock::builder().nodes(nodes).max_ttl(LONGEST_TTL);
     if let Some(timeout) = plan.clients[client].node_timeout {

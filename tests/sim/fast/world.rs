@@ -13,7 +13,7 @@ use redlock_quorum::sim::{Io, Promise, World};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::net::{Event, Net};
-use crate::plan::MS;
+use crate::plan::{MS, Plan};
 
 /// A host that does not answer is asked again after so long.
 const DIAL_AGAIN: u64 = 200 * MS;
@@ -41,7 +41,7 @@ impl World for FastWorld {
 
     fn dial(&self, host: &str) -> Promise<io::Result<Box<dyn Io>>> {
         let (net, client) = (Arc::clone(&self.net), self.client);
-        let node = host.trim_start_matches('n').parse().unwrap_or(usize::MAX);
+        let node = Plan::node_at(host).unwrap_or(usize::MAX);
         Box::pin(async move {
             let now = net.stage().truth().now;
             let mut at = now + net.state().round_trip(node);

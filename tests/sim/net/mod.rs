@@ -23,6 +23,7 @@ use self::world::NetWorld;
 use crate::{
     oracle::{SETTLED_AFTER, UNTIL_GIVEN_UP},
     plan::{Fault, MS, Plan, SECOND},
+    scene::Scene,
     stage::{Shared, Stage},
     users::User,
     violation::Check,
@@ -48,7 +49,7 @@ pub fn play(mut plan: Plan, record: bool) -> Shared {
 }
 
 /// Makes a plan fit for this level's tick.
-fn coarsen(plan: &mut Plan) {
+pub fn coarsen(plan: &mut Plan) {
     // A round trip takes two ticks or three, and a first call three round trips.
     plan.slow_anyway = plan.profile.traits().slow_anyway;
     plan.habits.ttl = plan.habits.ttl.max(Duration::from_millis(300));
@@ -58,9 +59,18 @@ fn coarsen(plan: &mut Plan) {
     // No process can be paused, and a run is too short for a node that stays down
     // until long locks have ended.
     faults.retain(|planned| !planned.fault.is_pause() && planned.lasts < 10 * SECOND);
+    if matches!(plan.scene, Some(Scene::Watch(_))) {
+        // Here a connection breaks when its client writes next, and a listener does not.
+        faults.retain(|planned| !matches!(planned.fault, Fault::Break { .. }));
+    }
     plan.faults = faults;
+    let least = match plan.scene {
+        // A rush is about clients for whom a round trip is a thirtieth of this at most.
+        Some(Scene::Rush(_)) => 100 * TICK,
+        Some(Scene::Watch(_)) | None => 15 * TICK,
+    };
     for client in 0..plan.clients.len() {
-        let timeout = plan.node_timeout(client, plan.habits.ttl).max(15 * TICK);
+        let timeout = plan.node_timeout(client, plan.habits.ttl).max(least);
         plan.clients[client].node_timeout = Some(timeout);
         plan.clients[client].users = plan.clients[client].users.min(20);
     }

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use redlock_quorum::sim::{Io, Promise, World};
 use turmoil::net::TcpStream;
 
-use crate::stage::Shared;
+use crate::{plan::Plan, stage::Shared};
 
 pub struct NetWorld {
     pub stage: Shared,
@@ -28,7 +28,8 @@ impl World for NetWorld {
     }
 
     fn dial(&self, host: &str) -> Promise<io::Result<Box<dyn Io>>> {
-        let host = host.to_owned();
+        // A node's other names are for the clients alone.
+        let host = Plan::node_at(host).map_or(String::new(), |node| super::name("n", node));
         Box::pin(async move {
             let stream = TcpStream::connect((host.as_str(), 6379)).await?;
             Ok(Box::new(stream) as Box<dyn Io>)
