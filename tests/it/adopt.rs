@@ -7,8 +7,8 @@ use redlock_quorum::{ErrorKind, LockGuard, LockParts, Redlock, Released, Token};
 use crate::{
     proxy::Proxy,
     support::{
-        TTL, assert_no_keys, builder, bulk, client, connect, eventually, finish, ms, ours_executed,
-        run, run_on, set_up, start,
+        NODE_TIMEOUT, TTL, assert_no_keys, builder, bulk, client, connect, eventually, finish, ms,
+        ours_executed, run, run_on, set_up, start,
     },
 };
 
@@ -140,9 +140,11 @@ async fn an_acquire_that_arrives_after_its_lock_was_handed_over_leaves_no_key() 
     let proxy = Proxy::before(cluster.nodes()[0].address()).await;
     let mut urls = cluster.urls();
     urls[0] = proxy.url.clone();
-    let first = Redlock::builder().nodes(urls).ttl(TTL).build().unwrap();
+    let first = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(NODE_TIMEOUT);
+    let first = first.build().unwrap();
     let second = client(&cluster);
     connect(&first, 3).await;
+    connect(&second, 3).await; // or its release might not ask the first node
     assert_no_keys(&cluster).await;
     proxy.hold();
     let parts = first.lock("job").await.unwrap().into_parts();

@@ -53,7 +53,7 @@ async fn on_the_servers_a_lock_is_a_plain_string_that_expires() {
     .await;
     let values = run_on(cluster.nodes(), "GET job").await;
     assert!(values.iter().all(|value| *value == values[0]), "the same token everywhere");
-    assert_eq!(values[0].as_bytes().unwrap().len(), 22);
+    assert_eq!(values[0].as_bytes().unwrap().len(), 23);
     for node in cluster.nodes() {
         assert_eq!(run(node, "TYPE job").await, Reply::Status("string".into()));
         let left = run(node, "PTTL job").await.as_int().unwrap();

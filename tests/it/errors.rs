@@ -127,34 +127,6 @@ async fn a_server_without_a_command_is_named_as_such() {
     finish(&redlock, &cluster).await;
 }
 
-#[tokio::test]
-async fn a_key_of_another_type_is_not_waited_for() {
-    let cluster = start(3).await;
-    let redlock = client(&cluster);
-    set_up(&cluster.nodes()[1..], "LPUSH job element").await;
-    for acquire in [redlock.lock("job"), redlock.lock("job").wait(LIMIT), redlock.try_lock("job")] {
-        let error = within(LIMIT / 2, "no endless wait", acquire.into_future()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
-        assert_eq!(kinds(&error), [NodeErrorKind::ForeignKey; 2], "{error}");
-        assert!(error.to_string().contains("not a lock"), "{error}");
-    }
-    set_up(&cluster.nodes()[1..], "DEL job").await;
-    finish(&redlock, &cluster).await;
-}
-
-#[tokio::test]
-async fn a_key_without_expiry_is_not_waited_for() {
-    let cluster = start(3).await;
-    let redlock = client(&cluster);
-    set_up(cluster.nodes(), "SET job settings").await;
-    let locking = redlock.lock("job").into_future();
-    let error = within(LIMIT, "no endless wait", locking).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
-    assert!(kinds(&error).contains(&NodeErrorKind::ForeignKey), "{error}");
-    set_up(cluster.nodes(), "DEL job").await;
-    finish(&redlock, &cluster).await;
-}
-
 async fn replaced_by_a_list(nodes: &[TestNode]) {
     set_up(nodes, "DEL job").await;
     set_up(nodes, "LPUSH job element").await;

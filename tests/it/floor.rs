@@ -9,8 +9,8 @@ use redlock_quorum::{
 };
 
 use crate::support::{
-    LIMIT, builder, client, eventually, finish, got, listening, ms, run, set_up, sets_executed,
-    start, take_elsewhere, wait_for,
+    LIMIT, NODE_TIMEOUT, builder, client, connect, eventually, everywhere, finish, got, info,
+    listening, ms, run_on, set_up, start, take_elsewhere, wait_for,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -18,12 +18,30 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Waits until the only waiter listens for `job` and has looked again since.
 async fn listening_and_looking(nodes: &[TestNode]) {
     listening(nodes, "job").await;
-    let before = sets_executed(&nodes[0]).await;
-    eventually("it looks now and then", async || match sets_executed(&nodes[0]).await {
+    let before = looks_anywhere(nodes).await;
+    eventually("it looks now and then", async || match looks_anywhere(nodes).await {
         seen if seen >= before + 2 => Ok(()),
         seen => Err(seen),
     })
     .await;
+}
+
+/// How often a node was asked whether the lock is free, in whatever way.
+async fn looks(node: &TestNode) -> u64 {
+    let mut sum = 0;
+    for command in ["set", "pttl", "get", "getrange"] {
+        sum += info(node, "commandstats", &format!("cmdstat_{command}:calls=")).await;
+    }
+    sum
+}
+
+/// The same of all nodes together.
+async fn looks_anywhere(nodes: &[TestNode]) -> u64 {
+    let mut sum = 0;
+    for node in nodes {
+        sum += looks(node).await;
+    }
+    sum
 }
 
 /// Releases as a client does that tells nobody.
@@ -53,7 +71,8 @@ async fn a_holder_that_tells_nobody_costs_a_polling_floor() {
 async fn a_lock_that_runs_out_is_had_then_and_not_at_the_polling_floor() {
     let cluster = start(3).await;
     let redlock = builder(&cluster).retry_delay(ms(10), HOUR).build().unwrap();
-    set_up(cluster.nodes(), "SET job another NX PX 3000").await;
+    connect(&redlock, 3).await;
+    set_up(cluster.nodes(), "SET job another NX PX 5000").await;
     let waiting = wait_for(&redlock, "job");
     listening(cluster.nodes(), "job").await;
     got(waiting).await.release().await.unwrap();
@@ -67,7 +86,8 @@ async fn a_message_that_is_lost_costs_a_polling_floor_and_the_next_is_heard() {
     for _ in 0..3 {
         let guard = holder.lock("job").await.unwrap();
         let waiting = wait_for(&waiter, "job");
-        listening_and_looking(cluster.nodes()).await;
+        // It would not look for seconds, if it still listened.
+        listening(cluster.nodes(), "job").await;
         set_up(cluster.nodes(), "CLIENT KILL TYPE pubsub").await;
         guard.release().await.unwrap();
         let guard = got(waiting).await;
@@ -80,7 +100,8 @@ async fn a_message_that_is_lost_costs_a_polling_floor_and_the_next_is_heard() {
 
 /// A client that would not look by itself: see `push`.
 fn patient(urls: Vec<String>) -> Redlock {
-    Redlock::builder().nodes(urls).ttl(LIMIT).retry_delay(HOUR, HOUR).build().unwrap()
+    let builder = Redlock::builder().nodes(urls).ttl(LIMIT).node_timeout(NODE_TIMEOUT);
+    builder.retry_delay(HOUR, HOUR).build().unwrap()
 }
 
 #[tokio::test]
@@ -130,14 +151,16 @@ const GARBAGE: [&[u8]; 13] = [
 async fn what_others_publish_there_does_no_harm() {
     let cluster = start(3).await;
     let (nodes, holder, waiter) = (cluster.nodes(), client(&cluster), patient(cluster.urls()));
+    connect(&waiter, 3).await;
     let guard = holder.lock("job").await.unwrap();
+    everywhere(&guard, &cluster).await;
     let waiting = wait_for(&waiter, "job");
     listening(nodes, "job").await;
     // What could have been a release makes it try, in vain.
     for lie in ["1 4294967295", "2 0"] {
-        let before = sets_executed(&nodes[0]).await;
+        let before = looks_anywhere(nodes).await;
         assert_eq!(publish(nodes, lie.as_bytes()).await, [Some(1); 3]);
-        eventually("it tries", async || match sets_executed(&nodes[0]).await {
+        eventually("it tries", async || match looks_anywhere(nodes).await {
             seen if seen > before => Ok(()),
             seen => Err(seen),
         })
@@ -160,13 +183,16 @@ async fn what_is_far_too_long_to_be_a_message_does_no_harm() {
     let cluster = start(3).await;
     let (holder, waiter) = (client(&cluster), client(&cluster));
     let guard = holder.lock("job").await.unwrap();
+    everywhere(&guard, &cluster).await;
     let waiting = wait_for(&waiter, "job");
     for _ in 0..3 {
         listening(cluster.nodes(), "job").await;
         publish(cluster.nodes(), &vec![b'1'; 1 << 20]).await;
     }
     assert!(!waiting.is_finished());
-    assert!(run(&cluster.nodes()[0], "GET job").await.as_bytes().is_some());
+    for reply in run_on(cluster.nodes(), "GET job").await {
+        assert!(reply.as_bytes().is_some(), "{reply:?}");
+    }
     guard.release().await.unwrap();
     got(waiting).await.release().await.unwrap();
     finish(&holder, &cluster).await;

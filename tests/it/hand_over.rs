@@ -26,11 +26,11 @@ async fn commands_between_two_holders(hand_overs: u32) -> u64 {
     let cluster = start(5).await;
     let redlock = builder(&cluster).hand_overs(hand_overs).build().unwrap();
     connect(&redlock, 5).await;
-    let first = redlock.lock("job").await.unwrap();
-    // Once for the nodes to learn the scripts.
-    let waiting = ask(redlock.lock("job"));
-    drop(first);
-    let held = within(LIMIT, "the next one's turn", waiting).await.unwrap();
+    let held = redlock.lock("job").await.unwrap();
+    everywhere(&held, &cluster).await;
+    // Once for the nodes to learn the script. A hand-over would begin a row, which may be
+    // at its end by time before the one that is counted.
+    held.extend(TTL).await.unwrap();
     everywhere(&held, &cluster).await;
     let before = asked(&cluster).await;
     let waiting = ask(redlock.lock("job").ttl(2 * TTL));
@@ -184,10 +184,22 @@ async fn runs(hand_overs: u32, holders: usize) -> Vec<usize> {
     tokens.chunk_by(|a, b| a == b).map(<[_]>::len).collect()
 }
 
+/// A row ends by time, too, and on a loaded machine perhaps sooner than by its number: so
+/// none is ever longer, and where there is time it is as long.
+async fn as_long_as(hand_overs: u32, holders: usize, wanted: &[usize]) {
+    let longest = hand_overs as usize + 1;
+    eventually("rows end by their number", async || {
+        let runs = runs(hand_overs, holders).await;
+        assert!(runs.iter().all(|run| *run <= longest), "{runs:?}");
+        if runs == wanted { Ok(()) } else { Err(runs) }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_lock_is_handed_on_so_many_times_in_a_row_and_then_released_to_all() {
-    assert_eq!(runs(2, 8).await, [2, 3, 3], "the first one's own holder came before");
-    assert_eq!(runs(16, 8).await, [8]);
+    as_long_as(2, 8, &[2, 3, 3]).await; // the first one's own holder came before
+    as_long_as(16, 8, &[8]).await;
     assert_eq!(runs(0, 5).await, [1; 5]);
 }
 

@@ -1,8 +1,13 @@
 //! Looking at keys and nodes: what is seen is what is there, nothing is changed,
 //! and what can't be known is not said.
 
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
-use redlock_quorum::{ErrorKind, NodeErrorKind, Redlock, inspect::Role};
+use redlock_quorum::{
+    ErrorKind, NodeErrorKind, Redlock,
+    inspect::{NodeKey, Role, State, What},
+};
 
 use crate::support::{
     LIMIT, NODE_TIMEOUT, TTL, WITHOUT_WAITING, asked, builder, client, connect, eventually,
@@ -16,13 +21,14 @@ async fn a_lock_is_seen_as_it_is_held_extended_and_released() {
     let free = redlock.inspect("k").await.unwrap();
     assert_eq!((free.is_held(), free.votes(), free.needed()), (false, 0, 3));
     assert!(free.remaining().is_zero());
+    assert_eq!(free.state(), State::Free);
     assert!(free.nodes().all(|(_, left)| left.unwrap().is_none()));
 
     let guard = redlock.lock("k").await.unwrap();
     everywhere(&guard, &cluster).await;
     let before = asked(&cluster).await;
     let held = redlock.inspect("k").await.unwrap();
-    assert_eq!((held.is_held(), held.votes()), (true, 5));
+    assert_eq!((held.is_held(), held.votes(), held.state()), (true, 5, State::Held));
     assert!(held.remaining() <= TTL && held.remaining() > TTL - LIMIT, "{held:?}");
     for ((address, left), node) in held.nodes().zip(cluster.nodes()) {
         assert_eq!(address, node.address());
@@ -53,6 +59,7 @@ async fn what_no_quorum_agrees_on_is_not_held() {
     let split = redlock.inspect("k").await.unwrap();
     assert_eq!((split.is_held(), split.votes()), (false, 2), "{split:?}");
     assert!(split.remaining().is_zero());
+    assert_eq!(split.state(), State::Contested, "{split:?}");
 
     set_up(&nodes[4..], "SET k b PX 350000").await;
     let held = redlock.inspect("k").await.unwrap();
@@ -60,7 +67,7 @@ async fn what_no_quorum_agrees_on_is_not_held() {
     // Until the first of the three that it takes is gone.
     assert!(held.remaining() <= ms(300_000) && held.remaining() > ms(200_000), "{held:?}");
 
-    // What never ends is no lock, and neither is what is no string.
+    // What never ends may be a lock, and what is no string, or too long for a token, is none.
     set_up(&nodes[3..4], "SET k b").await;
     set_up(&nodes[4..], "DEL k").await;
     set_up(&nodes[4..], "RPUSH k b").await;
@@ -68,8 +75,15 @@ async fn what_no_quorum_agrees_on_is_not_held() {
     run(&nodes[2], &format!("SET k {large} PX 300000")).await;
     let foreign = redlock.inspect("k").await.unwrap();
     assert_eq!((foreign.is_held(), foreign.votes()), (false, 2), "{foreign:?}");
-    let kinds: Vec<_> = foreign.nodes().filter_map(|(_, left)| Some(left.err()?.kind())).collect();
-    assert_eq!(kinds, [NodeErrorKind::ForeignKey; 3]);
+    assert_eq!(foreign.state(), State::Blocked, "{foreign:?}");
+    let keys: Vec<_> = foreign.keys().map(|(_, key)| key.unwrap().unwrap()).collect();
+    let whats: Vec<_> = keys.iter().map(NodeKey::what).collect();
+    assert_eq!(whats, [What::Value, What::Value, What::Long, What::Value, What::OtherType]);
+    let endless: Vec<_> = keys.iter().map(|key| key.remaining().is_none()).collect();
+    assert_eq!(endless, [false, false, false, true, true]);
+    let lives: Vec<_> = foreign.nodes().map(|(_, left)| left.unwrap().unwrap()).collect();
+    assert!(lives[..3].iter().all(|left| *left <= ms(300_000)), "{lives:?}");
+    assert_eq!(lives[3..], [Duration::MAX; 2]);
 }
 
 #[tokio::test]

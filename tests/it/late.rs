@@ -6,7 +6,8 @@ use redlock_quorum::{Redlock, Released, testing::Cluster};
 use crate::{
     proxy::Proxy,
     support::{
-        NODE_TIMEOUT, TTL, assert_no_keys, client, eventually, ours_executed, run, set_up, start,
+        NODE_TIMEOUT, TTL, assert_no_keys, client, connect, eventually, ours_executed, run, set_up,
+        start,
     },
 };
 
@@ -23,13 +24,7 @@ async fn setting_of(nodes: usize) -> (Cluster, Proxy, Redlock) {
     urls[0] = proxy.url.clone();
     let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(NODE_TIMEOUT);
     let redlock = redlock.build().unwrap();
-    let guard = redlock.lock("warm").await.unwrap();
-    eventually("all nodes vote", async || match guard.votes().granted() {
-        votes if votes == nodes => Ok(()),
-        votes => Err(votes),
-    })
-    .await;
-    guard.release().await.unwrap();
+    connect(&redlock, nodes).await;
     assert_no_keys(&cluster).await;
     (cluster, proxy, redlock)
 }
@@ -98,12 +93,14 @@ async fn an_acquire_that_arrives_after_its_future_was_dropped_leaves_no_key() {
 /// or without a node that is down and answers neither of them.
 async fn released_by_its_token(nodes: usize, down: usize) {
     let (cluster, proxy, redlock) = setting_of(nodes).await;
+    let other = client(&cluster);
+    connect(&other, nodes).await; // or its release might not ask the first node
+    assert_no_keys(&cluster).await;
     set_up(cluster.nodes(), "CONFIG RESETSTAT").await;
     let (running, dead) = cluster.nodes().split_at(nodes - down);
     for node in dead {
         node.kill().await.unwrap();
     }
-    let other = client(&cluster);
     proxy.hold();
     let parts = redlock.lock("late").await.unwrap().into_parts();
     held_up(&proxy).await;

@@ -5,8 +5,8 @@ use futures_util::{FutureExt as _, future::join_all};
 use redlock_quorum::{ErrorKind, Released};
 
 use crate::support::{
-    LIMIT, TTL, ask, ask_in_turn, assert_no_keys, builder, client, eventually, everywhere, finish,
-    ms, run_on, seen, set_up, sets_executed, start, take_elsewhere, within,
+    LIMIT, TTL, ask, ask_in_turn, assert_no_keys, builder, client, connect, eventually, everywhere,
+    finish, ms, run_on, seen, set_up, sets_executed, start, take_elsewhere, within,
 };
 
 async fn a_shutdown_tells_all(driver_thread: bool, ours: bool) {
@@ -47,13 +47,14 @@ const MANY: usize = 40;
 
 async fn a_dead_majority_is_no_quorum_for_all(ours: bool) {
     let cluster = start(3).await;
-    let redlock = builder(&cluster).ttl(ms(1500)).node_timeout(ms(500)).build().unwrap();
+    let redlock = builder(&cluster).ttl(ms(1500)).node_timeout(ms(1000)).build().unwrap();
+    connect(&redlock, 3).await;
     let holder = if ours { redlock.clone() } else { client(&cluster) };
     let held = holder.lock("job").ttl(TTL).await.unwrap();
     everywhere(&held, &cluster).await;
     let mut waiting = ask_in_turn(&redlock, "job", MANY);
     waiting.extend((0..10).map(|_| ask(redlock.lock("job").wait(ms(5000)))));
-    seen(&redlock).await;
+    eventually("the driver has seen them", async || redlock.try_lock("seen").await.map(drop)).await;
     for node in &cluster.nodes()[1..] {
         node.kill().await.unwrap();
     }
@@ -162,6 +163,7 @@ async fn who_comes_after_one_that_was_dropped_tries_at_once() {
     let cluster = start(3).await;
     let pause = 20 * LIMIT;
     let redlock = builder(&cluster).retry_delay(pause, pause).build().unwrap();
+    connect(&redlock, 3).await;
     take_elsewhere(cluster.nodes(), "job").await;
     let before = sets_executed(&cluster.nodes()[0]).await;
     let mut gone = ask(redlock.lock("job"));

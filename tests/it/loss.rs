@@ -57,7 +57,7 @@ async fn a_validity_shorter_than_the_interval_is_renewed_too() {
 async fn a_view_hears_of_the_end_though_nobody_looks() {
     let cluster = start(3).await;
     let redlock = client(&cluster);
-    let guard = redlock.lock("job").ttl(ms(300)).await.unwrap();
+    let guard = redlock.lock("job").ttl(ms(300)).wait(LIMIT).await.unwrap();
     let held = guard.held();
     within(LIMIT, "the view's token", held.lost_token().cancelled()).await;
     assert!(!held.is_held());

@@ -1,6 +1,7 @@
 //! The integration tests: the public API against real servers.
 
 mod adopt;
+mod at_key;
 mod bad_input;
 mod basics;
 mod by_token;
@@ -32,6 +33,7 @@ mod line_end;
 mod local;
 mod loss;
 mod native;
+mod others;
 mod overload;
 #[cfg(unix)]
 mod page;
@@ -69,3 +71,5 @@ mod types;
 #[cfg(unix)]
 mod unix;
 mod validity;
+mod waits;
+mod wins;

@@ -241,11 +241,19 @@ async fn sampler_and_streams_keep_no_client_alive() {
     let answer = service.router().oneshot(request).await.unwrap();
     let mut stream = pin!(answer.into_body().into_data_stream());
     within(LIMIT, "the first", stream.next()).await.unwrap().unwrap();
-    assert!(connections(&cluster.nodes()[0]).await > 0, "it has asked the nodes");
+    for node in cluster.nodes() {
+        eventually("it has asked the node", async || match connections(node).await {
+            0 => Err(()),
+            _ => Ok(()),
+        })
+        .await;
+    }
 
     // Not closed: dropped is enough.
     drop((service, redlock));
-    connected(&cluster.nodes()[0], 0).await;
+    for node in cluster.nodes() {
+        connected(node, 0).await;
+    }
     let ended = async { while stream.next().await.is_some() {} };
     within(LIMIT, "the stream ends", ended).await;
 }

@@ -12,7 +12,8 @@ use crate::{
     printed::Printed,
     support::{
         LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, bulk, client, eventually, everywhere, finish,
-        got, kinds, listening, native, run_on, set_up, sets_executed, start, wait_for, within,
+        got, info, kinds, listening, native, run_on, set_up, sets_executed, start, wait_for,
+        within,
     },
 };
 
@@ -142,7 +143,10 @@ pub async fn locks(redlock: &Redlock) {
     let guard = redlock.lock("job").await.unwrap();
     let error = redlock.try_lock("job").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contended, "{error}");
-    assert!(error.retry_after().is_some(), "PTTL is allowed: {error}");
+    let left = error.retry_after().expect("PTTL is allowed");
+    assert!(left <= TTL && left > TTL / 2, "the holder's: {left:?}");
+    let found = redlock.inspect("job").await.unwrap();
+    assert!(found.is_held() && found.remaining() <= TTL, "{found:?}");
     guard.extend(2 * TTL).await.unwrap();
     assert_eq!(guard.release().await.unwrap(), Released::Released);
 }
@@ -164,6 +168,11 @@ async fn the_documented_rules_are_enough() {
     let cluster = with_native_user(ENOUGH).await;
     let (holder, hour) = (locker(&cluster), Duration::from_secs(3600));
     locks(&holder).await;
+    for node in cluster.nodes() {
+        let refused = "cmdstat_getrange:calls=0,usec=0,usec_per_call=0.00,rejected_calls=";
+        let times = info(node, "commandstats", refused).await;
+        assert_eq!(times, 1, "the connection remembers that a script must look");
+    }
     // One that must be told in time.
     let waiter = builder_with(&cluster, &format!("locker:{PASSWORD}@")).retry_delay(hour, hour);
     let waiter = waiter.build().unwrap();
@@ -209,10 +218,18 @@ pub async fn said_once(printed: &Printed, what: &str, nodes: &[TestNode], refusi
     .await;
 }
 
-/// Waits until the only waiter has looked so many times more.
-async fn looks(node: &TestNode, times: u64) {
-    let before = sets_executed(node).await;
-    eventually("it looks now and then", async || match sets_executed(node).await {
+/// Waits until the only waiter has looked so many times more. It asks the key's home node
+/// first, whichever that is, and no other while that refuses.
+async fn looks(cluster: &Cluster, times: u64) {
+    let tries = async || {
+        let mut sum = 0;
+        for node in cluster.nodes() {
+            sum += sets_executed(node).await;
+        }
+        sum
+    };
+    let before = tries().await;
+    eventually("it looks now and then", async || match tries().await {
         seen if seen >= before + times => Ok(()),
         seen => Err(seen),
     })
@@ -235,7 +252,7 @@ async fn waits_without_listening(rules: &str, refusing: usize) {
         let waiting = wait_for(&waiter, key);
         said_once(&printed, "listen for releases", cluster.nodes(), refusing).await;
         listening(&cluster.nodes()[refusing..], format!("app:{key}")).await;
-        looks(&cluster.nodes()[0], 5).await;
+        looks(&cluster, 5).await;
         assert!(!waiting.is_finished());
         guard.release().await.unwrap();
         got(waiting).await.release().await.unwrap();

@@ -9,8 +9,8 @@ use redlock_quorum::{
 };
 
 use crate::support::{
-    LIMIT, builder, client, connections, eventually, everywhere, finish, got, info, listeners,
-    listening, ms, run, sets_executed, start, wait_for,
+    LIMIT, builder, client, connect, connections, eventually, everywhere, finish, got, info,
+    listeners, listening, ms, run, sets_executed, start, wait_for,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -41,11 +41,13 @@ async fn who_waits_gets_the_lock_by_the_message_alone() {
         }
         finish(&holder, &cluster).await;
         finish(&waiter, &cluster).await;
-        eventually("nobody listens any more", async || match listeners(&nodes[0]).await {
-            0 => Ok(()),
-            some => Err(some),
-        })
-        .await;
+        for node in nodes {
+            eventually("nobody listens any more", async || match listeners(node).await {
+                0 => Ok(()),
+                some => Err(some),
+            })
+            .await;
+        }
     }
 }
 
@@ -61,6 +63,8 @@ async fn heard_of_from_three_of_five(down_first: bool) {
     let (holder, waiter) = (client(&cluster), patient(&cluster).build().unwrap());
     if down_first {
         fail().await;
+    } else {
+        connect(&waiter, 5).await; // all that are left are needed
     }
     let guard = holder.lock("job").await.unwrap();
     if !down_first {
@@ -218,6 +222,7 @@ async fn one_connection_per_node_listens_to_all_keys_while_someone_waits() {
 async fn a_release_is_told_of_also_where_the_key_was_gone() {
     let cluster = start(3).await;
     let (holder, waiter) = (client(&cluster), patient(&cluster).build().unwrap());
+    connect(&waiter, 3).await; // both that are left are needed
     let guard = holder.lock("job").await.unwrap();
     everywhere(&guard, &cluster).await;
     let waiting = wait_for(&waiter, "job");

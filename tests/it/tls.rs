@@ -234,7 +234,7 @@ async fn a_server_that_speaks_no_tls_is_named_as_such() {
     let cluster = crate::support::start(1).await;
     let urls = cluster.nodes().iter().map(|node| format!("rediss://{}", node.address()));
     let redlock = Redlock::builder().nodes(urls).node_timeout(NODE_TIMEOUT).build().unwrap();
-    let error = redlock.lock("job").wait(ms(100)).await.unwrap_err();
+    let error = redlock.lock("job").wait(ms(1000)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
     // Some wait for the end of what they take for a command.
     let kind = kinds(&error)[0];
@@ -267,7 +267,7 @@ async fn a_server_that_wants_a_certificate_and_gets_none_or_another_says_so() {
     let another = trusting(&authority).client_pem(other.certificate, other.key).unwrap();
     for tls in [trusting(&authority), another] {
         let redlock = builder(&servers, tls).build().unwrap();
-        let error = redlock.lock("job").wait(ms(100)).await.unwrap_err();
+        let error = redlock.lock("job").wait(ms(1000)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
         // Its word may be lost when it hangs up; then that is what is known.
         let kind = kinds(&error)[0];
@@ -354,7 +354,7 @@ async fn no_password_in_a_url_and_no_key_is_ever_printed() {
         printed.debug(&builder);
         let redlock = builder.build().unwrap();
         printed.debug(&redlock);
-        printed.error(&redlock.lock("job").wait(ms(100)).await.unwrap_err());
+        printed.error(&redlock.lock("job").wait(ms(1000)).await.unwrap_err());
     }
     let insecure = Redlock::builder().nodes([login(PASSWORD) + "/#insecure"]).build();
     printed.error(&insecure.unwrap_err());

@@ -165,6 +165,7 @@ async fn a_handler_that_panics_leaves_no_key() {
 async fn a_release_that_fails_does_not_change_the_response() {
     let cluster = start(3).await;
     let redlock = builder(&cluster).node_timeout(ms(500)).build().unwrap();
+    connect(&redlock, 3).await;
     let app = App::start(layer(&redlock)).await;
     let held = app.enter("order").await;
     for node in &cluster.nodes()[..2] {

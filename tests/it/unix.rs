@@ -120,7 +120,7 @@ async fn a_socket_that_is_not_there_or_that_nobody_listens_to_is_named() {
     for (path, reason) in [(&missing, "No such file"), (&left_behind, "refused")] {
         let nodes = [servers[0].url(), format!("unix://{path}")];
         let redlock = Redlock::builder().nodes(nodes).node_timeout(NODE_TIMEOUT).build().unwrap();
-        let error = redlock.lock("job").wait(ms(100)).await.unwrap_err();
+        let error = redlock.lock("job").wait(ms(1000)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
         assert_eq!(kinds(&error), [NodeErrorKind::Unreachable], "{error}");
         let text = error.to_string();

@@ -221,7 +221,7 @@ async fn a_release_does_not_count_on_a_node_that_never_granted() {
     let proxy = Proxy::before(cluster.nodes()[3].address()).await;
     let mut urls = cluster.urls();
     urls[3] = proxy.url.clone();
-    let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(500)).build().unwrap();
+    let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(2000)).build().unwrap();
     connect(&redlock, 5).await;
     proxy.hold(); // the fourth node never hears of the lock
     let guard = redlock.lock("job").await.unwrap();
