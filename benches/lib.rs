@@ -4,6 +4,7 @@
 //! A library and not files that each includes: none of them needs all of it.
 
 pub mod arguments;
+pub mod commands;
 pub mod common;
 pub mod contenders;
 pub mod fan_out;
@@ -13,6 +14,7 @@ pub mod measure;
 pub mod network;
 pub mod observer;
 pub mod process;
+pub mod program;
 pub mod report;
 pub mod served;
 pub mod table;

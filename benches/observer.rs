@@ -9,19 +9,13 @@ use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection};
 use tokio::time::sleep;
 
 use crate::{
+    commands::Stats,
     common::{Result, connect},
     process,
 };
 
 /// How long keys may take to be gone once their releases have returned.
 pub const DRAIN: Duration = Duration::from_secs(5);
-
-/// What only an observer asks.
-const OBSERVERS: [&str; 2] = ["info", "dbsize"];
-
-/// What clients of ours and of our peers send in scripts only. The servers
-/// count it beside the script that it is part of.
-const IN_SCRIPTS: [&str; 5] = ["get", "del", "pttl", "pexpire", "publish"];
 
 pub struct Observer {
     connections: Vec<MultiplexedConnection>,
@@ -88,18 +82,12 @@ impl Observer {
 
     /// How many commands all servers together have had from clients.
     pub async fn commands(&self) -> Result<u64> {
-        let mut sum = 0;
-        for info in self.infos("commandstats").await? {
-            for line in info.lines() {
-                let stat =
-                    line.strip_prefix("cmdstat_").and_then(|rest| rest.split_once(":calls="));
-                let Some((name, rest)) = stat else { continue };
-                if !OBSERVERS.contains(&name) && !IN_SCRIPTS.contains(&name) {
-                    sum += rest.split(',').next().unwrap_or_default().parse::<u64>()?;
-                }
-            }
-        }
-        Ok(sum)
+        Ok(self.stats().await?.iter().map(Stats::written).sum())
+    }
+
+    /// How often each server has carried out each command.
+    pub async fn stats(&self) -> Result<Vec<Stats>> {
+        self.infos("commandstats").await?.iter().map(|info| Stats::parse(info)).collect()
     }
 
     /// How long all servers together have been on a core.

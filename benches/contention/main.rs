@@ -1,9 +1,9 @@
 //! Locks that many want, and many locks, beside rslock: rounds of both back to
 //! back in turning order, medians of the rounds, and ratios within each. In the
-//! end what this library promises, and whether it held. Under four minutes.
+//! end what this library promises, and whether it held. Under five minutes.
 //!
 //! `cargo bench -p redlock-quorum-benches --bench contention`; with
-//! `-- one`, `many`, `start` or `held` only that part, and with an odd number
+//! `-- one`, `many`, `away`, `start` or `held` only that part, and with an odd number
 //! so many rounds.
 
 mod client;
@@ -65,7 +65,10 @@ const TRIAL: Plan = Plan {
 
 /// In the order they run: memory is measured while there is none that others
 /// have left.
-const PARTS: [&str; 4] = ["held", "one", "many", "start"];
+const PARTS: [&str; 5] = ["held", "one", "many", "away", "start"];
+
+/// How far away the servers are in `away`, one way.
+const AWAY: Duration = Duration::from_millis(2);
 
 /// The servers, and who looks at them.
 struct Stand {
@@ -103,6 +106,10 @@ async fn run(plan: &Plan, parts: &[&str]) -> Result<Vec<Target>> {
             }
             "many" => {
                 traffic::section(&stand, Through::ClientEach, plan.rounds, plan.traffic).await?
+            }
+            "away" => {
+                let through = Through::ClientEachAway(AWAY);
+                traffic::section(&stand, through, plan.rounds, plan.traffic).await?
             }
             _ => start::section(&stand, plan.rounds, &plan.start, &plan.start_away).await?,
         });

@@ -14,6 +14,7 @@ use std::{
 
 use redlock_quorum_benches::{
     common::{Result, millis, quantile},
+    network::Network,
     report::{Target, figure, least, most},
     table::median,
 };
@@ -35,6 +36,17 @@ const KEY: &str = "contended";
 pub enum Through {
     OneClient,
     ClientEach,
+    /// The same, with servers so far away, one way.
+    ClientEachAway(Duration),
+}
+
+impl Through {
+    fn clients(self) -> usize {
+        match self {
+            Self::OneClient => 1,
+            Self::ClientEach | Self::ClientEachAway(_) => TASKS,
+        }
+    }
 }
 
 pub async fn section(
@@ -44,11 +56,15 @@ pub async fn section(
     span: Duration,
 ) -> Result<Vec<Target>> {
     let mut sums: [Vec<Sums>; 2] = Default::default();
-    let clients = match through {
-        Through::OneClient => 1,
-        Through::ClientEach => TASKS,
+    let mut urls = stand.servers.urls();
+    let network = match through {
+        Through::ClientEachAway(delay) => Some(Network::to(&urls, delay).await?),
+        Through::OneClient | Through::ClientEach => None,
     };
-    let urls = stand.servers.urls();
+    if let Some(network) = &network {
+        urls = network.urls().to_vec();
+    }
+    let clients = through.clients();
     let [ours, theirs] = Library::BOTH.map(|library| library.clients(&urls, clients));
     let contenders = [ours.await?, theirs.await?];
     for round in 0..rounds {
@@ -60,6 +76,9 @@ pub async fn section(
     match through {
         Through::OneClient => println!("\n## {TASKS} tasks on one client, one key\n"),
         Through::ClientEach => println!("\n## {TASKS} clients, one key\n"),
+        Through::ClientEachAway(delay) => {
+            println!("\n## {TASKS} clients, one key, servers {delay:?} away\n");
+        }
     }
     print(&sums);
     Ok(targets(through, &sums))
@@ -227,6 +246,10 @@ fn targets(through: Through, sums: &[Vec<Sums>; 2]) -> Vec<Target> {
             Target::at_most("16 clients: commands an acquire", 30.0, median(&commands)),
             Target::under("16 clients: max / min", 2.0, median(&max_to_min)),
             Target::none("16 clients: keys left", keys_left(sums, 0)),
+        ],
+        Through::ClientEachAway(_) => vec![
+            Target::at_most("16 clients, away: commands an acquire", 30.0, median(&commands)),
+            Target::none("16 clients, away: keys left", keys_left(sums, 0)),
         ],
     }
 }

@@ -5,11 +5,8 @@
 //! `make bench-http`, which builds the program and says where it is. With an odd
 //! number that many rounds, with `1` or `64` only so many callers.
 
-mod program;
-
 use std::time::Duration;
 
-use program::Program;
 use redlock_quorum_benches::{
     arguments::Arguments,
     common::{Result, five_servers, micros, quantile, runtime},
@@ -17,6 +14,7 @@ use redlock_quorum_benches::{
     machine::machine,
     measure::{Burst, Until, burst, latencies, warm_up},
     observer::Observer,
+    program::Program,
     report::{self, Target, figure, ratios, spread},
     table::{self, median},
 };
