@@ -1,8 +1,8 @@
 # What each target needs it installs or finds itself. `make help` lists them.
 
-.PHONY: help quickstart test test-containers test-sim sim mutants fuzz check
+.PHONY: help quickstart test test-busy test-containers test-sim sim mutants fuzz check
 .PHONY: nightly nightly-seeds nightly-mutants nightly-fuzz nightly-containers
-.PHONY: bench bench-contention bench-http bench-instructions bench-criterion bench-all
+.PHONY: bench bench-contention bench-waiting bench-http bench-instructions bench-criterion bench-all
 
 # The simulator opens the library's inside, which no other build does; so it is
 # built apart from everything else.
@@ -22,6 +22,10 @@ test: ## all tests, on whatever servers there are: containers, or local processe
 	sh tests/setup.sh
 	cargo test --workspace --exclude redlock-quorum-benches
 	$(MAKE) test-sim
+
+test-busy: ## the tests on real servers beside four busy loops, until one fails: RUNS=, ONLY= these names, LOOPS=
+	sh tests/setup.sh
+	RUNS=$(or $(RUNS),20) ONLY="$(ONLY)" LOOPS=$(or $(LOOPS),4) sh tests/busy.sh
 
 # What these show does not depend on what the nodes are made of: once is enough.
 ONCE = page http_fuzz http_input http_openapi http_secrets http_session http_waiting \
@@ -79,6 +83,12 @@ bench-contention: ## locks that many want, and many locks, beside rslock: PART=,
 	sh tests/setup.sh
 	cargo bench -p redlock-quorum-benches --bench contention -- $(PART) $(ROUNDS)
 
+bench-waiting: ## what waiting and being refused cost, and whether somebody wins: PART= one of them, ROUNDS=
+	sh tests/setup.sh
+	cargo build --profile bench --features cli --bin redlock
+	REDLOCK_PROGRAM=$(CURDIR)/target/release/redlock \
+		cargo bench -p redlock-quorum-benches --bench waiting -- $(PART) $(ROUNDS)
+
 bench-instructions: ## instructions of a client for a pair, under valgrind's callgrind
 	sh tests/setup.sh
 	sh tests/valgrind.sh
@@ -94,4 +104,4 @@ bench-http: ## the lock service beside the library itself: ROUNDS=
 	REDLOCK_PROGRAM=$(CURDIR)/target/release/redlock \
 		cargo bench -p redlock-quorum-benches --bench http -- $(ROUNDS)
 
-bench-all: bench bench-contention bench-http bench-instructions bench-criterion ## all of them
+bench-all: bench bench-contention bench-waiting bench-http bench-instructions bench-criterion ## all of them
