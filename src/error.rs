@@ -188,10 +188,11 @@ impl Error {
         &self.0.nodes
     }
 
-    /// Returns how long the present holder's key still lives, if a node that refused
-    /// said so. Before that, trying again only helps if the lock is released. Where nobody
-    /// holds the lock, and only others asked at the same time, it is a round trip or two.
-    /// `None` if the key never expires, or lives longer than any lock of this client.
+    /// Returns after how long another try may succeed. If a key is in the way, that is its
+    /// remaining life, as a node told it; a release may free the lock sooner. If only the
+    /// votes were split between several that asked, it is two round trips: back off if that
+    /// repeats. `None` if the key never expires or lives longer than `max_ttl`, if no node
+    /// told, and for every kind but `Contended` and `Timeout`.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};

@@ -1,5 +1,5 @@
-//! How an acquire becomes attempts, and what comes after each of them. Whose turn
-//! it is, is for `turn` to say, and when to try again for the waiter.
+//! How an acquire becomes attempts, and what comes after each of them. `turn` decides
+//! whose turn it is, `again` when to try again.
 
 use std::sync::Arc;
 

@@ -8,11 +8,11 @@
 //! | the same, behind a holder of this library | between half of [`TRUSTED`] and all of it | a message may be lost |
 //! | a waiter that knows the key's remaining life | until then and [`EXPIRY_GRANULARITY`] more | servers expire by the millisecond |
 //! | a waiter that was notified | [`SLOT`] for each release that the likely next holder has waited longer, at most [`MOST_SLOTS`] | near-fair order without a queue |
-//! | a waiter after `hand_overs` hand-overs in a row, or [`LONGEST_ROW`] of them | [`OTHERS_FIRST`] to [`MOST_FOR_OTHERS`], or [`OTHERS_SHARE`] or [`POLLERS_SHARE`] percent of the row | other clients get a chance |
+//! | a waiter after `hand_overs` hand-overs in a row, or [`LONGEST_ROW`] of them | the longest of [`OTHERS_FIRST`], two round trips and [`OTHERS_SHARE`] percent of the row ([`POLLERS_SHARE`] if it shares), at most [`MOST_FOR_OTHERS`] | other clients get a chance |
 //! | a waiter with less than [`LAST_ATTEMPT`] left | no more attempts | no answer would come in time |
 //! | an attempt that keeps its votes after a split, before it looks and insists | [`KEEP_PAUSES`] quarters of a round trip, within [`ROUND_TRIP`] | the others give their votes back |
 //! | a home node, or one that could still decide a split, that is silent | two round trips, or one | it may be hung |
-//! | a single attempt after a split that another may win, before it looks again | one round trip to two, doubling up to [`MOST_DOUBLINGS`] times, until the node timeout | by then somebody has won |
+//! | a single attempt after a split that another may win, before it looks again | one round trip to two, and then two to four, until the node timeout | by then somebody has won |
 //! | the same, where nobody has votes any more, before it asks | up to two round trips | whoever is first wins |
 //! | a release that a node did not confirm | [`RELEASE_PAUSE`], doubling, full jitter | until the key has ended |
 //! | a release, at a node where an acquire may still arrive | once more when it can't arrive any more | it may come after the last pause |
@@ -85,7 +85,7 @@ pub(super) const KEEP_PAUSES: [u32; 3] = [0, 1, 3];
 pub(super) const MOST_TRIES: usize = 8;
 
 /// A single attempt after a split looks again after one round trip to two, and then after
-/// twice as long, up to this many doublings: a node timeout has several of them.
+/// twice as long: two to this power is four. A node timeout has several of them.
 pub(super) const MOST_DOUBLINGS: u32 = 2;
 
 /// The pauses before a node that could not release is asked again.

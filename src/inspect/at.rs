@@ -18,8 +18,9 @@ pub enum State {
     /// string, one that is too long, or values that differ and never expire. An acquire
     /// waits for it to go; if nobody uses it any more, `DEL` it at the nodes.
     Blocked,
-    /// Nobody has a quorum, and too many nodes are taken for anybody to have one: a vote
-    /// that is under way, or what an earlier one left, which expires.
+    /// Nobody has a quorum, and too few nodes are free for anybody to have one: a vote that
+    /// is under way, what an earlier one left, which expires, or something else on a few
+    /// nodes while others are down.
     Contested,
 }
 

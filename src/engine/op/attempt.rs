@@ -1,5 +1,5 @@
-//! One attempt to acquire: a round, and what it came to. Whether there is
-//! another is for the waiter to say.
+//! One attempt to acquire: one round, or several after a split vote, and what it came to.
+//! `again` decides on a further attempt.
 
 use std::time::Duration;
 

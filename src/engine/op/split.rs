@@ -1,11 +1,11 @@
 //! After a split vote: which attempt keeps the votes it has and asks for the
 //! rest.
 //!
-//! Who has the home node's vote keeps its own, looks whether what refused it is a
-//! holder, and if not, asks those nodes once more. Hosts that name the nodes otherwise
-//! may choose another home node. Then two of them insist, and see each other's values
-//! stay: the value with more votes, or the larger one, goes on. Nobody insists for more
-//! than a few tries.
+//! Whoever has the home node's vote keeps its votes and looks at the nodes that refused.
+//! If they show no holder, it asks them again, at most `MOST_TRIES` times. The home node is
+//! chosen by the nodes' configured names, so hosts that name them differently may choose
+//! different ones, and two insist. Each then sees from one look to the next that the
+//! other's value stays: the one with more votes goes on, or at a tie the larger value.
 
 use std::{sync::Arc, time::Duration};
 
