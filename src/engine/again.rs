@@ -58,7 +58,8 @@ impl Waiter {
         // A single attempt goes by what it met itself: it must end.
         let counts = if self.is_once() { loss } else { told.loss };
         let goes_on = !is_hopeless && !closed;
-        if goes_on && let Some(at) = self.next_attempt(counts, stand.as_ref(), draw, now) {
+        let doubts = self.is_once() && self.doubts(stand.as_ref(), granted);
+        if goes_on && let Some(at) = self.next_attempt(counts, stand.as_ref(), doubts, draw, now) {
             self.before = Some(Box::new(told));
             return if self.has_rivals() { Next::Look(at) } else { Next::Retry(at) };
         }
@@ -86,6 +87,17 @@ impl Waiter {
     fn has_rivals(&self) -> bool {
         let rivals = self.rivals.as_ref().filter(|_| self.is_once());
         rivals.is_some_and(|rivals| !rivals.nodes().minus(self.stale).is_empty())
+    }
+
+    /// Whether the holder that it sees, where votes were split a moment ago, may be one that
+    /// has given up waiting for a slow node, which granted it after all, and takes its votes
+    /// back. Whoever has really won has them still at the next look.
+    fn doubts(&mut self, stand: Option<&Stand>, granted: usize) -> bool {
+        let holder = stand.and_then(|stand| stand.holder.as_ref());
+        let Some(holder) = holder.filter(|_| granted > 0 || self.looks > 1) else { return false };
+        let is_new = self.doubted.as_ref() != Some(holder) && !mutant::is(Mutant::SplitIsAHolder);
+        self.doubted = Some(holder.clone());
+        is_new
     }
 
     /// Notes whom it waits for, if it will hear of the release.
@@ -123,6 +135,7 @@ impl Waiter {
         &mut self,
         loss: Loss,
         stand: Option<&Stand>,
+        doubts: bool,
         draw: u64,
         now: Moment,
     ) -> Option<Moment> {
@@ -130,7 +143,7 @@ impl Waiter {
             return None;
         }
         if self.is_once() {
-            return self.next_of_once(loss, stand, draw, now);
+            return self.next_of_once(loss, stand, doubts, draw, now);
         }
         let left = self.tries_until(loss, now).since(now);
         if left <= LAST_ATTEMPT {
@@ -151,23 +164,29 @@ impl Waiter {
         &self,
         loss: Loss,
         stand: Option<&Stand>,
+        doubts: bool,
         draw: u64,
         now: Moment,
     ) -> Option<Moment> {
-        if loss != Loss::Contended || stand.is_none_or(Stand::is_taken) {
+        if loss != Loss::Contended || stand.is_none_or(Stand::is_taken) && !doubts {
             return None;
         }
-        // Whoever insists needs a look and a round for it. Where nobody does, the first wins.
+        // With less than a round trip left, no answer would come in time.
+        let left = self.settles_until().since(now).saturating_sub(self.round_trip);
         let doublings = self.looks.min(MOST_DOUBLINGS);
         let pause = match self.has_rivals() {
+            // Whoever insists needs a look and a round for it.
             true => {
                 let longest = self.round_trip.saturating_mul(1 << doublings);
                 Backoff::new(longest, longest).floor(draw)
             }
-            false => Backoff::new(self.silence(), self.silence()).longest_delay(draw),
+            // Where nobody does, the first wins: there is no reason to give up early.
+            false => {
+                let longest = self.silence().min(left);
+                Backoff::new(longest, longest).longest_delay(draw)
+            }
         };
-        let at = now.after(pause);
-        Some(at).filter(|at| at.after(self.round_trip) < self.settles_until())
+        (pause < left).then(|| now.after(pause))
     }
 
     /// Until when it goes on after such a loss.

@@ -13,7 +13,9 @@
 //! | an attempt that keeps its votes after a split, before it looks and insists | [`KEEP_PAUSES`] quarters of a round trip, within [`ROUND_TRIP`] | the others give their votes back |
 //! | a home node, or one that could still decide a split, that is silent | two round trips, or one | it may be hung |
 //! | a single attempt after a split that another may win, before it looks again | one round trip to two, and then two to four, until the node timeout | by then somebody has won |
-//! | the same, where nobody has votes any more, before it asks | up to two round trips | whoever is first wins |
+//! | the same, where nobody has votes any more, before it asks | up to two round trips, or what is left | whoever is first wins |
+//! | the same, where a value is on a quorum after a split | once more, as before a look | who passed over a slow node may be giving its votes back |
+//! | a client whose timer rings more than [`LATE`] too late, before it passes over a node | the shortest round trip | the answer may be there, unread |
 //! | a release that a node did not confirm | [`RELEASE_PAUSE`], doubling, full jitter | until the key has ended |
 //! | a release, at a node where an acquire may still arrive | once more when it can't arrive any more | it may come after the last pause |
 //! | a release of another client's lock, at a node without the key | the longest node timeout, once | its acquire may be on its way |
@@ -74,6 +76,10 @@ pub(super) const MOST_FOR_OTHERS: Duration = Duration::from_millis(500);
 /// lock for nobody.
 pub(super) const ROUND_TRIP: (Duration, Duration) =
     (Duration::from_millis(4), Duration::from_millis(40));
+
+/// A client whose timers ring so much later than they are due is starved itself: timers
+/// of a millisecond ring one late, and one more is scheduling.
+pub(super) const LATE: Duration = Duration::from_millis(2);
 
 /// The pauses before an attempt that keeps its votes looks at the nodes that refused,
 /// in quarters of a round trip. At first there is none: by the time the nodes have

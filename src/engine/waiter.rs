@@ -61,6 +61,8 @@ pub(crate) struct Waiter {
     pub(super) stale: NodeSet,
     /// The holder that it waits for: of this library, so that its release will be heard.
     pub(super) holder: Option<Token>,
+    /// The value on a quorum that a single attempt has met after a split, once.
+    pub(super) doubted: Option<Token>,
     /// The time since which no attempt has found a quorum of nodes able to
     /// answer.
     pub(super) failing_since: Option<Moment>,
@@ -89,6 +91,7 @@ impl Waiter {
             rivals: None,
             stale: NodeSet::EMPTY,
             holder: None,
+            doubted: None,
             backoff: request.shared.config.retry,
             request,
             begun_at: Moment::PAST,
@@ -123,8 +126,8 @@ impl Waiter {
     /// The values that it knows of.
     #[cfg(all(test, redlock_sim))]
     pub(super) fn tokens(&self) -> impl Iterator<Item = &[u8]> {
-        let holder = self.holder.iter().map(Token::as_bytes);
-        holder.chain(self.rivals.iter().flat_map(|rivals| rivals.tokens()))
+        let holders = self.holder.iter().chain(&self.doubted).map(Token::as_bytes);
+        holders.chain(self.rivals.iter().flat_map(|rivals| rivals.tokens()))
     }
 
     /// How many of the `heard` releases came after this caller joined.
@@ -196,6 +199,11 @@ impl Waiter {
         // The others may be farther away than the home node alone.
         let is_one = round.granted().union(round.refused()).len() <= 1;
         self.round_trip = if is_one { self.round_trip.max(took) } else { took };
+    }
+
+    /// Learns how long they took to answer a look: no connection had to be made first.
+    pub(super) fn learn_from_look(&mut self, took: Duration) {
+        self.round_trip = self.round_trip.min(round_trip(took));
     }
 
     pub(super) fn refuse(self, error: Error) {

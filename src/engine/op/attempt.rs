@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     engine::{
         Time,
+        pacing::LATE,
         stand::{Found, LastAttempt, Stand},
         waiter::Waiter,
     },
@@ -135,7 +136,9 @@ impl Attempt {
         due: Moment,
         setting: &mut Setting<'_>,
     ) {
-        if self.silent_by.take_if(|by| *by <= due).is_some() {
+        if let Some(by) = self.silent_by.take_if(|by| *by <= due)
+            && !self.is_late_itself(by, setting.now)
+        {
             head.silent = self.round.outstanding().minus(self.unasked);
             if self.unasked.is_empty() {
                 return self.round.pass_over(setting.now);
@@ -149,6 +152,17 @@ impl Attempt {
             head.silent = self.round.outstanding();
         }
         self.round.handle_timeout(setting.now);
+    }
+
+    /// Whether this client comes so late that it can't tell a node that is silent from one
+    /// whose answer it has not read yet: it gives the node another round trip then.
+    fn is_late_itself(&mut self, by: Moment, now: Moment) -> bool {
+        let is_late = now.since(by) > LATE && now < self.round.give_up_at();
+        if is_late {
+            self.silent_by =
+                Some(now.after(round_trip(Duration::ZERO)).min(self.round.give_up_at()));
+        }
+        is_late
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Moment> {

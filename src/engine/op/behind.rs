@@ -27,6 +27,7 @@ pub(in crate::engine) struct Behind {
     checks: bool,
     /// The nodes that are asked, and until when they may answer.
     asked: NodeSet,
+    begun_at: Moment,
     look_by: Moment,
     /// Whether it has looked more closely already.
     is_thorough: bool,
@@ -77,6 +78,7 @@ impl Behind {
                 mine,
                 checks,
                 asked,
+                begun_at: now,
                 look_by,
                 is_thorough: false,
                 rolls_back,
@@ -147,6 +149,9 @@ impl Behind {
         }
         let mut waiter = self.waiter.take()?;
         waiter.looks = waiter.looks.saturating_add(1);
+        if head.awaited.is_empty() && !self.is_thorough {
+            waiter.learn_from_look(setting.now.since(self.begun_at));
+        }
         let stand = self.stand(&waiter, setting);
         self.count_seen(head, setting.now);
         // The next time all are looked at: this one node may have been left out of a release.

@@ -44,7 +44,12 @@ impl<'a> Print<'a> {
     }
 
     fn waiter(&mut self, waiter: &'a Waiter) {
-        self.add(format!("{:?} {:?} {:?}", waiter.inside(), waiter.rivals, waiter.holder));
+        self.add(format!(
+            "{:?} {:?} {:?}",
+            waiter.inside(),
+            waiter.rivals,
+            (&waiter.holder, &waiter.doubted)
+        ));
         waiter.tokens().for_each(|token| self.name(token));
     }
 
