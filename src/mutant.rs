@@ -124,6 +124,13 @@ mutants! {
     InsistingRestartsTheLease,
     /// Any value that was seen behind a refusal is taken for a holder's.
     SplitIsAHolder,
+    /// What stays at a node from look to look is passed over, also where no quorum is left
+    /// without it.
+    InsistingIsStale => Stepper,
+    /// A value that is on a quorum right after a split is taken for a holder's at once.
+    FirstLookIsBelieved => Stepper,
+    /// A client that was paused takes a node for silent whose answer it has not read yet.
+    LateIsSilent => Stepper,
     /// Of two that insist on their votes, neither gives way.
     ValuesDecideNothing => Stepper,
     /// The release of any holder is taken to be published.

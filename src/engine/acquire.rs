@@ -68,11 +68,24 @@ impl Engine {
         if !once {
             self.turns.note_trying(waiter.slot, &claim);
         }
-        let able = NodeSet::first(nodes).minus(self.silent);
-        let first = first_asked(&waiter, &claim, able, &config);
+        let first = first_asked(&waiter, &claim, self.able(), &config);
         let mut head = Head::new(claim, ttl, now, lease.until);
         let attempt = Attempt::new(&mut head, waiter, first, lease, time, &config);
         self.start(head, Kind::Attempt(attempt), first, time);
+    }
+
+    /// The nodes that answered when they were last asked.
+    fn able(&self) -> NodeSet {
+        NodeSet::first(self.config.quorum.nodes()).minus(self.silent)
+    }
+
+    /// The nodes that are worth a look for `waiter`. A single attempt has no time for nodes
+    /// that are silent; others have, and find by it that one answers again.
+    pub(super) fn worth_a_look(&self, waiter: &Waiter) -> NodeSet {
+        if waiter.is_once() {
+            return self.able();
+        }
+        NodeSet::first(self.config.quorum.nodes())
     }
 
     /// A single attempt looks again whether the others have settled who has the lock.
@@ -84,7 +97,7 @@ impl Engine {
             return;
         }
         let (config, key) = (Arc::clone(&self.config), waiter.request.key.clone());
-        let able = NodeSet::first(config.quorum.nodes()).minus(self.silent);
+        let able = self.able();
         let claim = carrier(key, waiter.request.ttl, &config, now);
         let (head, behind) = Behind::again(claim, waiter, able, &config, now);
         let time = Time { clock: now, now };
@@ -145,8 +158,9 @@ impl Engine {
 
 /// The nodes that an attempt asks first: all of them, so that nothing uncontended and no
 /// hand-off takes a second round trip. Whoever tries again though it is not its turn, or
-/// comes while a crowd passes the lock on, asks the home node alone, and the others with its vote: so of many that try at
-/// the same time, most cost one command and get in nobody's way.
+/// comes while a crowd passes the lock on, asks the home node alone, and the others with
+/// its vote: so of many that try at the same time, most cost one command and get in
+/// nobody's way.
 fn first_asked(waiter: &Waiter, claim: &Claim, able: NodeSet, config: &Config) -> NodeSet {
     if mutant::is(Mutant::AllAskAll) {
         return NodeSet::first(config.quorum.nodes());

@@ -95,7 +95,9 @@ impl Waiter {
     fn doubts(&mut self, stand: Option<&Stand>, granted: usize) -> bool {
         let holder = stand.and_then(|stand| stand.holder.as_ref());
         let Some(holder) = holder.filter(|_| granted > 0 || self.looks > 1) else { return false };
-        let is_new = self.doubted.as_ref() != Some(holder) && !mutant::is(Mutant::SplitIsAHolder);
+        let believes =
+            mutant::is(Mutant::SplitIsAHolder) || mutant::is(Mutant::FirstLookIsBelieved);
+        let is_new = self.doubted.as_ref() != Some(holder) && !believes;
         self.doubted = Some(holder.clone());
         is_new
     }

@@ -23,7 +23,7 @@ impl Engine {
                 // Votes that others may need are given back first. Where there are none,
                 // what is still to be refused is, meanwhile, and needs no release.
                 let now = rolls_back && !round.granted().is_empty();
-                let able = NodeSet::first(self.config.quorum.nodes()).minus(self.silent);
+                let able = self.worth_a_look(&waiter);
                 let (head, behind) =
                     Behind::after(&op.head, round, rolls_back && !now, waiter, able, time.now);
                 let claim = Arc::clone(&op.head.claim);

@@ -258,6 +258,9 @@ impl Truth {
             self.owners.entry(token.clone()).or_insert(client);
             self.note_set(client, key, token);
         }
+        if &*command[0] == b"PUBLISH" {
+            self.note_publish();
+        }
     }
 
     /// From now on a call or a lock of a client is at a key.

@@ -157,6 +157,9 @@ impl Attempt {
     /// Whether this client comes so late that it can't tell a node that is silent from one
     /// whose answer it has not read yet: it gives the node another round trip then.
     fn is_late_itself(&mut self, by: Moment, now: Moment) -> bool {
+        if mutant::is(Mutant::LateIsSilent) {
+            return false;
+        }
         let is_late = now.since(by) > LATE && now < self.round.give_up_at();
         if is_late {
             self.silent_by =

@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     engine::{stand::Stand, waiter::Waiter},
     exchange::{Content, Life, Outcome},
+    mutant::{self, Mutant},
     node_error::NodeError,
     protocol::{Loss, Moment, NodeId, NodeSet, Quorum, Round, Vote},
     token::Token,
@@ -159,15 +160,16 @@ impl Behind {
         if !self.checks {
             let before = waiter.rivals.replace(Box::new(self.rivals.clone()));
             let stale = before.map(|before| self.rivals.unchanged_since(&before, quorum));
-            waiter.stale = stale.unwrap_or_default();
+            waiter.stale = stale.filter(|it| can_do_without(*it, setting)).unwrap_or_default();
         }
         let found = head.found(Loss::Contended, &self.round, Some(stand), setting);
         Some(Ended::Lost { waiter, found: Box::new(found), rolls_back: self.rolls_back })
     }
 
     /// Whether the life of a holder's key is not known, or there is something that is no
-    /// vote, and no more is known of it: an empty value passes for a missing one where only the value was asked for, and a key that
-    /// came between the two commands of a look for an empty value.
+    /// vote, and no more is known of it: an empty value passes for a missing one where only
+    /// the value was asked for, and a key that came between the two commands of a look for
+    /// an empty value.
     fn is_unclear(&self, quorum: Quorum) -> bool {
         let is_clear = match self.rivals.holder(quorum) {
             Some(holder) => self.rivals.life(Some(holder)).is_some(),
@@ -230,6 +232,17 @@ impl Behind {
         let is_known = holder.is_some() && self.rivals.life(holder).is_some();
         is_known || self.rivals.seen.union(self.denied).len() >= self.asked.len()
     }
+}
+
+/// Whether a quorum is left without the nodes that are `stale`. Where none is, nobody gains
+/// by passing over them, and what stays there may be the vote of one that insists.
+fn can_do_without(stale: NodeSet, setting: &Setting<'_>) -> bool {
+    if mutant::is(Mutant::InsistingIsStale) {
+        return true;
+    }
+    let quorum = setting.config.quorum;
+    let left = NodeSet::first(quorum.nodes()).minus(setting.silent).minus(stale);
+    left.len() >= quorum.votes()
 }
 
 /// The nodes to look at: of those that refused, as many as can tell a holder; or all that

@@ -11,6 +11,7 @@ mod caller;
 mod explore;
 mod fingerprint;
 mod node;
+mod scripts;
 mod world;
 
 use std::{sync::Arc, time::Duration};
@@ -21,12 +22,11 @@ use self::{
         Client,
     },
     explore::Played,
-    world::{Scenario, Step, World},
+    world::Scenario,
 };
 use super::{Kept, Output, Request, Time};
 use crate::{
     claim::{Claim, Renewal},
-    exchange::{Heard, News},
     key::Key,
     mutant::{Mutant, chosen::choose},
     node_error::{NodeError, NodeErrorKind},
@@ -152,38 +152,6 @@ fn of_three_single_attempts_one_wins() {
         let what = format!("three single attempts, {nodes} nodes{names}");
         play_seeds(&what, &scenario, 60_000, 50_000, mutants);
     }
-}
-
-#[test]
-fn what_few_tell_is_looked_into_soon() {
-    assert!(asks_soon(), "it may be all that will be told");
-    choose(Some(Mutant::FewTellNothing));
-    let asks = asks_soon();
-    choose(None);
-    assert!(!asks, "FewTellNothing survives");
-}
-
-/// Whether a waiter that trusts to be told asks soon when one node alone tells.
-fn asks_soon() -> bool {
-    let clients = vec![vec![vec![Lock, Drop]], vec![vec![Lock, Drop]]];
-    let wait = Duration::from_secs(60);
-    let ttl = Duration::from_secs(30);
-    let mut world = World::new(&Scenario { clients, slow: 0, wait, ttl, ..CALM });
-    (0..2).for_each(|client| world.play(Step::Act { client, caller: 0 }));
-    let key = || Key::new(b"", b"k").unwrap();
-    let hear = |world: &mut World, node, heard| {
-        let time = Time { clock: world.now, now: world.now };
-        world.clients[1].engine.handle_heard(node, heard, time);
-    };
-    for node in NodeId::all(CALM.nodes) {
-        hear(&mut world, node, Heard::Subscribed(key()));
-    }
-    while world.clients[1].engine.poll_timeout() < world.now.after(Duration::from_secs(1)) {
-        world.play(Step::Wait);
-    }
-    let (node, news) = (NodeId::all(CALM.nodes).next().unwrap(), News { number: 1, age: 0 });
-    hear(&mut world, node, Heard::Released(key(), news));
-    world.clients[1].engine.poll_timeout() < world.now.after(Duration::from_secs(1))
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Progress {
     rounds: BTreeMap<usize, rush::SoFar>,
     /// By client and quiet time: how many acquires it has sent to nodes.
     asks: BTreeMap<(usize, usize), u64>,
+    /// By quiet time: how often one node, all by itself, gave those who wait a reason to ask.
+    told: BTreeMap<usize, u64>,
     /// By client: how many it has sent while it had to poll.
     polls: BTreeMap<usize, u64>,
     /// The quiet times that the directions did not foresee.

@@ -185,10 +185,7 @@ impl Truth {
             let from = watch.polled.map_or(0, |(from, _)| from);
             return self.note_poll(client, self.now - from);
         }
-        let is_now = |(from, until): &(u64, u64)| (*from..*until).contains(&self.now);
-        let quiet = watch.quiet.iter().chain(&self.progress.quiet).enumerate();
-        let now = quiet.map(|(place, span)| (place, *span)).find(|(_, span)| is_now(span));
-        let Some((place, (from, _))) = now else { return };
+        let Some((place, (from, _))) = self.quiet_time(watch) else { return };
         if key != KEY || client == HOLDER {
             return;
         }
@@ -196,12 +193,31 @@ impl Truth {
         let asks = self.progress.asks.entry((client, place)).or_default();
         *asks += 1;
         let (asks, nodes) = (*asks, self.plan.nodes.len() as u64);
-        if asks > nodes * (ASKS_TO_SPARE + passed / ASK_EVERY) {
+        let told = self.progress.told.get(&place).copied().unwrap_or_default();
+        if asks > nodes * (ASKS_TO_SPARE + told + passed / ASK_EVERY) {
             let what = format!(
                 "client {client} will be told, and sent {asks} acquires to {nodes} nodes in {} ms",
                 passed / MS
             );
             self.violate(Check::NeedlessAsks, what);
+        }
+    }
+
+    /// The quiet time that it is now, and its place among them.
+    fn quiet_time(&self, watch: &Watch) -> Option<(usize, (u64, u64))> {
+        let is_now = |(from, until): &(u64, u64)| (*from..*until).contains(&self.now);
+        let quiet = watch.quiet.iter().chain(&self.progress.quiet).enumerate();
+        quiet.map(|(place, span)| (place, *span)).find(|(_, span)| is_now(span))
+    }
+
+    /// A client has published that it let go of a lock. Where one node is a quorum, whoever
+    /// hears it has reason to ask: also of an attempt whose release is repeated.
+    pub fn note_publish(&mut self) {
+        let Some(Scene::Watch(watch)) = &self.plan.scene else { return };
+        if self.plan.quorum() == 1
+            && let Some((place, _)) = self.quiet_time(watch)
+        {
+            *self.progress.told.entry(place).or_default() += 1;
         }
     }
 

@@ -1,0 +1,134 @@
+//! Single schedules, written out: what must come of them, and that it does not with a
+//! mutant. They are for turns that a schedule by chance takes too seldom.
+
+use std::time::Duration;
+
+use super::{
+    CALM,
+    caller::Act::{Drop, Lock, Try},
+    world::{Scenario, Step, World},
+};
+use crate::{
+    engine::Time,
+    exchange::{Heard, News},
+    key::Key,
+    mutant::{Mutant, chosen::choose},
+    protocol::NodeId,
+};
+
+/// Plays with `mutant`.
+fn with<T>(mutant: Mutant, play: impl Fn() -> T) -> T {
+    choose(Some(mutant));
+    let played = play();
+    choose(None);
+    played
+}
+
+#[test]
+fn what_few_tell_is_looked_into_soon() {
+    assert!(asks_soon(), "it may be all that will be told");
+    assert!(!with(Mutant::FewTellNothing, asks_soon), "FewTellNothing survives");
+}
+
+/// Whether a waiter that trusts to be told asks soon when one node alone tells.
+fn asks_soon() -> bool {
+    let clients = vec![vec![vec![Lock, Drop]], vec![vec![Lock, Drop]]];
+    let wait = Duration::from_secs(60);
+    let ttl = Duration::from_secs(30);
+    let mut world = World::new(&Scenario { clients, slow: 0, wait, ttl, ..CALM });
+    (0..2).for_each(|client| world.play(Step::Act { client, caller: 0 }));
+    let key = || Key::new(b"", b"k").unwrap();
+    let hear = |world: &mut World, node, heard| {
+        let time = Time { clock: world.now, now: world.now };
+        world.clients[1].engine.handle_heard(node, heard, time);
+    };
+    for node in NodeId::all(CALM.nodes) {
+        hear(&mut world, node, Heard::Subscribed(key()));
+    }
+    while world.clients[1].engine.poll_timeout() < world.now.after(Duration::from_secs(1)) {
+        world.play(Step::Wait);
+    }
+    let (node, news) = (NodeId::all(CALM.nodes).next().unwrap(), News { number: 1, age: 0 });
+    hear(&mut world, node, Heard::Released(key(), news));
+    world.clients[1].engine.poll_timeout() < world.now.after(Duration::from_secs(1))
+}
+
+/// Two clients that have asked all nodes that are up, once each.
+fn two_that_try(down: usize) -> World {
+    let clients = vec![vec![vec![Try, Drop]]; 2];
+    let mut world = World::new(&Scenario { clients, slow: 2, stalls: 1_000, down, ..CALM });
+    (0..2).for_each(|client| world.play(Step::Act { client, caller: 0 }));
+    world
+}
+
+/// Delivers what is on its way for `client`, until it waits for time to pass.
+fn deliver_all(world: &mut World, client: usize) {
+    let is_it =
+        |step: &Step| matches!(step, Step::Deliver { client: whose, .. } if *whose == client);
+    while let Some(step) = world.steps().into_iter().find(is_it) {
+        world.play(step);
+    }
+}
+
+#[test]
+fn a_client_that_comes_late_reads_its_answers_before_it_passes_a_node_over() {
+    assert!(wins_though_late());
+    assert!(!with(Mutant::LateIsSilent, wins_though_late), "LateIsSilent survives");
+}
+
+/// Whether a client gets the lock that was paused while the deciding answer came.
+fn wins_though_late() -> bool {
+    let mut world = two_that_try(0);
+    // The other has one node, and never goes on.
+    world.play(Step::Execute { client: 1, node: 1 });
+    world.play(Step::Deliver { client: 0, node: 0 });
+    world.play(Step::Deliver { client: 0, node: 1 });
+    let engine = &mut world.clients[0].engine;
+    let late = engine.poll_timeout().after(Duration::from_millis(5));
+    world.now = late;
+    engine.handle_due(late, Time { clock: late, now: late });
+    world.play(Step::Deliver { client: 0, node: 2 });
+    world.clients[0].callers[0].has_won()
+}
+
+#[test]
+fn who_gives_up_and_is_granted_late_is_taken_for_no_holder() {
+    assert!(looks_again());
+    assert!(!with(Mutant::FirstLookIsBelieved, looks_again), "FirstLookIsBelieved survives");
+}
+
+/// Whether one of two goes on that sees a quorum with the other's value, where that one
+/// has given up waiting for a node that grants it after all.
+fn looks_again() -> bool {
+    let mut world = two_that_try(0);
+    let deliver_from = |world: &mut World, client, nodes: &[usize]| {
+        nodes.iter().for_each(|node| world.play(Step::Deliver { client, node: *node }));
+    };
+    world.play(Step::Execute { client: 1, node: 1 });
+    deliver_from(&mut world, 0, &[0, 1]);
+    // The first waits no longer for the third node, and gives its vote back. Before it is
+    // asked for that, the third node grants it.
+    world.play(Step::Wait);
+    deliver_from(&mut world, 0, &[2]);
+    deliver_from(&mut world, 1, &[0, 1, 2]);
+    // So what the second sees looks like a holder.
+    deliver_all(&mut world, 1);
+    world.clients[1].callers[0].waits()
+}
+
+#[test]
+fn a_vote_that_stays_is_not_passed_over_where_nobody_could_do_without_the_node() {
+    assert_eq!(asks(), 1, "it looks, and asks no more");
+    assert!(with(Mutant::InsistingIsStale, asks) > 1, "InsistingIsStale survives");
+}
+
+/// How often one asks whose rival has kept the vote of one of the two nodes that are up.
+fn asks() -> u64 {
+    let mut world = two_that_try(1);
+    world.play(Step::Execute { client: 1, node: 0 });
+    while world.clients[0].callers[0].waits() {
+        deliver_all(&mut world, 0);
+        world.play(Step::Wait);
+    }
+    world.clients[0].attempts
+}
