@@ -38,7 +38,10 @@ impl Waiter {
         config: &Config,
         now: Moment,
     ) -> Next {
-        let Found { attempt, granted, cut_short, is_hopeless } = found;
+        let Found { mut attempt, granted, cut_short, is_hopeless } = found;
+        if let Some(before) = self.before.as_ref().filter(|_| self.is_once()) {
+            attempt.recall(before);
+        }
         // Its first attempt started so late that no node could answer in time.
         let in_line = !self.is_once()
             && self.before.is_none()

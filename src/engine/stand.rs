@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use crate::{
-    error::NodeReport,
+    error::{NodeAnswer, NodeReport},
     exchange::Life,
     mutant::{self, Mutant},
-    protocol::{Loss, Moment},
+    protocol::{Loss, Moment, NodeId, NodeSet},
     token::Token,
 };
 
@@ -19,9 +19,28 @@ pub(super) struct LastAttempt {
     pub(super) reports: Vec<NodeReport>,
     /// What was seen behind the refusal, if anybody looked.
     pub(super) stand: Option<Stand>,
+    /// The nodes that answered a look.
+    pub(super) seen: NodeSet,
 }
 
 impl LastAttempt {
+    /// Goes on saying of a node that it granted, or how it failed, `before`, where nothing else
+    /// was heard of it since: a look does not ask for votes, and leaves out who is silent.
+    pub(super) fn recall(&mut self, before: &Self) {
+        let reports = NodeId::all(self.reports.len()).zip(&mut self.reports);
+        for ((node, report), earlier) in reports.zip(&before.reports) {
+            let is_open = matches!(report.answer(), NodeAnswer::NotAwaited);
+            let is_known = match earlier.answer() {
+                NodeAnswer::Granted => true,
+                NodeAnswer::Failed(_) => !self.seen.contains(node),
+                _ => false,
+            };
+            if is_open && is_known {
+                report.clone_from(earlier);
+            }
+        }
+    }
+
     /// Whether enough was seen behind its refusal.
     pub(super) fn is_seen(&self) -> bool {
         self.loss == Loss::Contended && self.stand.as_ref().is_some_and(|stand| stand.is_seen)

@@ -276,7 +276,13 @@ impl Head {
         let tally = Tally { granted: round.granted(), refused: round.refused(), silent };
         let reports = self.reports(tally, config, now);
         Found {
-            attempt: LastAttempt { began_at: self.started_at, loss, reports, stand },
+            attempt: LastAttempt {
+                began_at: self.started_at,
+                loss,
+                reports,
+                stand,
+                seen: NodeSet::EMPTY,
+            },
             granted: self.claim.granted().len(),
             cut_short: self.cut_short,
             is_hopeless: self.notes.permanent() > config.quorum.spare(),

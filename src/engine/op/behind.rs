@@ -162,7 +162,8 @@ impl Behind {
             let stale = before.map(|before| self.rivals.unchanged_since(&before, quorum));
             waiter.stale = stale.filter(|it| can_do_without(*it, setting)).unwrap_or_default();
         }
-        let found = head.found(Loss::Contended, &self.round, Some(stand), setting);
+        let mut found = head.found(Loss::Contended, &self.round, Some(stand), setting);
+        found.attempt.seen = self.rivals.seen;
         Some(Ended::Lost { waiter, found: Box::new(found), rolls_back: self.rolls_back })
     }
 
