@@ -131,6 +131,8 @@ mutants! {
     FirstLookIsBelieved => Stepper,
     /// A client that was paused takes a node for silent whose answer it has not read yet.
     LateIsSilent => Stepper,
+    /// A waiter that has seen less than a quorum of nodes goes on asking one of them.
+    FewAreEnough => Stepper,
     /// Of two that insist on their votes, neither gives way.
     ValuesDecideNothing => Stepper,
     /// The release of any holder is taken to be published.

@@ -293,7 +293,8 @@ impl fmt::Display for NodeError {
         fmt::Display::fmt(&self.kind, f)?;
         let Some(more) = &self.more else { return Ok(()) };
         if let Some(waited) = more.waited {
-            write!(f, " in {waited:?}")?;
+            let word = if self.kind == NodeErrorKind::Owing { "for" } else { "in" };
+            write!(f, " {word} {waited:?}")?;
         }
         if let Some(found) = more.code.as_deref().or(more.found) {
             write!(f, " ({found})")?;

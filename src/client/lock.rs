@@ -59,14 +59,16 @@ impl Redlock {
         Acquire::new(Arc::clone(&self.shared), key.as_ref())
     }
 
-    /// Acquires the lock named `key` if it is free: one attempt, no waiting.
-    /// The same as `lock(key).wait(Duration::ZERO)`.
+    /// Acquires the lock named `key` if it is free: it does not wait for a holder. Where others
+    /// ask at the same time, it goes on until one of them has the lock, at most for the node
+    /// timeout. The same as `lock(key).wait(Duration::ZERO)`.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Contended`](crate::ErrorKind::Contended) if another holds it, with
-    /// [`Error::retry_after`](crate::Error::retry_after), or if something else is at its
-    /// key, with what it is and the cure. Otherwise those of
+    /// [`Error::retry_after`](crate::Error::retry_after); if others asked at the same time and
+    /// nobody has got it; or if something else is at its key, with what it is and the cure.
+    /// Otherwise those of
     /// [`Acquire`], except [`Timeout`](crate::ErrorKind::Timeout).
     ///
     /// # Cancel safety

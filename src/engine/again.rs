@@ -50,7 +50,7 @@ impl Waiter {
             && !is_hopeless;
         let (loss, stand) = (attempt.loss, attempt.stand.clone());
         let before = self.before.take().map(|before| *before).filter(|_| !is_hopeless);
-        let told = match before {
+        let mut told = match before {
             Some(before) if self.is_no_news(&attempt, &before, cut_short) => before,
             before => what_stands(before, attempt, cut_short, is_hopeless),
         };
@@ -61,22 +61,34 @@ impl Waiter {
         // A single attempt goes by what it met itself: it must end.
         let counts = if self.is_once() { loss } else { told.loss };
         let goes_on = !is_hopeless && !closed;
-        let doubts = self.is_once() && self.doubts(stand.as_ref(), granted);
+        let doubts = self.doubts(stand.as_ref(), granted);
+        self.has_doubted |= doubts;
         if goes_on && let Some(at) = self.next_attempt(counts, stand.as_ref(), doubts, draw, now) {
             self.before = Some(Box::new(told));
             return if self.has_rivals() { Next::Look(at) } else { Next::Retry(at) };
         }
+        // There was no time for another look: it is not told as a holder.
+        if doubts && let Some(stand) = &mut told.stand {
+            stand.holder = None;
+        }
         Next::GiveUp(if in_line {
             self.explain_line(None, now)
         } else {
-            let (loss, stand) = (told.loss, told.stand.as_ref());
-            self.explain(config, granted, loss, stand, now).with_nodes(told.reports)
+            if self.is_once() && told.stand.as_ref().is_some_and(|stand| !stand.is_taken()) {
+                told.blame_silent(self.answered, now.since(self.begun_at));
+            }
+            self.explain(config, told, now)
         })
     }
 
     /// Whether a refusal says less than what was found `before`.
     fn is_no_news(&self, attempt: &LastAttempt, before: &LastAttempt, cut_short: bool) -> bool {
-        if attempt.loss != Loss::Contended || attempt.is_seen() {
+        // That a single attempt has found a holder is what it must end with.
+        let has_found = |stand: &Stand| self.is_once() && stand.is_taken();
+        if attempt.loss != Loss::Contended
+            || attempt.is_seen()
+            || attempt.stand.as_ref().is_some_and(has_found)
+        {
             return false;
         }
         // A home node that says no does not say that a quorum of nodes is up.
@@ -94,15 +106,13 @@ impl Waiter {
 
     /// Whether the holder that it sees, where votes were split a moment ago, may be one that
     /// has given up waiting for a slow node, which granted it after all, and takes its votes
-    /// back. Whoever has really won has them still at the next look.
-    fn doubts(&mut self, stand: Option<&Stand>, granted: usize) -> bool {
-        let holder = stand.and_then(|stand| stand.holder.as_ref());
-        let Some(holder) = holder.filter(|_| granted > 0 || self.looks > 1) else { return false };
+    /// back. It looks once more then: whoever has really won has them still.
+    fn doubts(&self, stand: Option<&Stand>, granted: usize) -> bool {
         let believes =
             mutant::is(Mutant::SplitIsAHolder) || mutant::is(Mutant::FirstLookIsBelieved);
-        let is_new = self.doubted.as_ref() != Some(holder) && !believes;
-        self.doubted = Some(holder.clone());
-        is_new
+        let has_split = granted > 0 || self.looks > 1;
+        let holder = stand.and_then(|stand| stand.holder.as_ref()).filter(|_| !believes);
+        self.is_once() && holder.is_some() && has_split && !self.has_doubted
     }
 
     /// Notes whom it waits for, if it will hear of the release.
@@ -180,6 +190,8 @@ impl Waiter {
         let left = self.settles_until().since(now).saturating_sub(self.round_trip);
         let doublings = self.looks.min(MOST_DOUBLINGS);
         let pause = match self.has_rivals() {
+            // Whoever gives its votes back has sent for it already.
+            true if doubts => self.round_trip.min(left),
             // Whoever insists needs a look and a round for it.
             true => {
                 let longest = self.round_trip.saturating_mul(1 << doublings);
@@ -191,7 +203,7 @@ impl Waiter {
                 Backoff::new(longest, longest).longest_delay(draw)
             }
         };
-        (pause < left).then(|| now.after(pause))
+        (pause < left || doubts && !left.is_zero()).then(|| now.after(pause))
     }
 
     /// Until when it goes on after such a loss.

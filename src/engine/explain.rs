@@ -3,10 +3,14 @@
 
 use std::time::Duration;
 
-use super::{request::Patience, stand::Stand, waiter::Waiter};
+use super::{
+    request::Patience,
+    stand::{LastAttempt, Stand, Stuck},
+    waiter::Waiter,
+};
 use crate::{
     config::Config,
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, NodeAnswer, NodeReport},
     exchange::Life,
     protocol::{Loss, Moment},
 };
@@ -20,37 +24,26 @@ impl Waiter {
         Error::new(ErrorKind::Timeout, message).with_retry_after(free_in)
     }
 
-    /// Why an attempt with `granted` votes was lost, and what `stand`s in the way.
-    pub(super) fn explain(
-        &self,
-        config: &Config,
-        granted: usize,
-        loss: Loss,
-        stand: Option<&Stand>,
-        now: Moment,
-    ) -> Error {
-        let stand = stand.map(|stand| stand.aged(now));
+    /// Why it was lost, by what was `told`.
+    pub(super) fn explain(&self, config: &Config, told: LastAttempt, now: Moment) -> Error {
+        let stand = told.stand.map(|stand| stand.aged(now));
         let (key, stand) = (&self.request.key, stand.as_ref());
+        let is_grant = |report: &&NodeReport| matches!(report.answer(), NodeAnswer::Granted);
+        let granted = told.reports.iter().filter(is_grant).count();
         let (votes, nodes) = (config.quorum.votes(), config.quorum.nodes());
         let waited = now.since(self.begun_at);
-        let (kind, message) = match (loss, self.request.patience) {
+        let (kind, message) = match (told.loss, self.request.patience) {
             (Loss::Contended, Patience::Once) => {
-                let (who, cure) = (in_the_way(stand), cure(stand, config));
+                let (who, cure) = (InTheWay::by(stand).at_once(nodes), cure(stand, config));
                 let message = format!(
-                    "lock {key} {who}: {granted} of {nodes} nodes granted it, {votes} are \
+                    "lock {key}{who}: {granted} of {nodes} nodes granted it, {votes} are \
                      needed{cure}"
                 );
                 (ErrorKind::Contended, message)
             }
             (Loss::Contended, _) => {
-                let cure = cure(stand, config);
-                let message = match stand.and_then(Stand::obstacle) {
-                    Some(what) => {
-                        format!("lock {key}: {what} was still at its key after {waited:?}{cure}")
-                    }
-                    None => format!("lock {key} was still held by another after {waited:?}{cure}"),
-                };
-                (ErrorKind::Timeout, message)
+                let (what, cure) = (InTheWay::by(stand).still(nodes), cure(stand, config));
+                (ErrorKind::Timeout, format!("lock {key}{what} after {waited:?}{cure}"))
             }
             (Loss::NoQuorum, _) => {
                 let message = format!(
@@ -68,8 +61,9 @@ impl Waiter {
                 (ErrorKind::Expired, message)
             }
         };
-        let after = if loss == Loss::Contended { self.retry_after(stand, config) } else { None };
-        let error = Error::new(kind, message).with_retry_after(after);
+        let is_contended = told.loss == Loss::Contended;
+        let after = if is_contended { self.retry_after(stand, config) } else { None };
+        let error = Error::new(kind, message).with_retry_after(after).with_nodes(told.reports);
         if stand.is_some_and(|stand| has_no_end(stand, config)) {
             error.without_end()
         } else {
@@ -78,14 +72,16 @@ impl Waiter {
     }
 
     /// How long a holder may still have the lock; or a round trip or two, where there is
-    /// none. Nothing where its key never ends by itself, or ends beyond all reason.
+    /// none, and a node timeout where values that are no holder's stay. Nothing where its key never ends by itself, or ends beyond all reason.
     fn retry_after(&self, stand: Option<&Stand>, config: &Config) -> Option<Duration> {
         // Whoever looked only at votes knows of no holder.
         let Some(stand) = stand else { return self.is_once().then(|| self.silence()) };
         if stand.is_taken() {
             return stand.free_in().filter(|_| !has_no_end(stand, config));
         }
-        Some(self.silence())
+        // Whoever insists gives its votes back within a node timeout.
+        let is_stuck = stand.stuck.is_some();
+        Some(if is_stuck { config.node_timeout(self.request.ttl) } else { self.silence() })
     }
 }
 
@@ -98,29 +94,71 @@ fn has_no_end(stand: &Stand, config: &Config) -> bool {
     }
 }
 
-/// Who or what is in the way of a single attempt.
-fn in_the_way(stand: Option<&Stand>) -> String {
-    match stand {
-        Some(stand) if !stand.is_taken() => "was asked for by others at the same time".into(),
-        Some(stand) => match stand.obstacle() {
-            Some(what) => format!("can't be had, {what} is at its key"),
-            None => "is held or asked for by another".into(),
-        },
-        None => "is held or asked for by another".into(),
+/// Who or what is in the way.
+enum InTheWay {
+    /// A holder, or one that may be.
+    Another,
+    /// What no contender gives back.
+    Thing(&'static str),
+    /// Values that stay, and are no holder's.
+    Values(Stuck),
+    /// Others that ask at the same time.
+    Others,
+}
+
+impl InTheWay {
+    fn by(stand: Option<&Stand>) -> Self {
+        let Some(stand) = stand else { return Self::Another };
+        match (stand.obstacle(), stand.stuck) {
+            (Some(what), _) => Self::Thing(what),
+            _ if stand.is_taken() || !stand.is_seen => Self::Another,
+            (None, Some(stuck)) => Self::Values(stuck),
+            (None, None) => Self::Others,
+        }
     }
+
+    /// What to tell a single attempt at `nodes` nodes, behind the lock's name.
+    fn at_once(&self, nodes: usize) -> String {
+        match self {
+            Self::Another => " is held or asked for by another".into(),
+            Self::Thing(what) => format!(" can't be had, {what} is at its key"),
+            Self::Values(stuck) => format!(" has {}", values_that_stay(*stuck, nodes)),
+            Self::Others => " was asked for by others at the same time".into(),
+        }
+    }
+
+    /// And a waiter whose time is over.
+    fn still(&self, nodes: usize) -> String {
+        match self {
+            Self::Another => " was still held by another".into(),
+            Self::Thing(what) => format!(": {what} was still at its key"),
+            Self::Values(stuck) => format!(" still had {}", values_that_stay(*stuck, nodes)),
+            Self::Others => " was still asked for by others".into(),
+        }
+    }
+}
+
+/// Where values stay that are no holder's.
+fn values_that_stay(stuck: Stuck, nodes: usize) -> String {
+    let silent = match stuck.silent {
+        0 => String::new(),
+        silent => format!(", and {silent} gave no answer"),
+    };
+    format!("others' values on {} of {nodes} nodes, which did not change{silent}", stuck.nodes)
 }
 
 /// How long the key in the way lives, and what to do where it does not end in time, or is
 /// no lock of this kind.
 fn cure(stand: Option<&Stand>, config: &Config) -> String {
     const CURE: &str = "if nobody uses it any more, DEL it at the nodes";
-    let Some(stand) = stand.filter(|stand| stand.is_taken()) else { return String::new() };
+    let is_it = |stand: &&Stand| stand.is_taken() || stand.stuck.is_some();
+    let Some(stand) = stand.filter(is_it) else { return String::new() };
     let most = config.max_ttl().as_duration();
     match stand.life {
         Some(Life::Endless) => format!(", and its key never expires: {CURE}"),
         Some(Life::Left(left)) if left > most => format!(
-            ", and its key lives for {left:?}, beyond the longest ttl of {most:?}: was a server's \
-             clock set back? {}",
+            ", and its key lives for {left:?}, beyond the longest ttl of {most:?}: does its holder \
+             use a longer one, or was a server's clock set back? {}",
             CURE.replacen('i', "I", 1)
         ),
         Some(Life::Left(left)) if stand.obstacle().is_some() => {

@@ -14,8 +14,8 @@
 //! | a home node, or one that could still decide a split, that is silent | two round trips, or one | it may be hung |
 //! | a single attempt after a split that another may win, before it looks again | one round trip to two, and then two to four, until the node timeout | by then somebody has won |
 //! | the same, where nobody has votes any more, before it asks | up to two round trips, or what is left | whoever is first wins |
-//! | the same, where a value is on a quorum after a split | once more, as before a look | who passed over a slow node may be giving its votes back |
-//! | a client whose timer rings more than [`LATE`] too late, before it passes over a node | the shortest round trip | the answer may be there, unread |
+//! | the same, where a value is on a quorum after a split, before it looks once more | a round trip, or what is left | whoever passed over a slow node may be giving its votes back |
+//! | a client whose timer rings more than [`LATE`] too late, before it passes over a node | the shortest round trip, once | the answer may be there, unread |
 //! | a release that a node did not confirm | [`RELEASE_PAUSE`], doubling, full jitter | until the key has ended |
 //! | a release, at a node where an acquire may still arrive | once more when it can't arrive any more | it may come after the last pause |
 //! | a release of another client's lock, at a node without the key | the longest node timeout, once | its acquire may be on its way |

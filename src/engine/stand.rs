@@ -7,6 +7,7 @@ use crate::{
     error::{NodeAnswer, NodeReport},
     exchange::Life,
     mutant::{self, Mutant},
+    node_error::{NodeError, NodeErrorKind},
     protocol::{Loss, Moment, NodeId, NodeSet},
     token::Token,
 };
@@ -21,6 +22,8 @@ pub(super) struct LastAttempt {
     pub(super) stand: Option<Stand>,
     /// The nodes that answered a look.
     pub(super) seen: NodeSet,
+    /// The nodes that did not answer when they were last asked.
+    pub(super) silent: NodeSet,
 }
 
 impl LastAttempt {
@@ -37,6 +40,17 @@ impl LastAttempt {
             };
             if is_open && is_known {
                 report.clone_from(earlier);
+            }
+        }
+    }
+
+    /// Says of the nodes that have been silent throughout, but for those that have `answered`,
+    /// that they gave no answer for so long.
+    pub(super) fn blame_silent(&mut self, answered: NodeSet, waited: Duration) {
+        let silent = self.silent.minus(answered);
+        for (node, report) in NodeId::all(self.reports.len()).zip(&mut self.reports) {
+            if silent.contains(node) && matches!(report.answer(), NodeAnswer::NotAwaited) {
+                *report = report.failed(NodeError::waited(NodeErrorKind::Timeout, waited));
             }
         }
     }
@@ -73,10 +87,22 @@ pub(super) struct Stand {
     pub(super) life: Option<Life>,
     /// Whether nodes let nobody look.
     pub(super) is_denied: bool,
+    /// What keeps a quorum out of reach, where no holder does.
+    pub(super) stuck: Option<Stuck>,
     /// When all this was seen.
     pub(super) seen_at: Moment,
     /// Whether enough nodes were seen to know a holder.
     pub(super) is_seen: bool,
+}
+
+/// Values that stay at too many of the nodes that answer for anyone to get a quorum, and are
+/// no holder's: perhaps keys that nobody will release.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stuck {
+    /// How many nodes have such a value.
+    pub(super) nodes: usize,
+    /// How many did not answer when they were last asked.
+    pub(super) silent: usize,
 }
 
 impl Stand {
@@ -99,9 +125,10 @@ impl Stand {
         Self { life, ..self.clone() }
     }
 
-    /// What is in the way of everyone that can be no lock's token.
+    /// What is in the way of everyone that no contender gives back.
     pub(super) fn obstacle(&self) -> Option<&'static str> {
-        self.foreign.filter(|_| self.is_blocked && self.holder.is_none())
+        let is_it = self.is_blocked && self.holder.is_none();
+        is_it.then(|| self.foreign.unwrap_or("a value that never expires"))
     }
 
     /// When the key in the way ends by itself, if that is known.

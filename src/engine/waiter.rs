@@ -42,6 +42,8 @@ pub(crate) struct Waiter {
     pub(super) has_checked: bool,
     /// Whether its last attempt heard of the home node alone.
     pub(super) heard_one: bool,
+    /// Whether its last look met less than a quorum of nodes.
+    pub(super) has_seen_few: bool,
     /// The nodes at which this client was subscribed during all of the attempt.
     pub(super) subscribed: NodeSet,
     /// The polling floor: it tries again by then even if nothing is heard.
@@ -61,8 +63,10 @@ pub(crate) struct Waiter {
     pub(super) stale: NodeSet,
     /// The holder that it waits for: of this library, so that its release will be heard.
     pub(super) holder: Option<Token>,
-    /// The value on a quorum that a single attempt has met after a split, once.
-    pub(super) doubted: Option<Token>,
+    /// The nodes that have answered a single attempt, or a look of it.
+    pub(super) answered: NodeSet,
+    /// Whether a single attempt has not believed in a holder that it met after a split.
+    pub(super) has_doubted: bool,
     /// The time since which no attempt has found a quorum of nodes able to
     /// answer.
     pub(super) failing_since: Option<Moment>,
@@ -91,7 +95,8 @@ impl Waiter {
             rivals: None,
             stale: NodeSet::EMPTY,
             holder: None,
-            doubted: None,
+            answered: NodeSet::EMPTY,
+            has_doubted: false,
             backoff: request.shared.config.retry,
             request,
             begun_at: Moment::PAST,
@@ -103,6 +108,7 @@ impl Waiter {
             in_crowd: false,
             has_checked: false,
             heard_one: false,
+            has_seen_few: false,
             subscribed: NodeSet::EMPTY,
             poll_by: Moment::NEVER,
             joined: 0,
@@ -119,15 +125,17 @@ impl Waiter {
         let before = self.before.as_ref();
         let before = before.map(|before| (before.loss, before.is_seen(), before.stand.is_some()));
         let times = (self.backoff, self.round_trip, self.poll_by);
-        let turn = (self.is_next, self.in_crowd, self.heard_one, self.has_checked);
-        (times, turn, self.looks, self.number, self.stale, self.subscribed, before)
+        let turn =
+            (self.is_next, self.in_crowd, self.heard_one, self.has_checked, self.has_seen_few);
+        let looks = (self.looks, self.has_doubted, self.answered);
+        (times, turn, looks, self.number, self.stale, self.subscribed, before)
     }
 
     /// The values that it knows of.
     #[cfg(all(test, redlock_sim))]
     pub(super) fn tokens(&self) -> impl Iterator<Item = &[u8]> {
-        let holders = self.holder.iter().chain(&self.doubted).map(Token::as_bytes);
-        holders.chain(self.rivals.iter().flat_map(|rivals| rivals.tokens()))
+        let holder = self.holder.iter().map(Token::as_bytes);
+        holder.chain(self.rivals.iter().flat_map(|rivals| rivals.tokens()))
     }
 
     /// How many of the `heard` releases came after this caller joined.
@@ -167,9 +175,9 @@ impl Waiter {
 
     /// Whether it asks all nodes at once: its first attempt, and when it is its turn; or may
     /// be, where another round trip takes longer than the pauses between those that were
-    /// told.
+    /// told; and where it has seen so few nodes that a quorum may be down.
     pub(super) fn asks_all(&self) -> bool {
-        let is_first = self.attempts <= 1 && !self.in_crowd;
+        let is_first = self.attempts <= 1 && !self.in_crowd || self.has_seen_few;
         let is_far = self.round_trip > round_trip(Duration::ZERO);
         if self.notified { self.is_next || is_far } else { is_first }
     }
@@ -196,6 +204,7 @@ impl Waiter {
     /// Learns how long the nodes took to answer an attempt.
     pub(super) fn learn(&mut self, round: &Round, took: Duration) {
         let took = round_trip(took);
+        self.answered = self.answered.union(round.granted()).union(round.refused());
         // The others may be farther away than the home node alone.
         let is_one = round.granted().union(round.refused()).len() <= 1;
         self.round_trip = if is_one { self.round_trip.max(took) } else { took };

@@ -84,20 +84,24 @@ struct Locked<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "code": 1, "message": "get lock failed", "retry_after_ms": 12_034 }))]
 struct Outcome<'a> {
-    /// 0: done. 1: another holds the lock. 2: the lock is not held with this token,
+    /// 0: done. 1: the lock can't be had now. 2: the lock is not held with this token,
     /// or is gone. 3: the token is missing. 4: too few nodes answer. 5: the request
     /// is not valid. 6: too many requests wait. 7: the bearer token is missing or
     /// wrong. 8: a web page of another site may not do this.
     code: u8,
     #[schema(value_type = String)]
     message: Cow<'a, str>,
-    /// How long until the lock ends by itself, if that is known.
+    /// After how long another try may succeed, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
     /// What each node said, if too few answered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Option<Vec<NodeSaid>>)]
     nodes: Vec<NodeSaid<'a>>,
+    /// With code 1: who or what is in the way, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    detail: Option<Cow<'a, str>>,
 }
 
 /// What both endpoints answer to callers that may not use them, and to a body that they
@@ -151,7 +155,8 @@ impl IntoResponse for Refused {
         };
         let nodes = if code == 4 { NodeSaid::all(refusal.nodes()) } else { Vec::new() };
         let retry_after_ms = refusal.retry_after().map(millis);
-        let body = Outcome { code, message, retry_after_ms, nodes };
+        let detail = (code == 1).then(|| refusal.detail());
+        let body = Outcome { code, message, retry_after_ms, nodes, detail };
         with_headers(json(refusal.status(), &body), &refusal)
     }
 }
@@ -182,11 +187,11 @@ pub(super) async fn method_not_allowed(method: Method) -> Refused {
         NotServed,
         (
             status = 409, body = Outcome,
-            description = "Code 1: another holds the lock, also after the wait, or something \
-                           else is at its key",
+            description = "Code 1: another holds the lock, also after the wait, others ask for \
+                           it at the same time, or something else is at its key",
             headers((
                 "Retry-After" = u64,
-                description = "Seconds, at least 1; not sent for a key that never expires"
+                description = "Seconds, at least 1; not sent for a key that never expires, or lives beyond `max_ttl`"
             )),
         ),
         (

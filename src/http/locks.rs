@@ -135,12 +135,12 @@ struct Seen<'a> {
         NotAllowed,
         (
             status = 409, body = Problem,
-            description = "Another holds the lock, also after the wait, or something else is \
-                           at its key",
+            description = "Another holds the lock, also after the wait, others ask for it at \
+                           the same time, or something else is at its key",
             content_type = "application/problem+json",
             headers((
                 "Retry-After" = u64,
-                description = "Seconds, at least 1; not sent for a key that never expires"
+                description = "Seconds, at least 1; not sent for a key that never expires, or lives beyond `max_ttl`"
             )),
         ),
         BadBody,

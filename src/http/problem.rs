@@ -25,7 +25,7 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "type": "urn:redlock-quorum:contended",
-    "title": "another holds the lock",
+    "title": "the lock can't be had now",
     "status": 409,
     "detail": "lock `orders:42` is held by another",
     "kind": "contended",
@@ -50,7 +50,7 @@ pub(super) struct Problem<'a> {
     /// `token_required`, `unauthorized`, `cross_site`, `not_found`, `method_not_allowed`,
     /// `too_large`, `unsupported_media_type`, `invalid`; more may come.
     kind: &'static str,
-    /// How long until the lock ends by itself, if that is known.
+    /// After how long another try may succeed, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
     /// What each node said, if nodes were asked.
@@ -105,9 +105,9 @@ pub(super) enum BadBody {
 fn kind(refusal: &Refusal) -> (&'static str, &'static str) {
     match refusal {
         Refusal::Held(error) if error.kind() == ErrorKind::Timeout => {
-            ("timed_out", "another held the lock for as long as was waited")
+            ("timed_out", "the lock could not be had for as long as was waited")
         }
-        Refusal::Held(_) => ("contended", "another holds the lock"),
+        Refusal::Held(_) => ("contended", "the lock can't be had now"),
         Refusal::Unavailable(error) => match error.kind() {
             ErrorKind::Expired => ("expired", "the nodes answered too late for this ttl"),
             ErrorKind::Closed => CLOSED,

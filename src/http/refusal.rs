@@ -113,7 +113,7 @@ impl Refusal {
         }
     }
 
-    /// How long until the lock ends by itself, if that is known.
+    /// After how long another try may succeed, if that is known.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Held(error) => error.retry_after(),
@@ -122,7 +122,8 @@ impl Refusal {
     }
 
     /// The header `Retry-After`, for refusals that time may cure: whole seconds, and
-    /// at least one, since zero would mean "at once". None for a key that never expires.
+    /// at least one, since zero would mean "at once". None for a key that never expires, or lives
+    /// beyond `max_ttl`.
     pub(super) fn retry_after_header(&self) -> Option<HeaderValue> {
         match self {
             Self::Held(error) if error.has_no_end() => None,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use redlock_quorum::{
-    Error, ErrorKind, NodeErrorKind,
+    Error, ErrorKind, NodeAnswer, NodeErrorKind,
     inspect::{State, What},
     testing::{Cluster, TestNode},
 };
@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 
 use crate::{
     http_stand::{Answer, Served},
-    support::{LIMIT, finish, got, kinds, listening, ms, run, set_up, start, wait_for, within},
+    support::{
+        LIMIT, builder, connect, finish, got, kinds, listening, ms, run, set_up, start, wait_for,
+        within,
+    },
 };
 
 /// How long the key lives that a test puts there.
@@ -248,5 +251,56 @@ async fn things_that_differ_keep_everyone_out_together() {
         set_up(nodes, "DEL job").await;
         got(waiting).await.release().await.unwrap();
     }
+    finish(&served.redlock, &cluster).await;
+}
+
+/// A key on one node, which is in nobody's way, and a node that is down: nobody can get the
+/// lock, though nobody has it. Whoever tries is told of both.
+#[tokio::test]
+async fn a_leftover_beside_a_node_that_is_down_is_told_as_what_it_is() {
+    let cluster = start(3).await;
+    let redlock = builder(&cluster).node_timeout(ms(500)).build().unwrap();
+    connect(&redlock, 3).await;
+    let nodes = cluster.nodes();
+    nodes[2].kill().await.unwrap();
+    for (life, said) in [("PX 500000", "2 are needed"), ("", "never expires")] {
+        set_up(&nodes[..1], "DEL job").await;
+        set_up(&nodes[..1], format!("SET job left {life}").trim_end()).await;
+        let error = redlock.try_lock("job").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Contended, "{error}");
+        let text = error.to_string();
+        let what = "has others' values on 1 of 3 nodes, which did not change, and 1 gave no answer";
+        assert!(text.contains(what) && text.contains(said), "{text}");
+        assert!(text.contains("1 of 3 nodes granted it"), "{text}");
+        let [left, free, down] = error.nodes() else { panic!("{error:?}") };
+        assert!(matches!(left.answer(), NodeAnswer::Refused { .. }), "{left}");
+        assert!(matches!(free.answer(), NodeAnswer::Granted), "{free}");
+        assert!(matches!(down.answer(), NodeAnswer::Failed(_)), "{down}");
+        assert_eq!(error.retry_after(), Some(ms(500)), "until whoever insists gives up");
+        let waiting = redlock.lock("job").wait(ms(300)).into_future();
+        let error = within(LIMIT, "the wait has an end", waiting).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert!(!error.to_string().contains("held by another"), "nobody holds it: {error}");
+    }
+    set_up(&nodes[..1], "DEL job").await;
+    redlock.lock("job").wait(LIMIT).await.unwrap().release().await.unwrap();
+    nodes[2].restart().await.unwrap();
+    finish(&redlock, &cluster).await;
+}
+
+/// Values that differ, and never expire, are no votes that anyone will give back.
+#[tokio::test]
+async fn values_that_differ_and_never_expire_are_named() {
+    let cluster = start(3).await;
+    let served = Served::new(&cluster).await;
+    for (node, value) in cluster.nodes().chunks(1).zip(["one", "two", "three"]) {
+        set_up(node, &format!("SET job {value}")).await;
+    }
+    let found = served.redlock.inspect("job").await.unwrap();
+    assert_eq!(found.state(), State::Blocked, "{found:?}");
+    let error = served.redlock.try_lock("job").await.unwrap_err().to_string();
+    assert!(error.contains("can't be had, a value that never expires is at its key"), "{error}");
+    assert!(error.contains("DEL it"), "{error}");
+    set_up(cluster.nodes(), "DEL job").await;
     finish(&served.redlock, &cluster).await;
 }

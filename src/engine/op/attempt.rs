@@ -32,6 +32,8 @@ pub(in crate::engine) struct Attempt {
     /// Nodes that have not answered by then are not waited for: the home node, or
     /// those that alone could still decide between votes that are split.
     silent_by: Option<Moment>,
+    /// Whether that was put off already, since this client came late itself.
+    was_late: bool,
 }
 
 impl Attempt {
@@ -54,7 +56,7 @@ impl Attempt {
             let most = give_up_at.since(time.now) / 3;
             silent_by = Some(time.now.after(waiter.silence().min(most)));
         }
-        Self { round, lease, waiter: Some(waiter), kept: None, unasked, silent_by }
+        Self { round, lease, waiter: Some(waiter), kept: None, unasked, silent_by, was_late: false }
     }
 
     pub(super) fn ask(&self) -> Ask {
@@ -149,23 +151,21 @@ impl Attempt {
             kept.handle_timeout(head, self.round.refused(), due);
         }
         if setting.now >= self.round.give_up_at() && !head.cut_short {
-            head.silent = self.round.outstanding();
+            head.silent = self.round.outstanding().minus(self.unasked);
         }
         self.round.handle_timeout(setting.now);
     }
 
     /// Whether this client comes so late that it can't tell a node that is silent from one
-    /// whose answer it has not read yet: it gives the node another round trip then.
+    /// whose answer it has not read yet: it gives the node another round trip then, once.
     fn is_late_itself(&mut self, by: Moment, now: Moment) -> bool {
-        if mutant::is(Mutant::LateIsSilent) {
+        let is_late = now.since(by) > LATE && now < self.round.give_up_at();
+        if mutant::is(Mutant::LateIsSilent) || !is_late || self.was_late {
             return false;
         }
-        let is_late = now.since(by) > LATE && now < self.round.give_up_at();
-        if is_late {
-            self.silent_by =
-                Some(now.after(round_trip(Duration::ZERO)).min(self.round.give_up_at()));
-        }
-        is_late
+        self.was_late = true;
+        self.silent_by = Some(now.after(round_trip(Duration::ZERO)).min(self.round.give_up_at()));
+        true
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Moment> {
@@ -282,6 +282,7 @@ impl Head {
                 reports,
                 stand,
                 seen: NodeSet::EMPTY,
+                silent: setting.silent,
             },
             granted: self.claim.granted().len(),
             cut_short: self.cut_short,

@@ -7,7 +7,10 @@ use super::{Ended, Head, Setting, rivals::Rivals};
 use crate::{
     claim::Claim,
     config::Config,
-    engine::{stand::Stand, waiter::Waiter},
+    engine::{
+        stand::{Stand, Stuck},
+        waiter::Waiter,
+    },
     exchange::{Content, Life, Outcome},
     mutant::{self, Mutant},
     node_error::NodeError,
@@ -28,8 +31,8 @@ pub(in crate::engine) struct Behind {
     checks: bool,
     /// The nodes that are asked, and until when they may answer.
     asked: NodeSet,
-    begun_at: Moment,
     look_by: Moment,
+    begun_at: Moment,
     /// Whether it has looked more closely already.
     is_thorough: bool,
     /// Whether the attempt is taken back only now, as nobody needs to be waited for.
@@ -96,10 +99,9 @@ impl Behind {
         config: &Config,
         now: Moment,
     ) -> (Head, Self) {
-        let (ttl, nodes) = (waiter.request.ttl, NodeSet::first(config.quorum.nodes()));
+        let ttl = waiter.request.ttl;
         let give_up_at = waiter.give_up_at(now.after(config.node_timeout(ttl)), now);
-        let mut round = Round::new(config.quorum, Moment::NEVER, give_up_at);
-        round.concede(nodes);
+        let round = Round::new(config.quorum, Moment::NEVER, give_up_at);
         let head = Head { cut_short: true, ..Head::new(claim, ttl, now, give_up_at) };
         Self::after(&head, Box::new(round), false, waiter, able, now)
     }
@@ -150,17 +152,24 @@ impl Behind {
         }
         let mut waiter = self.waiter.take()?;
         waiter.looks = waiter.looks.saturating_add(1);
-        if head.awaited.is_empty() && !self.is_thorough {
+        waiter.answered = waiter.answered.union(self.rivals.seen);
+        let is_quorum = self.rivals.seen.len() >= quorum.votes();
+        if head.awaited.is_empty() && is_quorum && !self.is_thorough {
             waiter.learn_from_look(setting.now.since(self.begun_at));
         }
-        let stand = self.stand(&waiter, setting);
+        let mut stand = self.stand(&waiter, setting);
         self.count_seen(head, setting.now);
         // The next time all are looked at: this one node may have been left out of a release.
         waiter.has_checked = self.checks;
         if !self.checks {
+            waiter.has_seen_few = !is_quorum && !mutant::is(Mutant::FewAreEnough);
             let before = waiter.rivals.replace(Box::new(self.rivals.clone()));
-            let stale = before.map(|before| self.rivals.unchanged_since(&before, quorum));
-            waiter.stale = stale.filter(|it| can_do_without(*it, setting)).unwrap_or_default();
+            let stays = before.map(|before| self.rivals.unchanged_since(&before, quorum));
+            let stays = stays.unwrap_or_default();
+            let is_stale = can_do_without(stays, setting);
+            waiter.stale = if is_stale { stays } else { NodeSet::EMPTY };
+            stand.stuck = (!is_stale && !stays.is_empty())
+                .then(|| Stuck { nodes: stays.len(), silent: setting.silent.minus(stays).len() });
         }
         let mut found = head.found(Loss::Contended, &self.round, Some(stand), setting);
         found.attempt.seen = self.rivals.seen;
@@ -201,6 +210,7 @@ impl Behind {
             foreign: self.rivals.foreign(),
             is_denied: self.rivals.may_have_holder(self.denied, quorum),
             is_seen: is_enough && is_clear,
+            stuck: None,
             seen_at: setting.now,
         }
     }
@@ -235,14 +245,14 @@ impl Behind {
     }
 }
 
-/// Whether a quorum is left without the nodes that are `stale`. Where none is, nobody gains
-/// by passing over them, and what stays there may be the vote of one that insists.
-fn can_do_without(stale: NodeSet, setting: &Setting<'_>) -> bool {
+/// Whether a quorum is left without these nodes. Where none is, nobody gains by passing over
+/// them, and what stays there may be the vote of one that insists.
+fn can_do_without(stay: NodeSet, setting: &Setting<'_>) -> bool {
     if mutant::is(Mutant::InsistingIsStale) {
         return true;
     }
     let quorum = setting.config.quorum;
-    let left = NodeSet::first(quorum.nodes()).minus(setting.silent).minus(stale);
+    let left = NodeSet::first(quorum.nodes()).minus(setting.silent).minus(stay);
     left.len() >= quorum.votes()
 }
 

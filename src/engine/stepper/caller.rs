@@ -22,7 +22,7 @@ use crate::{
 /// What a caller does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
-    /// Waits for the lock.
+    /// Waits for the lock, with no limit where the wait is the longest duration.
     Lock,
     /// Waits for the lock, but not for as long as a second attempt would need.
     Ask,
@@ -132,6 +132,9 @@ impl Caller {
         let act = self.acts[self.next];
         self.next += 1;
         match (act, &mut self.won) {
+            (Act::Lock, _) if wait == Duration::MAX => {
+                self.acquire(shared, Patience::Forever, ttl);
+            }
             (Act::Lock, _) => self.acquire(shared, Patience::Until(now.after(wait)), ttl),
             (Act::Ask, _) => {
                 self.acquire(shared, Patience::Until(now.after(LAST_ATTEMPT)), ttl);

@@ -44,12 +44,7 @@ impl<'a> Print<'a> {
     }
 
     fn waiter(&mut self, waiter: &'a Waiter) {
-        self.add(format!(
-            "{:?} {:?} {:?}",
-            waiter.inside(),
-            waiter.rivals,
-            (&waiter.holder, &waiter.doubted)
-        ));
+        self.add(format!("{:?} {:?} {:?}", waiter.inside(), waiter.rivals, waiter.holder));
         waiter.tokens().for_each(|token| self.name(token));
     }
 

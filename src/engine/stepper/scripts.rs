@@ -13,7 +13,7 @@ use crate::{
     exchange::{Heard, News},
     key::Key,
     mutant::{Mutant, chosen::choose},
-    protocol::NodeId,
+    protocol::{Moment, NodeId},
 };
 
 /// Plays with `mutant`.
@@ -72,21 +72,25 @@ fn deliver_all(world: &mut World, client: usize) {
 
 #[test]
 fn a_client_that_comes_late_reads_its_answers_before_it_passes_a_node_over() {
-    assert!(wins_though_late());
-    assert!(!with(Mutant::LateIsSilent, wins_though_late), "LateIsSilent survives");
+    assert!(wins_though_late(1));
+    assert!(!with(Mutant::LateIsSilent, || wins_though_late(1)), "LateIsSilent survives");
+    assert!(!wins_though_late(2), "timers that are always late don't keep it from going on");
 }
 
-/// Whether a client gets the lock that was paused while the deciding answer came.
-fn wins_though_late() -> bool {
+/// Whether a client gets the lock whose timers rang late so many times before it read the
+/// deciding answer.
+fn wins_though_late(times: usize) -> bool {
     let mut world = two_that_try(0);
     // The other has one node, and never goes on.
     world.play(Step::Execute { client: 1, node: 1 });
     world.play(Step::Deliver { client: 0, node: 0 });
     world.play(Step::Deliver { client: 0, node: 1 });
-    let engine = &mut world.clients[0].engine;
-    let late = engine.poll_timeout().after(Duration::from_millis(5));
-    world.now = late;
-    engine.handle_due(late, Time { clock: late, now: late });
+    for _ in 0..times {
+        let engine = &mut world.clients[0].engine;
+        let late = engine.poll_timeout().after(Duration::from_millis(5));
+        world.now = late;
+        engine.handle_due(late, Time { clock: late, now: late });
+    }
     world.play(Step::Deliver { client: 0, node: 2 });
     world.clients[0].callers[0].has_won()
 }
@@ -131,4 +135,29 @@ fn asks() -> u64 {
         world.play(Step::Wait);
     }
     world.clients[0].attempts
+}
+
+#[test]
+fn a_waiter_finds_that_a_quorum_has_gone_behind_a_holder() {
+    assert!((0..3).all(is_told));
+    let all = with(Mutant::FewAreEnough, || (0..3).all(is_told));
+    assert!(!all, "FewAreEnough survives");
+}
+
+/// Whether a waiter without a limit is told of a quorum of nodes that go down while another
+/// holds. Each client has another home node, one of which stays.
+fn is_told(client: usize) -> bool {
+    let (clients, wait) = (vec![vec![vec![Lock, Drop]]; 3], Duration::MAX);
+    let scenario = Scenario { clients, slow: 3, stalls: 1_000, wait, aliases: true, ..CALM };
+    let mut world = World::new(&scenario);
+    world.nodes.fill(Some((b"another".to_vec(), Moment::NEVER)));
+    let end = world.now.after(CALM.ttl * 10);
+    world.play(Step::Act { client, caller: 0 });
+    deliver_all(&mut world, client);
+    world.take_down(2);
+    while world.clients[client].callers[0].waits() && world.now < end {
+        world.play(Step::Wait);
+        deliver_all(&mut world, client);
+    }
+    !world.clients[client].callers[0].waits()
 }

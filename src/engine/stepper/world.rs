@@ -117,6 +117,11 @@ impl World {
         }
     }
 
+    /// From now on so many nodes, from the last on, can't be reached.
+    pub(super) fn take_down(&mut self, nodes: usize) {
+        self.scenario.down = nodes;
+    }
+
     /// All that can happen next.
     pub(super) fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();

@@ -294,11 +294,7 @@ impl Turns {
         // What another attempt found while this one was waiting.
         let of_others = of_others.filter(|found| waiter.begun_at <= found.began_at);
         let error = match waiter.before.clone().or(of_others) {
-            Some(found) if ours.is_none() => {
-                let stand = found.stand.as_ref();
-                let error = waiter.explain(&self.config, 0, found.loss, stand, now);
-                error.with_nodes(found.reports)
-            }
+            Some(found) if ours.is_none() => waiter.explain(&self.config, *found, now),
             _ => waiter.explain_line(ours, now),
         };
         waiter.refuse(error);
