@@ -83,8 +83,10 @@ impl Waiter {
 
     /// Whether a refusal says less than what was found `before`.
     fn is_no_news(&self, attempt: &LastAttempt, before: &LastAttempt, cut_short: bool) -> bool {
-        // That a single attempt has found a holder is what it must end with.
-        let has_found = |stand: &Stand| self.is_once() && stand.is_taken();
+        // A holder that a single attempt did not know of is what it must end with.
+        let known = before.stand.as_ref().filter(|known| known.is_taken());
+        let is_known = |stand: &Stand| known.is_some_and(|known| known.holder == stand.holder);
+        let has_found = |stand: &Stand| self.is_once() && stand.is_taken() && !is_known(stand);
         if attempt.loss != Loss::Contended
             || attempt.is_seen()
             || attempt.stand.as_ref().is_some_and(has_found)

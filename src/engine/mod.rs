@@ -311,11 +311,13 @@ impl Engine {
         offered_at: Moment,
         now: Moment,
     ) -> bool {
-        if matches!(outcome, Outcome::Answered(Answer::NotPublished)) {
-            self.note_not_published(node);
-        }
-        match outcome {
-            Outcome::Answered(_) => self.silent.remove(node),
+        match &outcome {
+            Outcome::Answered(answer) => {
+                self.silent.remove(node);
+                if matches!(answer, Answer::NotPublished) {
+                    self.note_not_published(node);
+                }
+            }
             Outcome::NotSent(_) | Outcome::Lost(_) => self.silent.insert(node),
             Outcome::Withdrawn => {}
         }
