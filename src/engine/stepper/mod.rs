@@ -11,6 +11,7 @@ mod caller;
 mod explore;
 mod fingerprint;
 mod node;
+mod oracle;
 mod scripts;
 mod world;
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// When all begins.
-const BEGIN: Moment = Moment::from_nanos(1_000_000_000);
+pub(super) const BEGIN: Moment = Moment::from_nanos(1_000_000_000);
 
 /// What is played: what each caller wants, and how much may go wrong.
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ pub(super) struct Link {
 }
 
 pub(super) struct World {
-    scenario: Scenario,
+    pub(super) scenario: Scenario,
     pub(super) now: Moment,
     pub(super) clients: Vec<Client>,
     pub(super) nodes: Vec<Store>,
@@ -347,76 +347,6 @@ impl World {
                 it.engine.settle_declined(op, time);
             }
         }
-    }
-
-    /// Says what is wrong, if anything is.
-    pub(super) fn violation(&mut self) -> Option<String> {
-        // No caller depends on a node that may never answer.
-        let depends = |client: &Client| {
-            client.callers.iter().any(Caller::waits)
-                && client.engine.poll_timeout() == Moment::NEVER
-        };
-        if self.clients.iter().any(depends) {
-            return Some("a caller waits, and nothing is due".into());
-        }
-        if self.scenario.wins.is_some_and(|within| self.now > BEGIN.after(within))
-            && let Some(what) = self.nobody_won()
-        {
-            return Some(what);
-        }
-        if let Some(client) = self.clients.iter().find(|it| it.attempts > self.scenario.asks) {
-            return Some(format!("a client asks {} times", client.attempts));
-        }
-        let (now, majority) = (self.now, self.scenario.nodes / 2 + 1);
-        let nodes = &self.nodes;
-        let won = self.clients.iter_mut().flat_map(|client| &mut client.callers);
-        let mut holders = 0;
-        for lock in won.flat_map(|caller| &mut caller.locks) {
-            let is_held = lock.claim.until() > now;
-            if is_held && lock.is_over {
-                return Some("a lock that was over is held again".into());
-            }
-            lock.is_over |= !is_held;
-            let has_token = |store: &&Store| {
-                let value = store.as_ref().filter(|(_, until)| now < *until);
-                value.is_some_and(|(token, _)| token == lock.claim.token.as_bytes())
-            };
-            let votes = nodes.iter().filter(has_token).count();
-            if is_held && votes < majority {
-                return Some(format!("a lock is held by {votes} nodes"));
-            }
-            holders += usize::from(is_held);
-        }
-        (holders > 1).then(|| format!("{holders} locks are held"))
-    }
-
-    /// When nothing more can happen: says what is left, a key for nobody, a caller
-    /// without an answer, or an operation.
-    pub(super) fn left_behind(&self) -> Option<String> {
-        let is_left = |store: &Store| store.as_ref().is_some_and(|(_, until)| self.now < *until);
-        if let Some(node) = self.nodes.iter().position(is_left) {
-            return Some(format!("a key is left at node {node}"));
-        }
-        let mut clients = self.clients.iter();
-        if clients.any(|client| client.callers.iter().any(Caller::waits)) {
-            return Some("a caller waits, and nothing will happen".into());
-        }
-        if let Some(what) = self.nobody_won() {
-            return Some(what);
-        }
-        let mut engines = self.clients.iter().map(|client| &client.engine);
-        let is_busy = |engine: &Engine| engine.operations() > 0 || engine.callers() > 0;
-        engines.any(is_busy).then(|| "an operation never ends".into())
-    }
-
-    fn nobody_won(&self) -> Option<String> {
-        let is_undisturbed = self.losses == self.scenario.losses
-            && self.drops == self.scenario.drops
-            && self.stalls == self.scenario.stalls;
-        let mut callers = self.clients.iter().flat_map(|client| &client.callers);
-        let is_lost =
-            self.scenario.wins.is_some() && is_undisturbed && !callers.any(Caller::has_won);
-        is_lost.then(|| "nobody has got the lock".into())
     }
 }
 

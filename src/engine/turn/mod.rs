@@ -7,20 +7,19 @@
 //! lock's end is known here.
 //!
 //! Nothing here asks a node: a waiter whose turn it is is given back, to be tried
-//! for. `line` keeps the order, `channels` what is heard, and `released` says what
-//! grants and releases do to a line.
+//! for. `line` and `waiting` keep the order, `channels` what is heard; `released` says what
+//! grants and releases do to a line, and `leaving` how a waiter leaves it.
 
 mod channels;
+mod leaving;
 mod line;
 mod released;
+mod waiting;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 pub(crate) use self::channels::Wish;
-use self::{
-    channels::Channels,
-    line::{Line, Lines},
-};
+use self::{channels::Channels, line::Lines};
 use super::{
     request::Patience,
     waiter::{Slot, Waiter},
@@ -240,66 +239,6 @@ impl Turns {
         }
     }
 
-    /// Takes the first out of the line, past those that are gone.
-    fn next_in_line(&mut self, key: &Key, now: Moment) -> Turn {
-        let waiting = self.lines.get(key)?.waiting()?;
-        if let Some(wake) = waiting.wake.take() {
-            self.timers.cancel(wake);
-        }
-        while let Some(mut waiter) = self.lines.get(key)?.waiting()?.pop() {
-            if let Some(due) = waiter.due.take() {
-                self.timers.cancel(due);
-            }
-            if waiter.is_over(now) {
-                self.refuse_waiting(waiter, now);
-            } else if waiter.is_wanted() {
-                return Some(waiter);
-            }
-        }
-        None
-    }
-
-    /// The waiter in front is done without the lock: the next one's turn. By the
-    /// schedule, since that may fail at once, and so may the one after it.
-    pub(super) fn step_back(&mut self, key: &Key, failing_since: Option<Moment>, now: Moment) {
-        if !self.lines.vacate(key) {
-            return;
-        }
-        self.pass_on(key, failing_since, now);
-        self.tidy(key);
-    }
-
-    /// The first of the rest tries now, with what the one before it has found.
-    fn pass_on(&mut self, key: &Key, failing_since: Option<Moment>, now: Moment) {
-        if mutant::is(Mutant::LineStandsStill) {
-            return;
-        }
-        if let Some(first) = self.lines.waiting(key).first_mut() {
-            first.inherit(failing_since);
-            self.wake(key, now);
-        }
-    }
-
-    /// Takes out all waiters.
-    pub(super) fn drain(&mut self) -> Vec<Waiter> {
-        let once = std::mem::take(&mut self.once).into_values().map(|waiter| *waiter);
-        self.lines.drain().into_iter().chain(once).collect()
-    }
-
-    /// Tells a waiter that has waited long enough what was in the way.
-    pub(super) fn refuse_waiting(&mut self, waiter: Box<Waiter>, now: Moment) {
-        let mut line = self.lines.get(&waiter.request.key);
-        let ours = line.as_ref().and_then(|line| line.free_in(now));
-        let of_others = line.as_mut().and_then(|line| line.waiting()?.before.clone());
-        // What another attempt found while this one was waiting.
-        let of_others = of_others.filter(|found| waiter.begun_at <= found.began_at);
-        let error = match waiter.before.clone().or(of_others) {
-            Some(found) if ours.is_none() => waiter.explain(&self.config, *found, now),
-            _ => waiter.explain_line(ours, now),
-        };
-        waiter.refuse(error);
-    }
-
     /// All waiters whose turn it is not.
     #[cfg(all(test, redlock_sim))]
     pub(super) fn waiters(&self) -> impl Iterator<Item = &Waiter> {
@@ -343,16 +282,6 @@ impl Turns {
                 self.unsubscribe_idle(now);
                 None
             }
-        }
-    }
-
-    /// A waiter's patience is at its end.
-    fn lose_patience(&mut self, key: &Key, number: u64, now: Moment) {
-        let Some(waiting) = self.lines.get(key).and_then(Line::waiting) else { return };
-        if let Some(mut waiter) = waiting.remove(number) {
-            waiter.due = None;
-            self.refuse_waiting(waiter, now);
-            self.tidy(key);
         }
     }
 }

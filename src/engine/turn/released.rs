@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Timer, Turn, Turns,
-    line::{At, Line, Waiting},
+    line::Line,
+    waiting::{At, Waiting},
 };
 use crate::{
     claim::Claim,
