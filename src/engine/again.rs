@@ -106,15 +106,16 @@ impl Waiter {
         rivals.is_some_and(|rivals| !rivals.nodes().minus(self.stale).is_empty())
     }
 
-    /// Whether the holder that it sees, where votes were split a moment ago, may be one that
-    /// has given up waiting for a slow node, which granted it after all, and takes its votes
-    /// back. It looks once more then: whoever has really won has them still.
+    /// Whether the holder that it sees, where votes were split a moment ago, may be a client of
+    /// this library that has given up waiting for a slow node, which granted it after all, and
+    /// takes its votes back. It looks once more then: whoever has really won has them still.
     fn doubts(&self, stand: Option<&Stand>, granted: usize) -> bool {
         let believes =
             mutant::is(Mutant::SplitIsAHolder) || mutant::is(Mutant::FirstLookIsBelieved);
         let has_split = granted > 0 || self.looks > 1;
-        let holder = stand.and_then(|stand| stand.holder.as_ref()).filter(|_| !believes);
-        self.is_once() && holder.is_some() && has_split && !self.has_doubted
+        let holder = stand.and_then(|stand| stand.holder.as_ref());
+        let is_ours = holder.is_some_and(Token::is_of_our_shape);
+        self.is_once() && is_ours && has_split && !believes && !self.has_doubted
     }
 
     /// Notes whom it waits for, if it will hear of the release.

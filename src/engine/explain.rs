@@ -111,9 +111,10 @@ impl InTheWay {
         let Some(stand) = stand else { return Self::Another };
         match (stand.obstacle(), stand.stuck) {
             (Some(what), _) => Self::Thing(what),
-            _ if stand.is_taken() || !stand.is_seen => Self::Another,
+            _ if stand.is_taken() => Self::Another,
             (None, Some(stuck)) => Self::Values(stuck),
-            (None, None) => Self::Others,
+            (None, None) if stand.is_seen => Self::Others,
+            (None, None) => Self::Another,
         }
     }
 

@@ -91,7 +91,7 @@ pub(super) struct Stand {
     pub(super) stuck: Option<Stuck>,
     /// When all this was seen.
     pub(super) seen_at: Moment,
-    /// Whether enough nodes were seen to know a holder.
+    /// Whether enough nodes were seen to know a holder, or that there is none.
     pub(super) is_seen: bool,
 }
 

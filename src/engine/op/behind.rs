@@ -201,7 +201,9 @@ impl Behind {
         let still = |holder: &&Token| self.checks && !self.rivals.with(holder).is_empty();
         let holder = self.rivals.holder(quorum).or_else(|| waiter.holder.as_ref().filter(still));
         let life = self.rivals.life(holder);
-        let is_enough = self.checks || self.rivals.seen.len() >= quorum.votes();
+        let unseen = NodeSet::first(quorum.nodes()).minus(self.rivals.seen);
+        let is_sure = holder.is_some() || !self.rivals.may_have_holder(unseen, quorum);
+        let is_enough = self.checks || is_sure && self.rivals.seen.len() >= quorum.votes();
         let is_clear = !self.is_unclear(quorum) && (holder.is_none() || life.is_some());
         Stand {
             life,

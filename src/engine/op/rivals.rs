@@ -82,10 +82,11 @@ impl Rivals {
         self.others() > quorum.spare()
     }
 
-    /// Whether nodes that let nobody look may hide that a quorum has one value.
-    pub(super) fn may_have_holder(&self, denied: NodeSet, quorum: Quorum) -> bool {
+    /// Whether nodes that were not seen, or let nobody look, may `hide` that a quorum has one
+    /// value.
+    pub(super) fn may_have_holder(&self, hide: NodeSet, quorum: Quorum) -> bool {
         let most = self.values().map(|(_, value)| self.with(value).len()).max().unwrap_or(0);
-        !denied.is_empty() && most.saturating_add(denied.len()) >= quorum.votes()
+        !hide.is_empty() && most.saturating_add(hide.len()) >= quorum.votes()
     }
 
     /// Whether a node has what is no contender's vote.
