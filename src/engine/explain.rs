@@ -96,8 +96,10 @@ fn has_no_end(stand: &Stand, config: &Config) -> bool {
 
 /// Who or what is in the way.
 enum InTheWay {
-    /// A holder, or one that may be.
-    Another,
+    /// A holder.
+    Holder,
+    /// A holder, perhaps: too little was seen to know.
+    Somebody,
     /// What no contender gives back.
     Thing(&'static str),
     /// Values that stay, and are no holder's.
@@ -108,20 +110,21 @@ enum InTheWay {
 
 impl InTheWay {
     fn by(stand: Option<&Stand>) -> Self {
-        let Some(stand) = stand else { return Self::Another };
+        let Some(stand) = stand else { return Self::Somebody };
         match (stand.obstacle(), stand.stuck) {
             (Some(what), _) => Self::Thing(what),
-            _ if stand.is_taken() => Self::Another,
+            _ if stand.holder.is_some() => Self::Holder,
+            _ if stand.is_taken() => Self::Somebody,
             (None, Some(stuck)) => Self::Values(stuck),
             (None, None) if stand.is_seen => Self::Others,
-            (None, None) => Self::Another,
+            (None, None) => Self::Somebody,
         }
     }
 
     /// What to tell a single attempt at `nodes` nodes, behind the lock's name.
     fn at_once(&self, nodes: usize) -> String {
         match self {
-            Self::Another => " is held or asked for by another".into(),
+            Self::Holder | Self::Somebody => " is held or asked for by another".into(),
             Self::Thing(what) => format!(" can't be had, {what} is at its key"),
             Self::Values(stuck) => format!(" has {}", values_that_stay(*stuck, nodes)),
             Self::Others => " was asked for by others at the same time".into(),
@@ -131,7 +134,8 @@ impl InTheWay {
     /// And a waiter whose time is over.
     fn still(&self, nodes: usize) -> String {
         match self {
-            Self::Another => " was still held by another".into(),
+            Self::Holder => " was still held by another".into(),
+            Self::Somebody => " was still held or asked for by another".into(),
             Self::Thing(what) => format!(": {what} was still at its key"),
             Self::Values(stuck) => format!(" still had {}", values_that_stay(*stuck, nodes)),
             Self::Others => " was still asked for by others".into(),
