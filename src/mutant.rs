@@ -131,6 +131,9 @@ mutants! {
     FirstLookIsBelieved => Stepper,
     /// A client that was paused takes a node for silent whose answer it has not read yet.
     LateIsSilent => Stepper,
+    /// An attempt that is taken back publishes nothing, also where a quorum may have had its
+    /// value.
+    RollbackTellsNobody => Stepper,
     /// A waiter that has seen less than a quorum of nodes goes on asking one of them.
     FewAreEnough => Stepper,
     /// Of two that insist on their votes, neither gives way.

@@ -7,7 +7,11 @@ use super::{
     Engine, Time,
     op::{Behind, Ended, Ending, Kind},
 };
-use crate::{claim::Claim, protocol::NodeSet};
+use crate::{
+    claim::Claim,
+    mutant::{self, Mutant},
+    protocol::NodeSet,
+};
 
 impl Engine {
     /// Decides what follows from what operation `id` came to.
@@ -66,7 +70,8 @@ impl Engine {
     /// have seen it there, and wait to be told.
     fn roll_back(&mut self, claim: Arc<Claim>, time: Time) {
         let may_be_seen = claim.suspects().len() >= self.config.quorum.votes();
-        let news = may_be_seen.then(|| self.chance.news(claim.age()));
+        let tells = may_be_seen && !mutant::is(Mutant::RollbackTellsNobody);
+        let news = tells.then(|| self.chance.news(claim.age()));
         self.release(claim, Ending { news, ..Ending::default() }, time);
     }
 

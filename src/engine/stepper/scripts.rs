@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     CALM,
-    caller::Act::{Drop, Lock, Try},
+    caller::Act::{Ask, Drop, Lock, Try},
     world::{Scenario, Step, World},
 };
 use crate::{
@@ -160,4 +160,27 @@ fn is_told(client: usize) -> bool {
         deliver_all(&mut world, client);
     }
     !world.clients[client].callers[0].waits()
+}
+
+#[test]
+fn an_attempt_that_is_taken_back_tells_those_who_may_have_seen_it_win() {
+    assert!(tells(2) && !tells(1), "a quorum may have had its value, and then less");
+    let nobody = with(Mutant::RollbackTellsNobody, || !tells(2));
+    assert!(nobody, "RollbackTellsNobody survives");
+}
+
+/// Whether an attempt publishes that it is taken back which so many nodes may have granted,
+/// since they do not answer; the others refuse.
+fn tells(silent: usize) -> bool {
+    let clients = vec![vec![vec![Ask, Drop]]];
+    let mut world = World::new(&Scenario { clients, slow: 1, stalls: 1_000, ..CALM });
+    let refusing = silent..CALM.nodes;
+    world.nodes[refusing.clone()].fill(Some((b"another".to_vec(), Moment::NEVER)));
+    world.play(Step::Act { client: 0, caller: 0 });
+    refusing.for_each(|node| world.play(Step::Deliver { client: 0, node }));
+    while world.clients[0].callers[0].waits() {
+        world.play(Step::Wait);
+    }
+    let mut sent = world.clients[0].links.iter().flat_map(|link| &link.sent);
+    sent.any(|sent| sent.tells)
 }

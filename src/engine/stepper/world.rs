@@ -78,6 +78,8 @@ pub(super) struct Sent {
     pub(super) ticket: Ticket,
     pub(super) token: Vec<u8>,
     pub(super) ttl: Duration,
+    /// Whether it publishes that the lock is let go of.
+    pub(super) tells: bool,
     pub(super) offered_at: Moment,
 }
 
@@ -333,6 +335,7 @@ impl World {
                 ticket: question.ticket,
                 token: question.token.to_vec(),
                 ttl: question.ttl.as_duration(),
+                tells: question.news.is_some(),
                 offered_at: self.now,
             };
             it.attempts += u64::from(sent.ticket.ask == Ask::Set);
