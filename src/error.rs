@@ -191,8 +191,8 @@ impl Error {
     /// Returns after how long another try may succeed. If a key is in the way, that is its
     /// remaining life, as a node told it; a release may free the lock sooner. If only the
     /// votes were split between several that asked, it is two round trips, from 8 to 80 ms:
-    /// back off if that repeats. If values that are no holder's stay on too many nodes, it is
-    /// a node timeout. `None` if the key never expires or lives longer than `max_ttl`, if no node
+    /// back off if that repeats. If values stay, on too few of the nodes that answer to be
+    /// known as a holder's, it is a node timeout. `None` if what keeps everyone out never expires or lives longer than `max_ttl`, if no node
     /// told, and for every kind but `Contended` and `Timeout`.
     ///
     /// ```

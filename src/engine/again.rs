@@ -63,13 +63,13 @@ impl Waiter {
         let goes_on = !is_hopeless && !closed;
         let doubts = self.doubts(stand.as_ref(), granted);
         self.has_doubted |= doubts;
+        if doubts && let Some(stand) = &mut told.stand {
+            // Nobody is told of it as a holder, unless another look shows it.
+            (stand.holder, stand.is_seen) = (None, false);
+        }
         if goes_on && let Some(at) = self.next_attempt(counts, stand.as_ref(), doubts, draw, now) {
             self.before = Some(Box::new(told));
             return if self.has_rivals() { Next::Look(at) } else { Next::Retry(at) };
-        }
-        // There was no time for another look: it is not told as a holder.
-        if doubts && let Some(stand) = &mut told.stand {
-            stand.holder = None;
         }
         Next::GiveUp(if in_line {
             self.explain_line(None, now)

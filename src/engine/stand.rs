@@ -27,15 +27,20 @@ pub(super) struct LastAttempt {
 }
 
 impl LastAttempt {
-    /// Goes on saying of a node that it granted, or how it failed, `before`, where nothing else
-    /// was heard of it since: a look does not ask for votes, and leaves out who is silent.
+    /// Goes on saying of a node how it failed `before`, where nothing else was heard of it since;
+    /// and that it granted, if this is a look, which asks nobody for a vote.
     pub(super) fn recall(&mut self, before: &Self) {
+        let is_grant = |report: &NodeReport| matches!(report.answer(), NodeAnswer::Granted);
+        let has_votes = self.reports.iter().any(is_grant);
         let reports = NodeId::all(self.reports.len()).zip(&mut self.reports);
         for ((node, report), earlier) in reports.zip(&before.reports) {
             let is_open = matches!(report.answer(), NodeAnswer::NotAwaited);
             let is_known = match earlier.answer() {
-                NodeAnswer::Granted => true,
-                NodeAnswer::Failed(_) => !self.seen.contains(node),
+                NodeAnswer::Granted => !has_votes && !self.silent.contains(node),
+                NodeAnswer::Failed(error) => {
+                    let is_so_still = self.silent.contains(node) || !error.is_transient();
+                    is_so_still && !self.seen.contains(node)
+                }
                 _ => false,
             };
             if is_open && is_known {
@@ -95,8 +100,8 @@ pub(super) struct Stand {
     pub(super) is_seen: bool,
 }
 
-/// Values that stay at too many of the nodes that answer for anyone to get a quorum, and are
-/// no holder's: perhaps keys that nobody will release.
+/// Values that stay at too many of the nodes that answer for anyone to get a quorum, and at too
+/// few to be known as a holder's: perhaps keys that nobody will release.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stuck {
     /// How many nodes have such a value.

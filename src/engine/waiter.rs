@@ -42,7 +42,7 @@ pub(crate) struct Waiter {
     pub(super) has_checked: bool,
     /// Whether its last attempt heard of the home node alone.
     pub(super) heard_one: bool,
-    /// Whether its last look met less than a quorum of nodes.
+    /// Whether less than a quorum of nodes answered its last look, and nothing since.
     pub(super) has_seen_few: bool,
     /// The nodes at which this client was subscribed during all of the attempt.
     pub(super) subscribed: NodeSet,
@@ -204,9 +204,11 @@ impl Waiter {
     /// Learns how long the nodes took to answer an attempt.
     pub(super) fn learn(&mut self, round: &Round, took: Duration) {
         let took = round_trip(took);
-        self.answered = self.answered.union(round.granted()).union(round.refused());
+        let answered = round.granted().union(round.refused());
+        self.answered = self.answered.union(answered);
+        self.has_seen_few &= answered.len() < round.votes();
         // The others may be farther away than the home node alone.
-        let is_one = round.granted().union(round.refused()).len() <= 1;
+        let is_one = answered.len() <= 1;
         self.round_trip = if is_one { self.round_trip.max(took) } else { took };
     }
 

@@ -263,16 +263,18 @@ async fn a_leftover_beside_a_node_that_is_down_is_told_as_what_it_is() {
     connect(&redlock, 3).await;
     let nodes = cluster.nodes();
     nodes[2].kill().await.unwrap();
-    for (life, said) in [("PX 500000", "2 are needed"), ("", "never expires")] {
-        set_up(&nodes[..1], "DEL job").await;
-        set_up(&nodes[..1], format!("SET job left {life}").trim_end()).await;
+    let cases =
+        [(0, "PX 500000", "2 are needed"), (0, "", "never expires"), (1, "", "never expires")];
+    for (place, life, said) in cases {
+        set_up(&nodes[..2], "DEL job").await;
+        set_up(&nodes[place..=place], format!("SET job left {life}").trim_end()).await;
         let error = redlock.try_lock("job").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Contended, "{error}");
         let text = error.to_string();
         let what = "has others' values on 1 of 3 nodes, which did not change, and 1 gave no answer";
         assert!(text.contains(what) && text.contains(said), "{text}");
         assert!(text.contains("1 of 3 nodes granted it"), "{text}");
-        let [left, free, down] = error.nodes() else { panic!("{error:?}") };
+        let [left, free, down] = [place, 1 - place, 2].map(|node| &error.nodes()[node]);
         assert!(matches!(left.answer(), NodeAnswer::Refused { .. }), "{left}");
         assert!(matches!(free.answer(), NodeAnswer::Granted), "{free}");
         assert!(matches!(down.answer(), NodeAnswer::Failed(_)), "{down}");
@@ -282,7 +284,7 @@ async fn a_leftover_beside_a_node_that_is_down_is_told_as_what_it_is() {
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
         assert!(!error.to_string().contains("held by another"), "nobody holds it: {error}");
     }
-    set_up(&nodes[..1], "DEL job").await;
+    set_up(&nodes[..2], "DEL job").await;
     redlock.lock("job").wait(LIMIT).await.unwrap().release().await.unwrap();
     nodes[2].restart().await.unwrap();
     finish(&redlock, &cluster).await;

@@ -25,6 +25,8 @@ pub(in crate::engine) struct Behind {
     rivals: Rivals,
     /// The nodes that let nobody look.
     denied: NodeSet,
+    /// The nodes that answered, if only an error.
+    answered: NodeSet,
     /// The nodes that were found to have the attempt's own value.
     mine: NodeSet,
     /// Whether only one node is asked: whether the holder still is the one that is known.
@@ -54,7 +56,7 @@ impl Behind {
         now: Moment,
     ) -> (Head, Self) {
         let claim = Arc::clone(&head.claim);
-        // They have just answered: if one does not, it is not worth waiting for.
+        // Most have just answered: one that does not is not worth waiting for.
         let look_by = head.give_up_at.min(now.after(waiter.silence()));
         let new = Head::new(claim, head.ttl, head.started_at, head.give_up_at);
         // A node that granted it has lost the holder's value.
@@ -79,6 +81,7 @@ impl Behind {
                 round,
                 rivals,
                 denied,
+                answered: NodeSet::EMPTY,
                 mine,
                 checks,
                 asked,
@@ -103,10 +106,15 @@ impl Behind {
         let give_up_at = waiter.give_up_at(now.after(config.node_timeout(ttl)), now);
         let round = Round::new(config.quorum, Moment::NEVER, give_up_at);
         let head = Head { cut_short: true, ..Head::new(claim, ttl, now, give_up_at) };
-        Self::after(&head, Box::new(round), false, waiter, able, now)
+        let (head, behind) = Self::after(&head, Box::new(round), false, waiter, able, now);
+        // What stays is told, and what is to be done about it: so each says how long it lives.
+        (Head { looks: behind.asked, again: NodeSet::EMPTY, ..head }, behind)
     }
 
     pub(super) fn handle_outcome(&mut self, head: &mut Head, node: NodeId, outcome: Outcome) {
+        if matches!(outcome, Outcome::Answered(_)) {
+            self.answered.insert(node);
+        }
         // The node has refused, that is known; why, is not, if it does not say so.
         if self.rivals.note(node, outcome).is_some_and(|error| !error.is_transient()) {
             self.denied.insert(node);
@@ -162,7 +170,8 @@ impl Behind {
         // The next time all are looked at: this one node may have been left out of a release.
         waiter.has_checked = self.checks;
         if !self.checks {
-            waiter.has_seen_few = !is_quorum && !mutant::is(Mutant::FewAreEnough);
+            let is_few = self.answered.len() < quorum.votes();
+            waiter.has_seen_few = is_few && !mutant::is(Mutant::FewAreEnough);
             let before = waiter.rivals.replace(Box::new(self.rivals.clone()));
             let stays = before.map(|before| self.rivals.unchanged_since(&before, quorum));
             let stays = stays.unwrap_or_default();
