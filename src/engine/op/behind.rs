@@ -31,7 +31,7 @@ pub(in crate::engine) struct Behind {
     mine: NodeSet,
     /// Whether only one node is asked: whether the holder still is the one that is known.
     checks: bool,
-    /// The nodes that are asked, and until when they may answer.
+    /// The nodes that are waited for, and until when they may answer.
     asked: NodeSet,
     look_by: Moment,
     begun_at: Moment,
@@ -94,7 +94,8 @@ impl Behind {
         )
     }
 
-    /// Another look at all nodes that are `able` to answer, without an attempt.
+    /// Another look at all nodes, without an attempt: it waits for those that are `able` to
+    /// answer.
     pub(in crate::engine) fn again(
         claim: Arc<Claim>,
         waiter: Box<Waiter>,
@@ -108,7 +109,9 @@ impl Behind {
         let head = Head { cut_short: true, ..Head::new(claim, ttl, now, give_up_at) };
         let (head, behind) = Self::after(&head, Box::new(round), false, waiter, able, now);
         // What stays is told, and what is to be done about it: so each says how long it lives.
-        (Head { looks: behind.asked, again: NodeSet::EMPTY, ..head }, behind)
+        // A node that was silent is not waited for, but if it answers, that is known by this.
+        let looks = NodeSet::first(config.quorum.nodes());
+        (Head { looks, again: NodeSet::EMPTY, ..head }, behind)
     }
 
     pub(super) fn handle_outcome(&mut self, head: &mut Head, node: NodeId, outcome: Outcome) {
@@ -252,7 +255,7 @@ impl Behind {
     fn is_enough(&self, quorum: Quorum) -> bool {
         let holder = self.rivals.holder(quorum);
         let is_known = holder.is_some() && self.rivals.life(holder).is_some();
-        is_known || self.rivals.seen.union(self.denied).len() >= self.asked.len()
+        is_known || self.asked.minus(self.rivals.seen).minus(self.denied).is_empty()
     }
 }
 
