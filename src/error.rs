@@ -253,11 +253,6 @@ impl NodeReport {
         Self { address, answer }
     }
 
-    /// The same node, which failed.
-    pub(crate) fn failed(&self, error: NodeError) -> Self {
-        Self::new(Arc::clone(&self.address), NodeAnswer::Failed(error))
-    }
-
     /// Returns the node's address, as `host:port` or a socket's path.
     #[must_use]
     pub fn address(&self) -> &str {

@@ -74,9 +74,6 @@ impl Waiter {
         Next::GiveUp(if in_line {
             self.explain_line(None, now)
         } else {
-            if self.is_once() && told.stand.as_ref().is_some_and(|stand| !stand.is_taken()) {
-                told.blame_silent(self.answered, now.since(self.begun_at));
-            }
             self.explain(config, told, now)
         })
     }

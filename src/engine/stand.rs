@@ -7,7 +7,6 @@ use crate::{
     error::{NodeAnswer, NodeReport},
     exchange::Life,
     mutant::{self, Mutant},
-    node_error::{NodeError, NodeErrorKind},
     protocol::{Loss, Moment, NodeId, NodeSet},
     token::Token,
 };
@@ -45,17 +44,6 @@ impl LastAttempt {
             };
             if is_open && is_known {
                 report.clone_from(earlier);
-            }
-        }
-    }
-
-    /// Says of the nodes that have been silent throughout, but for those that have `answered`,
-    /// that they gave no answer for so long.
-    pub(super) fn blame_silent(&mut self, answered: NodeSet, waited: Duration) {
-        let silent = self.silent.minus(answered);
-        for (node, report) in NodeId::all(self.reports.len()).zip(&mut self.reports) {
-            if silent.contains(node) && matches!(report.answer(), NodeAnswer::NotAwaited) {
-                *report = report.failed(NodeError::waited(NodeErrorKind::Timeout, waited));
             }
         }
     }

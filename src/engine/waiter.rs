@@ -63,8 +63,6 @@ pub(crate) struct Waiter {
     pub(super) stale: NodeSet,
     /// The holder that it waits for: of this library, so that its release will be heard.
     pub(super) holder: Option<Token>,
-    /// The nodes that have answered a single attempt, or a look of it.
-    pub(super) answered: NodeSet,
     /// Whether a single attempt has not believed in a holder that it met after a split.
     pub(super) has_doubted: bool,
     /// The time since which no attempt has found a quorum of nodes able to
@@ -95,7 +93,6 @@ impl Waiter {
             rivals: None,
             stale: NodeSet::EMPTY,
             holder: None,
-            answered: NodeSet::EMPTY,
             has_doubted: false,
             backoff: request.shared.config.retry,
             request,
@@ -127,7 +124,7 @@ impl Waiter {
         let times = (self.backoff, self.round_trip, self.poll_by);
         let turn =
             (self.is_next, self.in_crowd, self.heard_one, self.has_checked, self.has_seen_few);
-        let looks = (self.looks, self.has_doubted, self.answered);
+        let looks = (self.looks, self.has_doubted);
         (times, turn, looks, self.number, self.stale, self.subscribed, before)
     }
 
@@ -205,7 +202,6 @@ impl Waiter {
     pub(super) fn learn(&mut self, round: &Round, took: Duration) {
         let took = round_trip(took);
         let answered = round.granted().union(round.refused());
-        self.answered = self.answered.union(answered);
         self.has_seen_few &= answered.len() < round.votes();
         // The others may be farther away than the home node alone.
         let is_one = answered.len() <= 1;

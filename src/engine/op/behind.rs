@@ -163,7 +163,6 @@ impl Behind {
         }
         let mut waiter = self.waiter.take()?;
         waiter.looks = waiter.looks.saturating_add(1);
-        waiter.answered = waiter.answered.union(self.rivals.seen);
         let is_quorum = self.rivals.seen.len() >= quorum.votes();
         if head.awaited.is_empty() && is_quorum && !self.is_thorough {
             waiter.learn_from_look(setting.now.since(self.begun_at));
