@@ -93,7 +93,8 @@ impl Waiter {
         // A home node that says no does not say that a quorum of nodes is up.
         let is_one = self.heard_one && before.loss == Loss::NoQuorum;
         // There was no time to look behind it.
-        is_one || cut_short && before.is_seen() && !self.notified
+        let is_stuck = before.stand.as_ref().is_some_and(|stand| stand.stuck.is_some());
+        is_one || cut_short && (before.is_seen() || is_stuck) && !self.notified
     }
 
     /// Whether somebody has votes, and may be about to win: a single attempt leaves such a
