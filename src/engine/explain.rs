@@ -72,7 +72,8 @@ impl Waiter {
     }
 
     /// How long a holder may still have the lock; or a round trip or two, where there is
-    /// none, and a node timeout where values that are no holder's stay. Nothing where its key never ends by itself, or ends beyond all reason.
+    /// none, and a node timeout where values stay on too few nodes to be known as a holder's.
+    /// Nothing where what is in the way never ends by itself, or ends beyond all reason.
     fn retry_after(&self, stand: Option<&Stand>, config: &Config) -> Option<Duration> {
         // Whoever looked only at votes knows of no holder.
         let Some(stand) = stand else { return self.is_once().then(|| self.silence()) };
@@ -102,7 +103,7 @@ enum InTheWay {
     Somebody,
     /// What no contender gives back.
     Thing(&'static str),
-    /// Values that stay, and are no holder's.
+    /// Values that stay, on too few nodes to be known as a holder's.
     Values(Stuck),
     /// Others that ask at the same time.
     Others,
@@ -143,7 +144,7 @@ impl InTheWay {
     }
 }
 
-/// Where values stay that are no holder's.
+/// Where values stay that are not known as a holder's.
 fn values_that_stay(stuck: Stuck, nodes: usize) -> String {
     let silent = match stuck.silent {
         0 => String::new(),
