@@ -79,8 +79,9 @@ impl Engine {
         NodeSet::first(self.config.quorum.nodes()).minus(self.silent)
     }
 
-    /// The nodes that are worth a look for `waiter`. A single attempt has no time for nodes
-    /// that are silent; others have, and find by it that one answers again.
+    /// The nodes that are worth a look behind an attempt of `waiter`. The first look of a
+    /// single attempt has no time for nodes that are silent; others have, and find by it that
+    /// one answers again.
     pub(super) fn worth_a_look(&self, waiter: &Waiter) -> NodeSet {
         if waiter.is_once() {
             return self.able();

@@ -27,7 +27,7 @@ pub(super) struct LastAttempt {
 
 impl LastAttempt {
     /// Goes on saying of a node how it failed `before`, where nothing else was heard of it since;
-    /// and that it granted, if this is a look, which asks nobody for a vote.
+    /// and that it granted, where this was granted nothing: a look asks nobody for a vote.
     pub(super) fn recall(&mut self, before: &Self) {
         let is_grant = |report: &NodeReport| matches!(report.answer(), NodeAnswer::Granted);
         let has_votes = self.reports.iter().any(is_grant);

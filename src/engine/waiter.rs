@@ -120,7 +120,11 @@ impl Waiter {
     #[cfg(all(test, redlock_sim))]
     pub(super) fn inside(&self) -> impl fmt::Debug {
         let before = self.before.as_ref();
-        let before = before.map(|before| (before.loss, before.is_seen(), before.stand.is_some()));
+        let before = before.map(|before| {
+            let stand = before.stand.as_ref();
+            let stand = stand.map(|stand| (stand.holder.is_some(), stand.stuck.is_some()));
+            (before.loss, before.is_seen(), stand)
+        });
         let times = (self.backoff, self.round_trip, self.poll_by);
         let turn =
             (self.is_next, self.in_crowd, self.heard_one, self.has_checked, self.has_seen_few);

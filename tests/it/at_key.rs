@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use redlock_quorum::{
-    Error, ErrorKind, NodeAnswer, NodeErrorKind,
+    Error, ErrorKind, NodeAnswer, NodeErrorKind, Redlock,
     inspect::{State, What},
     testing::{Cluster, TestNode},
 };
@@ -287,6 +287,26 @@ async fn a_leftover_beside_a_node_that_is_down_is_told_as_what_it_is() {
     set_up(&nodes[..2], "DEL job").await;
     redlock.lock("job").wait(LIMIT).await.unwrap().release().await.unwrap();
     nodes[2].restart().await.unwrap();
+    finish(&redlock, &cluster).await;
+}
+
+/// A node that refuses to log us in was not asked what it has, and says nothing about a holder.
+#[tokio::test]
+async fn a_leftover_beside_a_node_that_wants_a_password_is_no_holders() {
+    let cluster = start(3).await;
+    let mut urls: Vec<String> = cluster.urls().into_iter().map(Into::into).collect();
+    urls[2] = urls[2].replace("redis://", "redis://:wrong@");
+    let redlock = Redlock::builder().nodes(urls).node_timeout(ms(500)).build().unwrap();
+    connect(&redlock, 2).await;
+    let nodes = cluster.nodes();
+    set_up(&nodes[..1], "SET job left PX 500000").await;
+    let error = redlock.try_lock("job").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Contended, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("which did not change") && text.contains("gave no answer"), "{text}");
+    assert_eq!(error.retry_after(), Some(ms(500)), "until whoever insists gives up");
+    set_up(&nodes[..1], "DEL job").await;
+    redlock.try_lock("job").await.unwrap().release().await.unwrap();
     finish(&redlock, &cluster).await;
 }
 

@@ -25,8 +25,6 @@ pub(in crate::engine) struct Behind {
     rivals: Rivals,
     /// The nodes that let nobody look.
     denied: NodeSet,
-    /// The nodes that answered, if only an error.
-    answered: NodeSet,
     /// The nodes that were found to have the attempt's own value.
     mine: NodeSet,
     /// Whether only one node is asked: whether the holder still is the one that is known.
@@ -35,6 +33,8 @@ pub(in crate::engine) struct Behind {
     asked: NodeSet,
     look_by: Moment,
     begun_at: Moment,
+    /// Whether all that are asked are asked for everything.
+    is_whole: bool,
     /// Whether it has looked more closely already.
     is_thorough: bool,
     /// Whether the attempt is taken back only now, as nobody needs to be waited for.
@@ -81,12 +81,12 @@ impl Behind {
                 round,
                 rivals,
                 denied,
-                answered: NodeSet::EMPTY,
                 mine,
                 checks,
                 asked,
                 begun_at: now,
                 look_by,
+                is_whole: false,
                 is_thorough: false,
                 rolls_back,
                 waiter,
@@ -111,15 +111,15 @@ impl Behind {
         // What stays is told, and what is to be done about it: so each says how long it lives.
         // A node that was silent is not waited for, but if it answers, that is known by this.
         let looks = NodeSet::first(config.quorum.nodes());
-        (Head { looks, again: NodeSet::EMPTY, ..head }, behind)
+        (Head { looks, again: NodeSet::EMPTY, ..head }, Self { is_whole: true, ..behind })
     }
 
     pub(super) fn handle_outcome(&mut self, head: &mut Head, node: NodeId, outcome: Outcome) {
-        if matches!(outcome, Outcome::Answered(_)) {
-            self.answered.insert(node);
-        }
-        // The node has refused, that is known; why, is not, if it does not say so.
-        if self.rivals.note(node, outcome).is_some_and(|error| !error.is_transient()) {
+        let is_answer = matches!(outcome, Outcome::Answered(_));
+        // What is at the node is not known, if it does not say so. A node that was not asked is
+        // merely silent, whatever the reason.
+        let refusal = self.rivals.note(node, outcome).filter(|_| is_answer);
+        if refusal.is_some_and(|error| !error.is_transient()) {
             self.denied.insert(node);
         }
         if self.rivals.forget_mine(node, &head.claim.token) {
@@ -172,7 +172,7 @@ impl Behind {
         // The next time all are looked at: this one node may have been left out of a release.
         waiter.has_checked = self.checks;
         if !self.checks {
-            let is_few = self.answered.len() < quorum.votes();
+            let is_few = self.rivals.seen.union(self.denied).len() < quorum.votes();
             waiter.has_seen_few = is_few && !mutant::is(Mutant::FewAreEnough);
             let before = waiter.rivals.replace(Box::new(self.rivals.clone()));
             let stays = before.map(|before| self.rivals.unchanged_since(&before, quorum));
@@ -196,7 +196,8 @@ impl Behind {
             Some(holder) => self.rivals.life(Some(holder)).is_some(),
             None => !self.rivals.has_others(),
         };
-        !self.is_thorough && !is_clear
+        let may_know_more = !self.is_whole || self.rivals.has_empty();
+        !self.is_thorough && !is_clear && may_know_more
     }
 
     /// Asks all nodes once more, for everything.

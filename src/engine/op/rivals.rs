@@ -94,6 +94,12 @@ impl Rivals {
         self.others() > 0
     }
 
+    /// Whether a node has an empty value, which a key that came between the two commands of a
+    /// look seems to be.
+    pub(super) fn has_empty(&self) -> bool {
+        self.taken.iter().any(|(_, found)| found.content == Content::Empty)
+    }
+
     fn others(&self) -> usize {
         self.taken.iter().filter(|(_, found)| !found.is_vote()).count()
     }
