@@ -6,7 +6,7 @@
 
 use std::{error, fmt, sync::Arc, time::Duration};
 
-use crate::node_error::NodeError;
+use crate::{node_error::NodeError, spelled::Spelled};
 
 /// Why a call of this library failed.
 ///
@@ -308,11 +308,13 @@ impl fmt::Display for NodeReport {
         match &self.answer {
             NodeAnswer::Granted => f.write_str("granted"),
             NodeAnswer::Refused { remaining: None } => f.write_str("refused"),
-            NodeAnswer::Refused { remaining: Some(left) } => write!(f, "refused, {left:?} left"),
+            NodeAnswer::Refused { remaining: Some(left) } => {
+                write!(f, "refused, {} left", Spelled(*left))
+            }
             NodeAnswer::Failed(error) => fmt::Display::fmt(error, f),
             NodeAnswer::Free => f.write_str("free"),
             NodeAnswer::Held { remaining: Duration::MAX } => f.write_str("held, never expires"),
-            NodeAnswer::Held { remaining } => write!(f, "held, {remaining:?} left"),
+            NodeAnswer::Held { remaining } => write!(f, "held, {} left", Spelled(*remaining)),
             NodeAnswer::NotAwaited => f.write_str("not awaited"),
         }
     }

@@ -144,6 +144,9 @@ pub(crate) struct Greeted {
     pub(crate) latency: Duration,
     pub(crate) role: Option<Role>,
     pub(crate) server: Option<Box<str>>,
+    /// Whether it is not known if a lock would work there: only a reserved key may be tried,
+    /// and that one is forbidden.
+    pub(crate) untried: bool,
 }
 
 /// A server's part in replication.

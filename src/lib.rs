@@ -104,6 +104,7 @@ mod protocol;
 #[cfg(redlock_sim)]
 #[doc(hidden)]
 pub mod sim;
+mod spelled;
 #[cfg(feature = "testing-local")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing-local")))]
 pub mod testing;
@@ -117,7 +118,7 @@ mod votes;
 mod world;
 
 pub use acquire::{Acquire, Acquiring};
-pub use client::Redlock;
+pub use client::{Redlock, Unreleased};
 pub use config::Builder;
 pub use error::{Error, ErrorKind, NodeAnswer, NodeReport};
 pub use guard::{LockGuard, LockParts, Released};

@@ -5,6 +5,8 @@
 
 use std::{error, fmt, io, sync::Arc, time::Duration};
 
+use crate::spelled::Spelled;
+
 /// Why one node's answer did not count. `Display` says what to change at the node.
 #[derive(Clone, Debug)]
 pub struct NodeError {
@@ -14,13 +16,39 @@ pub struct NodeError {
 }
 
 /// What is known besides the kind.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct More {
     code: Option<Box<str>>,
+    /// The command that was refused.
+    command: Option<&'static str>,
+    /// What the server is, by its own word.
+    server: Option<Arc<str>>,
+    step: Option<Step>,
     waited: Option<Duration>,
     /// What is at the key.
     found: Option<&'static str>,
-    source: Option<io::Error>,
+    source: Option<Arc<io::Error>>,
+}
+
+/// The steps on the way to a connection that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    LookUp,
+    Connect,
+    Tls,
+    /// The login, at the command that was not answered.
+    Login(&'static str),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LookUp => f.write_str("looking up its name"),
+            Self::Connect => f.write_str("connecting"),
+            Self::Tls => f.write_str("in the TLS handshake"),
+            Self::Login(command) => write!(f, "logging in, at {command}"),
+        }
+    }
 }
 
 /// The kinds of [`NodeError`]: one for each thing to change at a node.
@@ -91,6 +119,16 @@ pub enum NodeErrorKind {
     /// The server is a replica (`READONLY`).
     #[error("is a replica: list masters only")]
     ReadOnly,
+    /// The server is a sentinel, which keeps no keys.
+    #[error("is a sentinel: list the masters themselves")]
+    Sentinel,
+    /// The server is a proxy that has one database for all its clients: one client's
+    /// choice would move the others.
+    #[error(
+        "is a proxy that has one database for all its clients: leave the number out of the \
+         node's URL"
+    )]
+    SharedDatabase,
     /// The server is out of memory and evicts nothing (`OOM`).
     #[error("is out of memory: raise maxmemory or free some")]
     OutOfMemory,
@@ -115,8 +153,12 @@ pub enum NodeErrorKind {
          prefix, or DEL it"
     )]
     ForeignKey,
-    /// The server does not know a command that is needed.
-    #[error("does not know a command that is needed: Redis 2.6.12 or later is")]
+    /// The server does not know a command that is needed: it was renamed or disabled
+    /// there, or a proxy does not pass it on, or the server is older than Redis 2.6.12.
+    #[error(
+        "does not know a command that is needed: see whether it was renamed, or is kept back by \
+         a proxy"
+    )]
     Unsupported,
     /// The server answered an error that is none of the above.
     #[error("answered an error")]
@@ -141,11 +183,50 @@ impl NodeError {
     }
 
     pub(crate) fn io(kind: NodeErrorKind, source: io::Error) -> Self {
-        Self::with(kind, More { source: Some(source), ..More::default() })
+        Self::with(kind, More { source: Some(Arc::new(source)), ..More::default() })
+    }
+
+    /// Adds what only this place knows.
+    fn and(self, add: impl FnOnce(&mut More)) -> Self {
+        let mut more = self.more.map(Arc::unwrap_or_clone).unwrap_or_default();
+        add(&mut more);
+        Self::with(self.kind, more)
+    }
+
+    /// Says at which step no connection came about.
+    pub(crate) fn during(self, step: Step) -> Self {
+        self.and(|more| more.step = Some(step))
+    }
+
+    /// Says which command was refused.
+    pub(crate) fn to(self, command: &'static str) -> Self {
+        self.and(|more| more.command = Some(command))
+    }
+
+    /// Says what the server is that refused, unless nothing is known of it.
+    pub(crate) fn by(self, server: &Arc<str>) -> Self {
+        if server.is_empty()
+            || self.code().is_none() && self.more.as_ref().is_none_or(|more| more.command.is_none())
+        {
+            return self;
+        }
+        self.and(|more| more.server = Some(Arc::clone(server)))
     }
 
     pub(crate) fn waited(kind: NodeErrorKind, waited: Duration) -> Self {
         Self::with(kind, More { waited: Some(waited), ..More::default() })
+    }
+
+    /// Whether the server has said something, be it a refusal.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "the service's page shows it"))]
+    pub(crate) fn is_an_answer(&self) -> bool {
+        use NodeErrorKind as K;
+        self.code().is_some() || matches!(self.kind, K::ReadOnly | K::Sentinel | K::SharedDatabase)
+    }
+
+    /// How long something was waited for in vain.
+    pub(crate) fn waited_for(&self) -> Option<Duration> {
+        self.more.as_ref()?.waited
     }
 
     /// Something that is no lock's token is at the key.
@@ -156,10 +237,8 @@ impl NodeError {
     /// Adds a possible reason.
     pub(crate) fn hint(self, hint: Option<&'static str>) -> Self {
         let Some(hint) = hint else { return self };
-        let known = self.more.as_ref().map(|more| (more.code.clone(), more.waited));
-        let (code, waited) = known.unwrap_or_default();
-        let source = Some(io::Error::new(io::ErrorKind::TimedOut, hint));
-        Self::with(self.kind, More { code, waited, source, ..More::default() })
+        let source = Arc::new(io::Error::new(io::ErrorKind::TimedOut, hint));
+        self.and(|more| more.source = Some(source))
     }
 
     /// Reads a server's error reply: the code decides, the text is dropped.
@@ -266,6 +345,8 @@ impl NodeError {
         !matches!(
             self.kind,
             K::Untrusted
+                | K::Sentinel
+                | K::SharedDatabase
                 | K::WrongHost
                 | K::TlsRefused
                 | K::NoTls
@@ -294,11 +375,12 @@ impl fmt::Display for NodeError {
         let Some(more) = &self.more else { return Ok(()) };
         if let Some(waited) = more.waited {
             let word = if self.kind == NodeErrorKind::Owing { "for" } else { "in" };
-            write!(f, " {word} {waited:?}")?;
+            write!(f, " {word} {}", Spelled(waited))?;
         }
-        if let Some(found) = more.code.as_deref().or(more.found) {
-            write!(f, " ({found})")?;
+        if let Some(step) = more.step {
+            write!(f, ", {step}")?;
         }
+        more.write_reply(f)?;
         match &more.source {
             Some(source) => write!(f, ": {source}"),
             None => Ok(()),
@@ -306,10 +388,25 @@ impl fmt::Display for NodeError {
     }
 }
 
+impl More {
+    /// Writes what was answered, to what, and by whom, as far as that is known.
+    fn write_reply(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = self.code.as_deref().or(self.found);
+        let to = if found.is_some() { "to " } else { "at " };
+        let mut lead = " (";
+        for (word, text) in [("", found), (to, self.command), ("by ", self.server.as_deref())] {
+            let Some(text) = text else { continue };
+            write!(f, "{lead}{word}{text}")?;
+            lead = " ";
+        }
+        if lead == " " { f.write_str(")") } else { Ok(()) }
+    }
+}
+
 /// This is not derived: a derived source would be the [`Arc`] around the cause.
 impl error::Error for NodeError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        self.more.as_ref()?.source.as_ref().map(|source| source as _)
+        self.more.as_ref()?.source.as_deref().map(|source| source as _)
     }
 }
 
@@ -362,8 +459,8 @@ mod tests {
         assert_eq!(late.to_string(), "no answer in 20ms");
         assert!(late.source().is_none());
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let refused = NodeError::io(NodeErrorKind::Unreachable, refused);
-        assert_eq!(refused.to_string(), "no connection: connection refused");
+        let refused = NodeError::io(NodeErrorKind::Unreachable, refused).during(Step::Connect);
+        assert_eq!(refused.to_string(), "no connection, connecting: connection refused");
         assert!(refused.source().is_some_and(|source| source.is::<io::Error>()));
     }
 }

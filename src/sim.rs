@@ -9,6 +9,7 @@ use std::{
     fmt,
     future::Future,
     io,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -26,7 +27,7 @@ use crate::{
     guard::LockGuard,
     protocol::Moment,
     testing::{Reply, memory},
-    world::{self, Address, Pending},
+    world::{self, Pending, Place},
 };
 pub use crate::{
     mutant::{Hunter, Mutant, chosen::choose},
@@ -48,8 +49,10 @@ pub trait World: Send + Sync {
     fn wall(&self) -> u64;
     /// A timer that is over when `span` has passed on this client's clock.
     fn sleep(&self, span: Duration) -> Promise<()>;
-    /// Connects to a node, by its host name.
-    fn dial(&self, host: &str) -> Promise<io::Result<Box<dyn Io>>>;
+    /// Looks up a node's host name.
+    fn look_up(&self, host: &str) -> Promise<io::Result<Vec<IpAddr>>>;
+    /// Connects to a node, by its address.
+    fn dial(&self, address: IpAddr) -> Promise<io::Result<Box<dyn Io>>>;
     /// The seed of the client's randomness.
     fn seed(&self) -> u64;
 }
@@ -75,11 +78,19 @@ impl world::World for Bridge {
         self.0.sleep(span)
     }
 
-    fn dial(&self, address: &Address) -> Pending<io::Result<world::Stream>> {
-        let Address::Tcp { host, .. } = address else {
+    fn look_up(&self, host: &str, port: u16) -> Pending<io::Result<Vec<SocketAddr>>> {
+        let looking = self.0.look_up(host);
+        Box::pin(async move {
+            let found = looking.await?;
+            Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+        })
+    }
+
+    fn dial(&self, place: &Place) -> Pending<io::Result<world::Stream>> {
+        let Place::Tcp(address) = place else {
             return Box::pin(async { Err(io::ErrorKind::Unsupported.into()) });
         };
-        let dialling = self.0.dial(host);
+        let dialling = self.0.dial(address.ip());
         Box::pin(async { Ok(Box::new(dialling.await?) as world::Stream) })
     }
 

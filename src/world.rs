@@ -8,8 +8,10 @@ use std::{
     fmt,
     future::Future,
     io,
+    net::{SocketAddr, ToSocketAddrs as _},
     path::PathBuf,
     pin::Pin,
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -18,6 +20,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::oneshot,
 };
 
 use crate::{clock, protocol::Moment};
@@ -42,6 +45,14 @@ pub(crate) enum Address {
     Unix(PathBuf),
 }
 
+/// Where a connection can be opened to, once the host's name has been looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Tcp(SocketAddr),
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no such sockets here"))]
+    Unix(PathBuf),
+}
+
 /// The world, as one client sees it.
 pub(crate) trait World: fmt::Debug + Send + Sync {
     /// The time on this host's own clock, which also counts suspended time.
@@ -50,8 +61,11 @@ pub(crate) trait World: fmt::Debug + Send + Sync {
     fn wall(&self) -> SystemTime;
     /// A future that is ready when `span` has passed on this host's clock.
     fn sleep(&self, span: Duration) -> Pending<()>;
+    /// The addresses of a host's name, in the order in which they are to be tried. This
+    /// may take as long as it likes, and goes on if the future is dropped.
+    fn look_up(&self, host: &str, port: u16) -> Pending<io::Result<Vec<SocketAddr>>>;
     /// Opens a connection.
-    fn dial(&self, address: &Address) -> Pending<io::Result<Stream>>;
+    fn dial(&self, place: &Place) -> Pending<io::Result<Stream>>;
     /// A source of randomness, for one driver.
     fn rng(&self) -> StdRng;
 }
@@ -74,11 +88,21 @@ impl World for System {
     }
 
     fn sleep(&self, span: Duration) -> Pending<()> {
-        Box::pin(tokio::time::sleep(span))
+        Box::pin(sleep(span))
     }
 
-    fn dial(&self, address: &Address) -> Pending<io::Result<Stream>> {
-        Box::pin(dial(address.clone()))
+    fn look_up(&self, host: &str, port: u16) -> Pending<io::Result<Vec<SocketAddr>>> {
+        let host = host.to_owned();
+        Box::pin(async move {
+            if let Ok(ip) = host.parse() {
+                return Ok(vec![SocketAddr::new(ip, port)]);
+            }
+            look_up(host, port)?.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
+        })
+    }
+
+    fn dial(&self, place: &Place) -> Pending<io::Result<Stream>> {
+        Box::pin(dial(place.clone()))
     }
 
     fn rng(&self) -> StdRng {
@@ -86,10 +110,44 @@ impl World for System {
     }
 }
 
-async fn dial(address: Address) -> io::Result<Stream> {
-    match address {
-        Address::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), port)).await?;
+/// tokio's clock may be paused, and jump: its timers ring at once then, again and again. What
+/// is left of the span is waited for by a thread then.
+async fn sleep(span: Duration) {
+    /// How much tokio's timers may be early, which tick every millisecond.
+    const TICK: Duration = Duration::from_millis(2);
+    let until = clock::now().after(span);
+    tokio::time::sleep(span).await;
+    let left = until.since(clock::now());
+    if left > TICK {
+        let (rung, ringing) = oneshot::channel::<()>();
+        let sleeping = move || {
+            thread::sleep(left);
+            drop(rung);
+        };
+        if thread::Builder::new().name("redlock-clock".into()).spawn(sleeping).is_ok() {
+            let _ = ringing.await;
+        }
+    }
+}
+
+/// The system's look-up can't be given up, and a name server that is silent makes it last
+/// for tens of seconds. So it has a thread of its own, for which neither a runtime nor the
+/// end of the process waits.
+fn look_up(host: String, port: u16) -> io::Result<oneshot::Receiver<io::Result<Vec<SocketAddr>>>> {
+    let (found, finding) = oneshot::channel();
+    let looking = move || {
+        let addresses = (host.as_str(), port).to_socket_addrs();
+        // Nobody may be waiting any more.
+        let _ = found.send(addresses.map(Iterator::collect));
+    };
+    thread::Builder::new().name("redlock-lookup".into()).spawn(looking)?;
+    Ok(finding)
+}
+
+async fn dial(place: Place) -> io::Result<Stream> {
+    match place {
+        Place::Tcp(address) => {
+            let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let socket = SockRef::from(&stream);
             let keepalive = TcpKeepalive::new().with_time(DEAD_PEER_AFTER);
@@ -99,8 +157,8 @@ async fn dial(address: Address) -> io::Result<Stream> {
             Ok(Box::new(stream))
         }
         #[cfg(unix)]
-        Address::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
+        Place::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
         #[cfg(not(unix))]
-        Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        Place::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }

@@ -18,7 +18,7 @@ dir=${1:-$(dirname "$0")/..}
 # word FOLDER REGEX [EXCEPT]  no line there matches this, but in this folder
 RULES='
 never src/engine crate::(node|driver|guard|client)
-only  src/engine crate::(engine|claim|protocol|exchange|config|error|node_error|key|token|permit|mutant) src/engine/stepper
+only  src/engine crate::(engine|claim|protocol|exchange|config|error|node_error|key|token|permit|mutant|spelled) src/engine/stepper
 never src/engine tokio::(net|time|task|runtime|spawn|io|fs|process|signal)
 never src/engine std::(net|thread|time::Instant|time::SystemTime)
 word  src/engine (^|[^A-Za-z0-9_])tokio_util([^A-Za-z0-9_]|$)
@@ -29,7 +29,7 @@ word  src/engine (^|[^A-Za-z0-9_])Context([^A-Za-z0-9_]|$)
 word  src/engine (^|[^A-Za-z0-9_])(Instant|SystemTime)::now([^A-Za-z0-9_]|$) src/engine/stepper
 word  src/engine [.]world([^A-Za-z0-9_]|$)
 never src/claim crate::(engine|driver|guard|client|node)
-only  src/claim crate::(claim|error|node_error|key|mutant|protocol|token)
+only  src/claim crate::(claim|error|node_error|key|mutant|protocol|token|spelled)
 never src/config crate::(client|driver|engine|guard)
 never src/guard crate::client
 only  src/protocol crate::(protocol|mutant)

@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Acquire {
-    /// Sets how long to hold the lock: whole milliseconds, from 10 ms to
-    /// [`Builder::max_ttl`](crate::Builder::max_ttl). The holder must be done, or
+    /// Sets how long to hold the lock, from 10 ms to
+    /// [`Builder::max_ttl`](crate::Builder::max_ttl), cut to whole milliseconds. The holder must be done, or
     /// have extended the lock, within this time. Default: the client's
     /// [`Builder::ttl`](crate::Builder::ttl).
     ///

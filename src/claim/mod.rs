@@ -36,6 +36,7 @@ use crate::{
     key::Key,
     mutant::{self, Mutant},
     protocol::{Lease, Moment, NodeId, NodeSet, Ttl},
+    spelled::Spelled,
     token::Token,
 };
 
@@ -179,7 +180,8 @@ impl Claim {
             let message = format!("lock {} is not held any more", self.key);
             Err(Error::new(ErrorKind::Lost, message))
         } else if left < least {
-            let message = format!("lock {} is held for {left:?} more, not for {least:?}", self.key);
+            let message =
+                format!("lock {} is held for {} more, not for {least:?}", self.key, Spelled(left));
             Err(Error::new(ErrorKind::Expired, message))
         } else {
             Ok(())

@@ -7,6 +7,7 @@ use crate::{
     exchange::{Ask, Seen},
     inspect::{Health, Inspection},
     key::Key,
+    node,
 };
 
 impl Redlock {
@@ -79,7 +80,8 @@ impl Redlock {
     /// # Ok(()) }
     /// ```
     pub async fn health(&self) -> Result<Health, Error> {
-        Ok(Health::of(self.look(Ask::Greet, Key::NONE).await?, &self.shared.config))
+        let probe = Key::new(&self.shared.config.prefix, node::PROBE)?;
+        Ok(Health::of(self.look(Ask::Greet, probe).await?, &self.shared.config))
     }
 
     async fn look(&self, ask: Ask, key: Key) -> Result<Seen, Error> {

@@ -17,6 +17,7 @@ use crate::{
     driver,
     engine::{Request, Shared},
     error::{Error, ErrorKind},
+    key::Key,
 };
 
 /// A client of N independent Redis or Valkey masters that lock together.
@@ -51,10 +52,15 @@ impl Redlock {
     /// Call it before the process ends: a release that is still on its way then is
     /// lost with the process, and its key ends with its ttl.
     ///
+    /// It gives what was left after `limit`: the keys that a node has not confirmed to be
+    /// gone, where enough others have for anyone to have the lock. Where all have, that is
+    /// nothing, and it returns at once.
+    ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`] if requests are still under way after `limit`; they
-    /// go on. [`ErrorKind::Closed`] if the driver has ended already.
+    /// [`ErrorKind::Timeout`] if after `limit` callers were still waiting, or a lock was not
+    /// known to be released by enough nodes; all goes on. [`ErrorKind::Closed`] if the driver
+    /// has ended already.
     ///
     /// # Cancel safety
     ///
@@ -70,23 +76,59 @@ impl Redlock {
     /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
     /// drop(redlock.lock("job").await?); // released in the background
     ///
-    /// redlock.shutdown(Duration::from_secs(1)).await?; // by now it is released
+    /// // By now it is released.
+    /// for left in redlock.shutdown(Duration::from_secs(1)).await? {
+    ///     eprintln!("{left}"); // a minority did not confirm it
+    /// }
     /// let refused = redlock.try_lock("job").await.unwrap_err();
     /// assert_eq!(refused.kind(), ErrorKind::Closed);
     /// # Ok(()) }
     /// ```
     #[doc(alias("quit", "close"))]
-    pub async fn shutdown(&self, limit: Duration) -> Result<(), Error> {
-        let deadline = self.shared.config.world.now().after(limit);
+    pub async fn shutdown(&self, limit: Duration) -> Result<Vec<Unreleased>, Error> {
+        let config = &self.shared.config;
+        let deadline = config.world.now().after(limit);
         let left = self.shared.call(|reply| Request::Shutdown { deadline, reply }).await?;
-        if left == 0 {
-            return Ok(());
+        if left.undecided == 0 {
+            let name = |node| config.node_name(node).map_or_else(|| "".into(), Arc::clone);
+            let keys = left.keys.into_iter();
+            return Ok(keys.map(|(key, node)| Unreleased { key, node: name(node) }).collect());
         }
         let message = format!(
-            "{left} requests were still under way after {limit:?}: what they leave ends with its \
-             ttl"
+            "{} requests were still under way after {limit:?}: they go on while the process \
+             lives, and what they leave ends with its ttl",
+            left.undecided
         );
         Err(Error::new(ErrorKind::Timeout, message))
+    }
+}
+
+/// A key that may still be at a node when [`Redlock::shutdown`] returns, though the lock is
+/// free: it ends with its ttl.
+#[derive(Clone, Debug)]
+pub struct Unreleased {
+    key: Key,
+    node: Arc<str>,
+}
+
+impl Unreleased {
+    /// Returns the lock's key, without the client's prefix.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        self.key.name()
+    }
+
+    /// Returns the node's address, as `host:port` or a socket's path.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+}
+
+impl fmt::Display for Unreleased {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, node } = self;
+        write!(f, "{node} has not confirmed the release of {key}, which ends with its ttl there")
     }
 }
 

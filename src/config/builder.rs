@@ -134,8 +134,8 @@ impl Builder {
         self
     }
 
-    /// Sets how long a lock is held if its acquire does not say: whole milliseconds,
-    /// from 10 ms to [`Self::max_ttl`].
+    /// Sets how long a lock is held if its acquire does not say, from 10 ms to
+    /// [`Self::max_ttl`], cut to whole milliseconds.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;

@@ -125,6 +125,12 @@ impl Net {
             } else {
                 node.poll_commands(cx, now, &mut draw, &mut self.events);
             }
+            if node.take_misled()
+                && let Some(listener) = self.listeners.get_mut(id.index())
+            {
+                listener.move_on(now, &mut self.heard);
+                self.stirred |= self.listening;
+            }
         }
     }
 

@@ -13,14 +13,17 @@ use crate::{
     error::{Error, ErrorKind, NodeAnswer, NodeReport},
     exchange::Life,
     protocol::{Loss, Moment},
+    spelled::Spelled,
 };
 
 impl Waiter {
     /// What to say to a waiter that was not first in line when its time was over.
     pub(super) fn explain_line(&self, free_in: Option<Duration>, now: Moment) -> Error {
         let (key, waited) = (&self.request.key, now.since(self.begun_at));
-        let message =
-            format!("lock {key}: for {waited:?}, other tasks of this client had it or came first");
+        let message = format!(
+            "lock {key}: for {}, other tasks of this client had it or came first",
+            Spelled(waited)
+        );
         Error::new(ErrorKind::Timeout, message).with_retry_after(free_in)
     }
 
@@ -43,7 +46,7 @@ impl Waiter {
             }
             (Loss::Contended, _) => {
                 let (what, cure) = (InTheWay::by(stand).still(nodes), cure(stand, config));
-                (ErrorKind::Timeout, format!("lock {key}{what} after {waited:?}{cure}"))
+                (ErrorKind::Timeout, format!("lock {key}{what} after {}{cure}", Spelled(waited)))
             }
             (Loss::NoQuorum, _) => {
                 let message = format!(
@@ -163,14 +166,16 @@ fn cure(stand: Option<&Stand>, config: &Config) -> String {
     match stand.life {
         Some(Life::Endless) => format!(", and its key never expires: {CURE}"),
         Some(Life::Left(left)) if left > most => format!(
-            ", and its key lives for {left:?}, beyond the longest ttl of {most:?}: does its holder \
-             use a longer one, or was a server's clock set back? {}",
+            ", and its key lives for {}, beyond the longest ttl of {}: does its holder use a longer \
+             one, or was a server's clock set back? {}",
+            Spelled(left),
+            Spelled(most),
             CURE.replacen('i', "I", 1)
         ),
         Some(Life::Left(left)) if stand.obstacle().is_some() => {
-            format!(", {left:?} left unless it is deleted sooner: {CURE}")
+            format!(", {} left unless it is deleted sooner: {CURE}", Spelled(left))
         }
-        Some(Life::Left(left)) => format!(", {left:?} left unless released sooner"),
+        Some(Life::Left(left)) => format!(", {} left unless released sooner", Spelled(left)),
         Some(Life::Untold) | None if stand.obstacle().is_some() => format!(": {CURE}"),
         Some(Life::Untold) | None => String::new(),
     }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{keep::Kept, waiter::Waiter};
+use super::{keep::Kept, shutdown::Left, waiter::Waiter};
 use crate::{
     claim::{Claim, Released, Renewal},
     config::Config,
@@ -101,10 +101,10 @@ pub(crate) enum Request {
     /// The guard has let go of its lock, and nothing is to be released.
     Leave(Arc<Claim>),
     /// Take no more acquires; answer when nothing is left to release, or at
-    /// the deadline, with how many requests are.
+    /// the deadline, with what is.
     Shutdown {
         deadline: Moment,
-        reply: Reply<usize>,
+        reply: Reply<Left>,
     },
 }
 

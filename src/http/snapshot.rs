@@ -189,7 +189,7 @@ impl<'a> Node<'a> {
     fn new(node: &'a NodeHealth, error: Option<&'a (String, Instant)>, now: Instant) -> Self {
         Self {
             address: node.address(),
-            up: node.error().is_none(),
+            up: node.error().is_none_or(crate::NodeError::is_an_answer),
             able: node.is_able(),
             role: node.role().map(crate::inspect::Role::as_str),
             server: node.server(),

@@ -99,7 +99,8 @@ impl NodeHealth {
         &self.address
     }
 
-    /// Whether the node can vote: it answered, and is not a replica.
+    /// Whether the node can vote: a lock can be taken there and given back, as was tried with a
+    /// reserved key that lives for a millisecond, and the server is no replica.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -153,7 +154,10 @@ impl NodeHealth {
     /// ```
     #[must_use]
     pub fn role(&self) -> Option<Role> {
-        self.answer.as_ref().ok()?.role
+        match &self.answer {
+            Ok(said) => said.role,
+            Err(error) => (error.kind() == NodeErrorKind::ReadOnly).then_some(Role::Replica),
+        }
     }
 
     /// Returns the server's name and version, such as `redis 7.4.1`, if it said so.

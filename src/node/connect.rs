@@ -1,57 +1,133 @@
-//! Makes one connection to one node: dial, log in.
+//! Makes one connection to one node: look up, dial, secure, log in.
 //!
-//! It never retries and keeps no state: when and how often to try is the
-//! node's business.
+//! It keeps no state and tries once: when and how often to try is the node's business.
+//! Only a server that hangs up when it is greeted is dialled again at once.
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
+    dial,
     endpoint::Endpoint,
-    native::{Hello, Native},
-    resp::{self, Reply, Taken},
+    login::{Login, Purpose},
+    server::Server,
 };
 use crate::{
-    node_error::{NodeError, NodeErrorKind},
+    node_error::{NodeError, NodeErrorKind, Step},
     tls,
-    world::{Pending, Stream, World},
+    world::{Address, Pending, Place, Stream, World},
 };
 
 /// How long one attempt to connect and log in may take. A lost first packet is
 /// sent again after 1 s, so waiting longer is a second attempt in disguise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A connection on which we are logged in, and the compare-and-delete that its
-/// server has of its own.
+/// A connection on which we are logged in, and what is known of its server.
 pub(super) struct Connected {
     pub(super) stream: Stream,
-    pub(super) native: Option<Native>,
+    pub(super) server: Server,
 }
 
-/// Connects, secures the connection where that is wanted, and logs in: all
-/// within [`CONNECT_TIMEOUT`].
+/// Looks up the node's name, and then connects, secures the connection where that is wanted,
+/// and logs in: each within [`CONNECT_TIMEOUT`], and a little more where the name has several
+/// addresses. A look-up that takes longer goes on for the next attempt.
 pub(super) async fn connect(
     endpoint: Arc<Endpoint>,
     world: Arc<dyn World>,
+    purpose: Purpose,
 ) -> Result<Connected, NodeError> {
-    let late = &mut world.sleep(CONNECT_TIMEOUT);
-    let unreachable = |error| NodeError::io(NodeErrorKind::Unreachable, error);
-    let dialling = async { world.dial(&endpoint.address).await.map_err(unreachable) };
-    let mut stream = in_time(dialling, late, None).await?;
-    if let Some(session) = &endpoint.session {
-        stream = in_time(session.secure(stream), late, Some(NO_HANDSHAKE)).await?;
+    let places = find(&endpoint, &*world).await?;
+    let late = &mut world.sleep(CONNECT_TIMEOUT.saturating_add(places.longest_race()));
+    match log_in(&endpoint, &*world, &places, purpose, true, late).await {
+        Ok(connected) => Ok(connected),
+        Err(Failure { is_greeting: true, .. }) => {
+            let plain = log_in(&endpoint, &*world, &places, purpose, false, late);
+            plain.await.map_err(|failure| failure.error)
+        }
+        Err(Failure { error, .. }) => Err(error),
     }
-    let logging_in = async {
-        let native = log_in(&mut stream, &endpoint).await;
-        native.map_err(|error| match error.kind() {
-            // The server says why, but what we sent meanwhile keeps us from reading it.
-            NodeErrorKind::Unreachable if endpoint.session.is_some() => error.hint(Some(HUNG_UP)),
-            _ => error,
-        })
+}
+
+/// Where a node may be.
+enum Places {
+    Addresses(Arc<[std::net::SocketAddr]>),
+    One(Place),
+}
+
+impl Places {
+    fn longest_race(&self) -> Duration {
+        match self {
+            Self::Addresses(addresses) => dial::longest_race(addresses.len()),
+            Self::One(_) => Duration::ZERO,
+        }
+    }
+
+    async fn dial(&self, world: &dyn World) -> io::Result<Stream> {
+        match self {
+            Self::Addresses(addresses) => dial::race(addresses, world).await,
+            Self::One(place) => world.dial(place).await,
+        }
+    }
+}
+
+async fn find(endpoint: &Endpoint, world: &dyn World) -> Result<Places, NodeError> {
+    let (host, port) = match &endpoint.address {
+        Address::Tcp { host, port } => (host, *port),
+        Address::Unix(path) => return Ok(Places::One(Place::Unix(path.clone()))),
     };
-    let native = in_time(logging_in, late, None).await?;
-    Ok(Connected { stream, native })
+    let looking = async {
+        let found = endpoint.names.look_up(host, port, world).await;
+        found.map_err(|error| NodeError::io(NodeErrorKind::Unreachable, error))
+    };
+    let found = in_time(looking, &mut world.sleep(CONNECT_TIMEOUT), None).await;
+    found.map(Places::Addresses).map_err(|error| error.during(Step::LookUp))
+}
+
+/// Why there is no connection, and whether it broke when the server was greeted.
+struct Failure {
+    error: NodeError,
+    is_greeting: bool,
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        Self { error, is_greeting: false }
+    }
+}
+
+async fn log_in(
+    endpoint: &Endpoint,
+    world: &dyn World,
+    places: &Places,
+    purpose: Purpose,
+    greets: bool,
+    late: &mut Pending<()>,
+) -> Result<Connected, Failure> {
+    let unreachable = |error| NodeError::io(NodeErrorKind::Unreachable, error);
+    let dialling = async { places.dial(world).await.map_err(unreachable) };
+    let dialled = in_time(dialling, late, None).await;
+    let mut stream = dialled.map_err(|error| error.during(Step::Connect))?;
+    if let Some(session) = &endpoint.session {
+        let secured = in_time(session.secure(stream), late, Some(NO_HANDSHAKE)).await;
+        stream = secured.map_err(|error| match error.kind() {
+            NodeErrorKind::Unreachable => error.during(Step::Tls),
+            _ => error,
+        })?;
+    }
+    let (words, mut login) = Login::begin(endpoint, purpose, greets);
+    let talking = talk(&mut stream, endpoint, words, &mut login);
+    match in_time(talking, late, None).await {
+        Ok(()) => Ok(Connected { stream, server: login.end()? }),
+        Err(error) if error.kind() == NodeErrorKind::Unreachable => {
+            let is_greeting = error.waited_for().is_none() && login.may_be_the_greeting();
+            let error = error.during(login.step());
+            // The server says why, but what we sent meanwhile keeps us from reading it.
+            let hint = endpoint.session.as_ref().map(|_| HUNG_UP);
+            Err(Failure { error: error.hint(hint), is_greeting })
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A server that speaks no TLS may wait for the rest of what it takes for a
@@ -74,94 +150,37 @@ async fn in_time<T>(
     }
 }
 
-/// Says what must be said first in one write, reads all answers, and returns
-/// what the server has of its own.
-async fn log_in(stream: &mut Stream, endpoint: &Endpoint) -> Result<Option<Native>, NodeError> {
-    let (words, mut login) = Login::begin(endpoint);
+/// Says what must be said first in one write, reads all answers, and says what these leave to
+/// be said.
+async fn talk(
+    stream: &mut Stream,
+    endpoint: &Endpoint,
+    mut words: Vec<u8>,
+    login: &mut Login,
+) -> Result<(), NodeError> {
     // What a server thinks of our certificate it may say only now.
     let lost = |error| tls::explain(NodeErrorKind::Unreachable, error);
-    stream.write_all(&words).await.map_err(lost)?;
-    stream.flush().await.map_err(lost)?;
-
     let mut replies = Vec::new();
-    while !login.is_over() {
-        let chunk = &mut [0; 512];
-        let error = match stream.read(chunk).await {
-            Ok(len) if len > 0 && replies.len() <= MAX_HELLO_BYTES => {
-                replies.extend_from_slice(chunk.get(..len).unwrap_or_default());
-                login.take(&mut replies)?;
-                continue;
+    loop {
+        stream.write_all(&words).await.map_err(lost)?;
+        stream.flush().await.map_err(lost)?;
+        while !login.is_over() {
+            let chunk = &mut [0; 512];
+            let len = stream.read(chunk).await.map_err(lost)?;
+            if len == 0 || replies.len() > MAX_HELLO_BYTES {
+                return Err(lost(io::ErrorKind::UnexpectedEof.into()));
             }
-            Ok(_) => io::ErrorKind::UnexpectedEof.into(),
-            Err(error) => error,
-        };
-        return Err(login.refusal.unwrap_or_else(|| lost(error)));
-    }
-    // Bytes that are left would pass for answers to what follows.
-    if replies.is_empty() { Ok(login.native) } else { Err(NodeError::new(NodeErrorKind::Protocol)) }
-}
-
-/// What the server has answered so far to what was said first.
-struct Login {
-    /// For each command that the server must accept, what a refusal means.
-    required: Vec<NodeErrorKind>,
-    answered: usize,
-    native: Option<Native>,
-    /// Why the server may be about to hang up: some say so before they have
-    /// heard a command.
-    refusal: Option<NodeError>,
-}
-
-impl Login {
-    /// `HELLO` and twice `CLIENT SETINFO`: a server or an ACL may refuse to be
-    /// greeted and to hear our name.
-    const COURTESIES: usize = 3;
-
-    /// The words that must be said first, and what awaits the replies to them.
-    fn begin(endpoint: &Endpoint) -> (Vec<u8>, Self) {
-        let (mut words, mut required) = (Vec::new(), Vec::new());
-        if let Some(password) = &endpoint.password {
-            let user = endpoint.user.as_deref();
-            redis::cmd("AUTH").arg(user).arg(password).write_packed_command(&mut words);
-            required.push(NodeErrorKind::AuthFailed);
+            replies.extend_from_slice(chunk.get(..len).unwrap_or_default());
+            login.take(&mut replies)?;
         }
-        if endpoint.db != 0 {
-            redis::cmd("SELECT").arg(endpoint.db).write_packed_command(&mut words);
-            required.push(NodeErrorKind::NoDatabase);
+        // Bytes that are left would pass for answers to what follows.
+        if !replies.is_empty() {
+            return Err(NodeError::new(NodeErrorKind::Protocol));
         }
-        redis::cmd("HELLO").arg(2).write_packed_command(&mut words);
-        for (attribute, value) in
-            [("LIB-NAME", env!("CARGO_PKG_NAME")), ("LIB-VER", env!("CARGO_PKG_VERSION"))]
-        {
-            let mut command = redis::cmd("CLIENT");
-            command.arg("SETINFO").arg(attribute).arg(value).write_packed_command(&mut words);
+        match login.more(endpoint) {
+            Some(more) => words = more,
+            None => return Ok(()),
         }
-        (words, Self { required, answered: 0, native: None, refusal: None })
-    }
-
-    fn is_over(&self) -> bool {
-        self.answered >= self.required.len().saturating_add(Self::COURTESIES)
-    }
-
-    /// Takes the replies that have all arrived off the front of `replies`.
-    fn take(&mut self, replies: &mut Vec<u8>) -> Result<(), NodeError> {
-        while let Some((reply, len)) = self.decode(replies)? {
-            match (reply, self.required.get(self.answered)) {
-                (Reply::Error(text), Some(kind)) => return Err(NodeError::from_login(*kind, text)),
-                (Reply::Error(text), None) => self.refusal = Some(NodeError::from_reply(text)),
-                (Reply::List(list), _) => self.native = Hello::of(list).native(),
-                _ => {}
-            }
-            self.answered += 1;
-            replies.drain(..len);
-        }
-        Ok(())
-    }
-
-    /// Only the answer to the greeting may be a list.
-    fn decode<'a>(&self, replies: &'a [u8]) -> Taken<Reply<'a>> {
-        let is_greeting = self.answered == self.required.len();
-        if is_greeting { resp::decode_any(replies) } else { resp::decode(replies) }
     }
 }
 

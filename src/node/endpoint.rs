@@ -1,9 +1,14 @@
 //! Where a node is and how to log in: parsed once, never printed whole.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
+use redis::{ConnectionAddr, ConnectionInfo};
 
+use super::{
+    dial::Names,
+    probe,
+    url::{self, INSECURE},
+};
 use crate::{
     error::{Error, ErrorKind},
     tls::Session,
@@ -17,6 +22,11 @@ pub(crate) struct Endpoint {
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
     pub(super) db: i64,
+    /// The key at which it is tried whether a lock would work.
+    pub(crate) probe: Box<[u8]>,
+    pub(super) names: Names,
+    /// How long a lock lives there at most.
+    pub(crate) longest_ttl: Duration,
     wants_tls: bool,
     /// What secures the connections, once it is known.
     pub(crate) session: Option<Session>,
@@ -30,22 +40,13 @@ impl Endpoint {
             let message = format!("node {place}: {why}");
             Err(Error::new(ErrorKind::InvalidConfig, message))
         };
-        // redis-rs reads a URL with TLS only if it has TLS of its own.
-        let plain = in_the_clear(url);
-        if plain.is_some() && url.contains('#') {
-            return refuse(INSECURE);
-        }
-        match plain.as_deref().unwrap_or(url).into_connection_info() {
-            Ok(info) => {
-                let mut endpoint = Self::from_info(&info, place)?;
-                endpoint.wants_tls |= plain.is_some();
-                Ok(endpoint)
-            }
-            Err(_) => refuse(
-                "this is no Redis URL: write redis://[user:password@]host[:port][/db], or \
-                 rediss:// for TLS, or unix:///path/to/socket",
-            ),
-        }
+        let (info, wants_tls) = match url::read(url) {
+            Ok(read) => read,
+            Err(why) => return refuse(&why),
+        };
+        let mut endpoint = Self::from_info(&info, place)?;
+        endpoint.wants_tls |= wants_tls;
+        Ok(endpoint)
     }
 
     pub(crate) fn from_info(info: &ConnectionInfo, place: usize) -> Result<Self, Error> {
@@ -77,6 +78,9 @@ impl Endpoint {
             user: settings.username().map(Into::into),
             password: settings.password().map(Into::into),
             db: settings.db(),
+            probe: probe::key(b""),
+            names: Names::default(),
+            longest_ttl: Duration::MAX,
             wants_tls: matches!(info.addr(), ConnectionAddr::TcpTls { .. }),
             session: None,
         })
@@ -101,18 +105,8 @@ impl Endpoint {
     }
 }
 
-const INSECURE: &str = "`#insecure` turns off the check of the certificate, so anyone could answer: \
-     remove it, and trust the server's authority by `Builder::tls`; in a password, # is %23";
-
 const HAS_CERTIFICATES: &str = "the certificates that are in this `redis::Client` can't be taken out \
      of it: give them to `Builder::tls`";
-
-/// The same URL without TLS, if it is one with TLS.
-fn in_the_clear(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once(':')?;
-    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
-    (is("rediss") || is("valkeys")).then(|| format!("redis:{rest}"))
-}
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,38 +1,58 @@
 //! What is known of the server at the other end of a connection: which scripts
-//! it has been taught, and what it has of its own. This knowledge ends with the
-//! connection, since the next one may lead to another server.
+//! it has been taught, what it has of its own, and what it refuses. This knowledge ends
+//! with the connection, since the next one may lead to another server.
 
-use super::{endpoint::Endpoint, native::Native, order::Order, wire::Form};
+use std::time::Duration;
+
+use super::{endpoint::Endpoint, order::Order, server::Server, wire::Form};
 use crate::{
-    exchange::{Answer, Ask},
-    node_error::NodeErrorKind,
+    exchange::{Answer, Ask, Role},
+    node_error::{NodeError, NodeErrorKind},
+    protocol::Moment,
 };
+
+/// How long a server that refused a release is asked for no lock: someone has to change
+/// something first.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// What is known of one server.
 pub(super) struct Known {
     /// The scripts whose text this connection has carried.
     taught: Vec<Ask>,
-    /// The server's own compare-and-delete, if it has one and lets us use it.
-    native: Option<Native>,
+    server: Server,
     /// Whether the server lets us look at a key by a script only.
     looks_by_script: bool,
+    /// Why the last acquire was refused, if waiting does not cure it.
+    refused: Option<NodeError>,
+    /// Why the last release was refused, and until when no lock is asked for.
+    keeps: Option<(NodeError, Moment)>,
 }
 
 impl Known {
-    pub(super) fn new(native: Option<Native>) -> Self {
-        Self { taught: Vec::new(), native, looks_by_script: false }
+    pub(super) fn new(server: Server) -> Self {
+        Self { taught: Vec::new(), server, looks_by_script: false, refused: None, keeps: None }
     }
 
     /// How a command must be put. A script that the server is not known to have
     /// goes as its text: a second try would come behind what was sent meanwhile.
     pub(super) fn form(&self, ask: Ask) -> Form {
-        match (ask.script(), self.native) {
+        match (ask.script(), self.server.native) {
+            (None, _) if ask == Ask::Greet && !self.server.greets => Form::Whole,
+            (None, Some(native)) if ask == Ask::Greet && !self.server.scripts => {
+                Form::Native(native)
+            }
             (None, _) if self.looks_by_script && is_look(ask) => Form::Whole,
             (None, _) => Form::Short,
             (Some(Ask::Release), Some(native)) => Form::Native(native),
             (Some(script), _) if self.taught.contains(&script) => Form::Short,
             _ => Form::Whole,
         }
+    }
+
+    /// Why no lock is to be asked for here `now`: it could be taken, and not be given back.
+    pub(super) fn objection(&self, now: Moment) -> Option<&NodeError> {
+        let (error, until) = self.keeps.as_ref()?;
+        (now < *until).then_some(error)
     }
 
     /// A script whose text was sent is known to the server from then on.
@@ -44,10 +64,67 @@ impl Known {
         }
     }
 
+    /// Learns from an answer, and adds to an error what the server is.
+    ///
+    /// # Errors
+    ///
+    /// The server is a replica: the connection leads to the wrong one.
+    pub(super) fn note_answer(
+        &mut self,
+        order: &Order,
+        answer: &mut Answer,
+        endpoint: &Endpoint,
+        now: Moment,
+    ) -> Result<(), NodeError> {
+        let ask = order.ticket.ask;
+        self.note_form(order, answer, endpoint);
+        match answer {
+            Answer::Granted if ask == Ask::Set => self.refused = None,
+            Answer::Granted | Answer::NotPublished if ask == Ask::Release => self.keeps = None,
+            Answer::Serves(greeted) if greeted.role == Some(Role::Replica) => {
+                return Err(NodeError::new(NodeErrorKind::ReadOnly).by(&self.server.words));
+            }
+            Answer::Serves(greeted) if greeted.untried => {
+                let kept = self.keeps.as_ref().map(|(error, _)| error);
+                if let Some(error) = self.refused.as_ref().or(kept) {
+                    *answer = Answer::Failed(error.clone());
+                }
+            }
+            Answer::Serves(_) => (self.refused, self.keeps) = (None, None),
+            Answer::Failed(error) => {
+                *error = error.clone().by(&self.server.words);
+                let has_a_script = matches!(order.form, Form::Native(_)) && self.server.scripts;
+                return self.note_refusal(ask, error, has_a_script, now);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn note_refusal(
+        &mut self,
+        ask: Ask,
+        error: &NodeError,
+        has_a_script: bool,
+        now: Moment,
+    ) -> Result<(), NodeError> {
+        let kind = error.kind();
+        match ask {
+            _ if kind == NodeErrorKind::ReadOnly => return Err(error.clone()),
+            Ask::Set if kind == NodeErrorKind::NotPermitted => self.refused = Some(error.clone()),
+            // Other errors may be a proxy's, of one moment.
+            Ask::Release if is_forbidden(kind) && !has_a_script => {
+                self.keeps = Some((error.clone(), now.after(REFUSED)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// A server that does not let us use a command, or knows nothing of it after all,
     /// is asked by script from then on. For a look that is how the least ACL wants it,
     /// and nobody needs to be told.
-    pub(super) fn note_answer(&mut self, order: &Order, answer: &Answer, endpoint: &Endpoint) {
+    fn note_form(&mut self, order: &Order, answer: &Answer, endpoint: &Endpoint) {
         if is_look(order.ticket.ask) {
             self.looks_by_script |= matches!(answer, Answer::NoScript);
         }
@@ -57,11 +134,15 @@ impl Known {
             Answer::Failed(error) => error.kind() == NodeErrorKind::Server,
             _ => false,
         };
-        if is_no_use && self.native.take().is_some() {
+        if is_no_use && self.server.native.take().is_some() {
             let (node, command) = (endpoint.label(), native.name());
             tracing::info!(%node, command, "node does not let us use its own command: a script does it");
         }
     }
+}
+
+fn is_forbidden(kind: NodeErrorKind) -> bool {
+    matches!(kind, NodeErrorKind::NotPermitted | NodeErrorKind::Unsupported)
 }
 
 fn is_look(ask: Ask) -> bool {

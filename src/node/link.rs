@@ -16,8 +16,10 @@ use super::{
     connect::{self, Connected},
     endpoint::Endpoint,
     known::Known,
+    login::Purpose,
     order::Order,
     owed::{Owed, Sent},
+    process::LastProcess,
     queue::{Queue, Waiting},
     state::Link,
     wire::Form,
@@ -27,6 +29,7 @@ use crate::{
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
     protocol::{Backoff, Moment, NodeId},
+    spelled::Spelled,
     world::{DEAD_PEER_AFTER, World},
 };
 
@@ -52,6 +55,9 @@ pub(crate) struct Node {
     waiting: Queue,
     owed: Owed,
     backoff: Backoff,
+    last_process: LastProcess,
+    /// Whether the last connection led to a replica, and nobody was told so yet.
+    misled: bool,
 }
 
 impl Node {
@@ -64,6 +70,8 @@ impl Node {
             waiting: Queue::new(),
             owed: Owed::new(),
             backoff: RECONNECT,
+            last_process: LastProcess::default(),
+            misled: false,
         }
     }
 
@@ -87,6 +95,7 @@ impl Node {
             && self.waiting.is_empty()
             && self.owed.len() < MAX_IN_FLIGHT
             && in_time
+            && (!order.ticket.ask.is_acquire() || known.objection(now).is_none())
         {
             conn.push(command);
             known.note_sent(order);
@@ -94,7 +103,7 @@ impl Node {
             return Ok(());
         }
         if !order.is_release {
-            self.willing(order)?;
+            self.willing(order, now)?;
         } else if let Some(acquire) = self.waiting.take_acquire(order.ticket.claim) {
             self.withdraw(acquire, order, now, events);
             return Ok(());
@@ -124,7 +133,7 @@ impl Node {
         events: &mut Vec<Event>,
     ) {
         self.poll_connect(cx, now, draw, events);
-        let mut alive = self.poll_answers(cx, events);
+        let mut alive = self.poll_answers(cx, now, events);
         self.owed.note_silence(due);
         self.sweep(due, events);
         if alive.is_ok() && self.owed.abandon_at() <= due {
@@ -175,6 +184,11 @@ impl Node {
         self.link.is_up()
     }
 
+    /// Whether a connection to a replica was given up since this was asked.
+    pub(crate) fn take_misled(&mut self) -> bool {
+        std::mem::take(&mut self.misled)
+    }
+
     /// When to poll the node even if nothing happens.
     pub(crate) fn poll_timeout(&self) -> Moment {
         let sweep_at = self.waiting.poll_timeout(self.is_up());
@@ -189,14 +203,21 @@ impl Node {
     }
 
     /// Whether the node takes a command that is no release.
-    fn willing(&mut self, order: &Order) -> Result<(), NodeError> {
+    fn willing(&mut self, order: &Order, now: Moment) -> Result<(), NodeError> {
         if let Some(cause) = self.link.failure() {
+            return Err(cause.clone());
+        }
+        if let Link::Up { known, .. } = &self.link
+            && order.ticket.ask.is_acquire()
+            && let Some(cause) = known.objection(now)
+        {
             return Err(cause.clone());
         }
         if let Some(waited) = self.owed.late_by(order.timeout) {
             if self.owed.warns() {
                 let node = self.endpoint.label();
-                tracing::warn!(%node, ?waited, "node owes an answer: it is sent only releases until it answers");
+                let waited = Spelled(waited);
+                tracing::warn!(%node, %waited, "node owes an answer: it is sent only releases until it answers");
             }
             return Err(NodeError::waited(NodeErrorKind::Owing, waited));
         }
@@ -208,9 +229,12 @@ impl Node {
     }
 
     fn reconnect(&mut self, after: Option<NodeError>) {
-        let attempt =
-            Box::pin(connect::connect(Arc::clone(&self.endpoint), Arc::clone(&self.world)));
-        self.link = Link::Connecting { attempt, after };
+        let attempt = connect::connect(
+            Arc::clone(&self.endpoint),
+            Arc::clone(&self.world),
+            Purpose::Commands,
+        );
+        self.link = Link::Connecting { attempt: Box::pin(attempt), after };
     }
 
     fn poll_connect(
@@ -224,9 +248,23 @@ impl Node {
         let Poll::Ready(outcome) = attempt.as_mut().poll(cx) else { return };
         let node = self.endpoint.label();
         match outcome {
-            Ok(Connected { stream, native }) => {
-                tracing::info!(%node, "connected");
-                let (conn, known) = (Conn::new(stream), Known::new(native));
+            Ok(Connected { stream, server }) => {
+                let (process, longest) = (server.process.as_deref(), self.endpoint.longest_ttl);
+                if let Some(ago) = self.last_process.meet(process, now, longest) {
+                    tracing::warn!(
+                        %node, ago = %Spelled(ago),
+                        "the node's name leads to another server than before, or to one that was \
+                         started anew: unless that one has all keys, locks that were granted there \
+                         are lost, and others may be granted them"
+                    );
+                }
+                match &server.refuses {
+                    None => tracing::info!(%node, "connected"),
+                    Some(error) => {
+                        tracing::warn!(%node, %error, "connected, but the node would grant no lock");
+                    }
+                }
+                let (conn, known) = (Conn::new(stream), Known::new(server));
                 self.link = Link::Up { conn, known, proven: false };
             }
             Err(cause) => {
@@ -241,6 +279,7 @@ impl Node {
     fn poll_answers(
         &mut self,
         cx: &mut Context<'_>,
+        now: Moment,
         events: &mut Vec<Event>,
     ) -> Result<(), NodeError> {
         let Link::Up { conn, known, proven } = &mut self.link else { return Ok(()) };
@@ -249,10 +288,11 @@ impl Node {
             let answered = self.owed.take(&reply)?;
             *proven = true;
             self.backoff = RECONNECT;
-            if let Some((Sent { order, offered_at, .. }, answer)) = answered {
-                known.note_answer(&order, &answer, &self.endpoint);
+            if let Some((Sent { order, offered_at, .. }, mut answer)) = answered {
+                let is_right = known.note_answer(&order, &mut answer, &self.endpoint, now);
                 let (node, ticket, outcome) = (self.id, order.ticket, Outcome::Answered(answer));
                 events.push(Event { node, ticket, outcome, offered_at });
+                is_right?;
             }
             Ok(Some(len))
         })
@@ -266,6 +306,7 @@ impl Node {
         draw: &mut dyn FnMut() -> u64,
         events: &mut Vec<Event>,
     ) {
+        self.last_process.leave(now);
         let in_use = !self.owed.is_empty();
         if in_use {
             tracing::warn!(node = %self.endpoint.label(), %error, "connection lost");
@@ -274,7 +315,11 @@ impl Node {
             let (node, ticket, outcome) = (self.id, order.ticket, Outcome::Lost(error.clone()));
             events.push(Event { node, ticket, outcome, offered_at });
         }
-        if matches!(self.link, Link::Up { proven: true, .. }) {
+        if error.kind() == NodeErrorKind::ReadOnly {
+            // The name may lead to another server by now, or will soon.
+            self.misled = true;
+            self.stay_down(error, now, draw, events);
+        } else if matches!(self.link, Link::Up { proven: true, .. }) {
             self.reconnect(None);
         } else if in_use {
             self.stay_down(error, now, draw, events);

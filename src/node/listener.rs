@@ -16,6 +16,7 @@ use super::{
     conn::Conn,
     connect::{self, Connected},
     endpoint::Endpoint,
+    login::Purpose,
     push::{self, CHANNEL, Push},
     state::Attempt,
 };
@@ -92,6 +93,13 @@ impl Listener {
         }
     }
 
+    /// The connection leads to a server that is not the node any more: another is made.
+    pub(crate) fn move_on(&mut self, now: Moment, heard: &mut Vec<(NodeId, Heard)>) {
+        if !matches!(self.state, State::Off { .. }) {
+            self.turn_off(now, heard);
+        }
+    }
+
     /// Whether there is no connection, and none is wanted.
     pub(crate) fn is_off(&self) -> bool {
         self.channels.is_empty() && matches!(self.state, State::Off { .. })
@@ -116,7 +124,8 @@ impl Listener {
         if let State::Off { retry_at } = self.state
             && retry_at <= due
         {
-            let attempt = connect::connect(Arc::clone(&self.endpoint), Arc::clone(&self.world));
+            let (endpoint, world) = (Arc::clone(&self.endpoint), Arc::clone(&self.world));
+            let attempt = connect::connect(endpoint, world, Purpose::Listening);
             self.state = State::Connecting(Box::pin(attempt));
         }
         if let State::Connecting(attempt) = &mut self.state

@@ -1,60 +1,50 @@
-//! The questions that change nothing: what is at a key, and whether a server serves.
+//! The questions that change no lock: what is at a key, and whether a server serves.
 //! Each is one command or two, or a script where a server withholds a command. Nothing
 //! is concluded from the answers here.
 
 use std::time::Duration;
 
 use super::{
-    native::Hello,
+    hello::Hello,
+    probe::{self, Verdict},
     resp::{self, Reply},
 };
 use crate::{
-    exchange::{Answer, AtKey, Content, Greeted, Life, Role},
+    exchange::{Answer, AtKey, Content, Greeted, Life},
     node_error::{NodeError, NodeErrorKind},
     token::Token,
 };
 
-/// `HELLO` and `PING`. No ACL forbids the first; a server that can't serve
-/// refuses the second.
-pub(super) const GREET: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n*1\r\n$4\r\nPING\r\n";
+/// No ACL forbids it.
+pub(super) const HELLO: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n";
 
 /// A value is read up to this byte: no token is so long, and other values may be
 /// of any length.
 pub(super) const LONGEST: &[u8] = b"256";
 
-impl Hello<'_> {
-    fn to_greeted(&self) -> Greeted {
-        let role = match self.role {
-            b"master" => Some(Role::Master),
-            b"replica" | b"slave" => Some(Role::Replica),
-            _ => None,
-        };
-        let words = [self.server, self.version].map(String::from_utf8_lossy);
-        let server = Some(words.join(" ").into()).filter(|_| !self.server.is_empty());
-        Greeted { role, server, ..Greeted::default() }
-    }
-}
-
 /// Reads the reply to `HELLO`.
 pub(super) fn greeted(reply: &Reply<'_>) -> Answer {
     match reply {
-        Reply::List(list) => Answer::Serves(Box::new(Hello::of(list).to_greeted())),
+        Reply::List(list) => {
+            let hello = Hello::of(list);
+            let server = Some(hello.name()).filter(|name| !name.is_empty()).map(Into::into);
+            let greeted = Greeted { role: hello.role(), server, ..Greeted::default() };
+            Answer::Serves(Box::new(greeted))
+        }
         // The server is too old to know the command: the next reply says more.
         Reply::Error(_) => Answer::Serves(Box::default()),
         _ => garbage(),
     }
 }
 
-/// Adds the reply to `PING` to what `HELLO` made of the answer.
-pub(super) fn pinged(so_far: Answer, reply: &Reply<'_>) -> Answer {
-    match reply {
-        Reply::Other => so_far,
-        Reply::Error(text) => match NodeError::from_reply(text) {
-            // The server answers, though the ACL forbids this.
-            error if error.kind() == NodeErrorKind::NotPermitted => so_far,
-            error => Answer::Failed(error),
-        },
-        _ => garbage(),
+/// Adds the reply to a `command` of the probe to what came before it.
+pub(super) fn probed(so_far: Answer, reply: &Reply<'_>, command: &'static str) -> Answer {
+    match (so_far, probe::judge(reply, command)) {
+        (Answer::Serves(_), Verdict::Refused(error)) => Answer::Failed(error),
+        (Answer::Serves(greeted), Verdict::Untold) => {
+            Answer::Serves(Box::new(Greeted { untried: true, ..*greeted }))
+        }
+        (so_far, _) => so_far,
     }
 }
 
@@ -199,17 +189,21 @@ mod tests {
     }
 
     #[test]
-    fn who_answers_a_ping_or_only_forbids_it_serves() {
+    fn whoever_can_be_locked_and_released_serves() {
         let old = || greeted(&Reply::Error("ERR unknown command 'HELLO'"));
-        for reply in [Reply::Other, Reply::Error("NOPERM no")] {
-            assert!(matches!(pinged(old(), &reply), Answer::Serves(_)), "{reply:?}");
+        for reply in [Reply::Ok, Reply::Nil, Reply::Error("NOPERM No permissions to access a key")]
+        {
+            let locked = probed(old(), &reply, "SET");
+            assert!(matches!(locked, Answer::Serves(_)), "{reply:?}");
+            assert!(matches!(probed(locked, &Reply::Int(0), "EVAL"), Answer::Serves(_)));
         }
         for (text, why) in [
             ("LOADING wait", NodeErrorKind::Loading),
             ("MISCONF disk", NodeErrorKind::WritesRefused),
             ("NOAUTH who", NodeErrorKind::AuthRequired),
         ] {
-            assert_eq!(kind(pinged(old(), &Reply::Error(text))).unwrap_err(), why);
+            let failed = probed(old(), &Reply::Error(text), "SET");
+            assert_eq!(kind(probed(failed, &Reply::Int(0), "EVAL")).unwrap_err(), why);
         }
     }
 }

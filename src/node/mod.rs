@@ -7,26 +7,39 @@
 //!
 //! `link` is the node. `queue` keeps what waits for its connection, `owed` what
 //! was sent, `state` and `known` what the connection is and what its server can
-//! do. `connect` makes connections, `conn` moves bytes, `resp` takes them apart.
-//! `wire`, with `native` and `look`, says what bytes mean for a question, and
-//! `push` for a `listener`, which is the second connection.
+//! do. `connect` makes connections: `dial` finds and races a name's addresses,
+//! `login` says what must be said first, with `hello` and `probe` for what the
+//! server is and whether a lock would work there; `server` is what comes of it,
+//! and `process` notices a name that leads elsewhere.
+//! `conn` moves bytes, `resp` takes them apart. `wire`, with `native` and `look`,
+//! says what bytes mean for a question, and `push` for a `listener`, which is the
+//! second connection. `url` reads an `endpoint`, which says where the node is.
 
 mod conn;
 mod connect;
+mod dial;
 mod endpoint;
+mod hello;
 mod known;
 mod link;
 mod listener;
+mod login;
 mod look;
 mod native;
 mod order;
 mod owed;
+mod probe;
+mod process;
 mod push;
 mod queue;
 mod resp;
+mod server;
 mod state;
+mod url;
 mod wire;
 
+#[cfg(test)]
+mod connect_tests;
 #[cfg(test)]
 mod tests;
 
@@ -36,4 +49,5 @@ pub(crate) use link::MAX_IN_FLIGHT;
 pub(crate) use link::Node;
 pub(crate) use listener::Listener;
 pub(crate) use order::Order;
+pub(crate) use probe::{NAME as PROBE, key as probe_key};
 pub(crate) use wire::{Form, Request, encode};

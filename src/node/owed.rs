@@ -32,8 +32,8 @@ pub(super) struct Sent {
 /// Unanswered commands, oldest first.
 pub(super) struct Owed {
     sent: VecDeque<Sent>,
-    /// The answer to the oldest command so far, if its second reply is to come.
-    so_far: Option<Answer>,
+    /// The answer to the oldest command so far, after so many replies, if more are to come.
+    so_far: Option<(Answer, u8)>,
     /// Every answer that the node had sent by then has been taken.
     silent_until: Moment,
     /// Whether a warning has said that the node is late.
@@ -65,7 +65,7 @@ impl Owed {
     /// Takes one reply off the front of `unread`.
     pub(super) fn decode<'a>(&self, unread: &'a [u8]) -> Taken<Reply<'a>> {
         let lists = |sent: &Sent| match sent.order.ticket.ask {
-            Ask::Greet => self.so_far.is_none(),
+            Ask::Greet => self.so_far.is_none() && sent.order.form != Form::Whole,
             Ask::Value | Ask::Look => sent.order.form == Form::Whole,
             _ => false,
         };
@@ -88,17 +88,17 @@ impl Owed {
             return Err(NodeError::new(NodeErrorKind::Protocol));
         };
         self.warned = false;
-        let answer = match (order.replies, &mut self.so_far) {
-            (0 | 1, _) => wire::interpret(order.ticket.ask, order.form, reply),
-            (_, so_far @ None) => {
-                *so_far = Some(wire::interpret(order.ticket.ask, order.form, reply));
-                return Ok(None);
+        let (ask, form) = (order.ticket.ask, order.form);
+        let (answer, taken) = match self.so_far.take() {
+            None => (wire::interpret(ask, form, reply), 1),
+            Some((so_far, taken)) => {
+                (wire::interpret_next(ask, form, taken, so_far, reply), taken.saturating_add(1))
             }
-            (_, so_far) => match so_far.take() {
-                Some(answer) => wire::interpret_second(order.ticket.ask, answer, reply),
-                None => return Ok(None),
-            },
         };
+        if taken < order.replies {
+            self.so_far = Some((answer, taken));
+            return Ok(None);
+        }
         let first = self.sent.pop_front();
         if self.sent.capacity() > KEEP && self.sent.is_empty() {
             self.sent.shrink_to(KEEP);

@@ -48,21 +48,41 @@ impl Peer {
 
     /// Accepts a connection and answers what it says first.
     async fn accept(&self) -> TcpStream {
-        self.accept_as("-ERR unknown command 'HELLO'\r\n").await
+        self.accept_as(OLD).await
     }
 
     /// Does the same as a server that answers the greeting with `said`.
     async fn accept_as(&self, said: &str) -> TcpStream {
+        let mut stream = self.greeted(PROBED).await;
+        let rest = "+OK\r\n+OK\r\n-NOPERM no\r\n+OK\r\n:1\r\n";
+        stream.write_all(format!("{said}{rest}").as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// Does the same for a connection that only listens.
+    async fn accept_listener(&self) -> TcpStream {
+        let mut stream = self.greeted(NAMED).await;
+        stream.write_all(format!("{OLD}+OK\r\n+OK\r\n").as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// Accepts a connection and reads what it says first, up to `last`.
+    async fn greeted(&self, last: &str) -> TcpStream {
         let (mut stream, _) = self.listener.accept().await.unwrap();
-        let mut hello = Vec::new();
-        let last = concat!(env!("CARGO_PKG_VERSION"), "\r\n").as_bytes();
-        while !hello.ends_with(last) {
-            stream.read_buf(&mut hello).await.unwrap();
+        let mut said = Vec::new();
+        while !said.ends_with(last.as_bytes()) {
+            assert_ne!(stream.read_buf(&mut said).await.unwrap(), 0, "it says all that");
         }
-        stream.write_all(format!("{said}+OK\r\n+OK\r\n").as_bytes()).await.unwrap();
         stream
     }
 }
+
+/// How a server answers that is older than the greeting.
+const OLD: &str = "-ERR unknown command 'HELLO'\r\n";
+
+/// The ends of what is said first on a connection that listens, and on one for commands.
+const NAMED: &str = concat!(env!("CARGO_PKG_VERSION"), "\r\n");
+const PROBED: &str = "$13\r\nredlock:probe\r\n$13\r\nredlock:probe\r\n$0\r\n\r\n";
 
 const VALKEY_9: &str = "*4\r\n$6\r\nserver\r\n$6\r\nvalkey\r\n$7\r\nversion\r\n$5\r\n9.0.0\r\n";
 
@@ -448,7 +468,7 @@ async fn hear(listener: &mut Listener, now: Moment, count: usize) -> Vec<Heard> 
 /// The peer's side of the listener's connection, once it has asked to listen.
 async fn subscribing(peer: &Peer, listener: &mut Listener, now: Moment) -> TcpStream {
     let peering = async {
-        let mut stream = peer.accept().await;
+        let mut stream = peer.accept_listener().await;
         let command = b"*2\r\n$9\r\nSUBSCRIBE\r\n$9\r\nredlock:k\r\n";
         let mut asked = vec![0; command.len()];
         stream.read_exact(&mut asked).await.unwrap();

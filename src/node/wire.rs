@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use super::{
     look,
     native::Native,
+    probe,
     push::{CHANNEL, NewsText},
     resp::Reply,
 };
@@ -37,10 +38,17 @@ pub(crate) enum Form {
     /// A script goes by its hash, and anything else as plain commands.
     Short,
     /// A script goes by its text, which also makes the server keep it. A look, which
-    /// is plain commands as a rule, is a script then, too.
+    /// is plain commands as a rule, is a script then, too; and a server that hangs up when
+    /// it is greeted is asked without a greeting.
     Whole,
     /// A release goes as a command of the server's own.
     Native(Native),
+}
+
+impl Form {
+    fn native(self) -> Option<Native> {
+        if let Self::Native(native) = self { Some(native) } else { None }
+    }
 }
 
 /// A question, and what its command must say.
@@ -98,12 +106,19 @@ pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 
             write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]);
             return 2;
         }
-        Ask::Greet => {
-            out.extend_from_slice(look::GREET);
-            return 2;
-        }
+        Ask::Greet => return encode_greeting(out, form, key),
     }
     1
+}
+
+/// `HELLO`, but for a server that hangs up then, and the probe.
+fn encode_greeting(out: &mut Vec<u8>, form: Form, key: &[u8]) -> u8 {
+    let greets = form != Form::Whole;
+    if greets {
+        out.extend_from_slice(look::HELLO);
+    }
+    probe::encode(out, key, form.native());
+    probe::REPLIES + u8::from(greets)
 }
 
 /// No more of the value than a token can have: what another program keeps at the key
@@ -207,12 +222,15 @@ pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
         // Nearly all replies are these two, so they take the short way.
         (Ask::Set, Reply::Ok) | (Ask::Release, Reply::Int(1)) => Answer::Granted,
         (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
+        (Ask::Greet, _) if form == Form::Whole => {
+            look::probed(Answer::Serves(Box::default()), reply, "SET")
+        }
         (Ask::Greet, _) => look::greeted(reply),
         (Ask::Value | Ask::Look, _) if form == Form::Whole => look::told(reply),
         (Ask::Value | Ask::Look, Reply::Error(text)) if is_withheld(text) => Answer::NoScript,
         (Ask::Value | Ask::Look, _) => look::got(reply),
         (_, Reply::Error(text)) => {
-            let error = NodeError::from_reply(text);
+            let error = NodeError::from_reply(text).to(command(ask, form));
             match form {
                 Form::Native(_) if is_for_scripts(error.kind()) => Answer::NoScript,
                 _ => Answer::Failed(error),
@@ -260,11 +278,30 @@ fn is_withheld(text: &str) -> bool {
     matches!(NodeError::from_reply(text).kind(), K::NotPermitted | K::Unsupported)
 }
 
-/// The answer to a question of two commands: `so_far` is what the first reply
-/// made it, and `reply` is the second.
-pub(super) fn interpret_second(ask: Ask, so_far: Answer, reply: &Reply<'_>) -> Answer {
+/// The name of the first command that puts a question.
+fn command(ask: Ask, form: Form) -> &'static str {
+    match (ask, form) {
+        (Ask::Set, _) => "SET",
+        (_, Form::Native(native)) => native.name(),
+        (Ask::Value | Ask::Look, Form::Short) => "GETRANGE",
+        (Ask::Greet, Form::Short) => "HELLO",
+        (_, Form::Whole) => "EVAL",
+        (Ask::Extend | Ask::Heal | Ask::Release, Form::Short) => "EVALSHA",
+    }
+}
+
+/// The answer to a question of several commands: `so_far` is what the replies before made it,
+/// and `reply` is the one after `taken` others.
+pub(super) fn interpret_next(
+    ask: Ask,
+    form: Form,
+    taken: u8,
+    so_far: Answer,
+    reply: &Reply<'_>,
+) -> Answer {
     match ask {
-        Ask::Greet => look::pinged(so_far, reply),
+        Ask::Greet if taken == 1 && form != Form::Whole => look::probed(so_far, reply, "SET"),
+        Ask::Greet => look::probed(so_far, reply, probe::release_command(form.native())),
         Ask::Look => look::timed(so_far, reply),
         _ => interpret_published(so_far, reply),
     }
@@ -355,7 +392,7 @@ mod tests {
                 let reply = Reply::Error(text);
                 let first = interpret(ask, Form::Short, &reply);
                 assert!(matches!(first, Answer::NoScript), "{text}");
-                let second = interpret_second(Ask::Look, first, &Reply::Int(5));
+                let second = interpret_next(Ask::Look, Form::Short, 1, first, &Reply::Int(5));
                 assert!(matches!(second, Answer::NoScript), "{text}");
                 let by_script = interpret(ask, Form::Whole, &reply);
                 assert!(matches!(by_script, Answer::Failed(_)), "{text}");

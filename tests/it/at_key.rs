@@ -294,7 +294,7 @@ async fn a_leftover_beside_a_node_that_is_down_is_told_as_what_it_is() {
 #[tokio::test]
 async fn a_leftover_beside_a_node_that_wants_a_password_is_no_holders() {
     let cluster = start(3).await;
-    let mut urls: Vec<String> = cluster.urls().into_iter().map(Into::into).collect();
+    let mut urls: Vec<String> = cluster.urls();
     urls[2] = urls[2].replace("redis://", "redis://:wrong@");
     let redlock = Redlock::builder().nodes(urls).node_timeout(ms(500)).build().unwrap();
     connect(&redlock, 2).await;

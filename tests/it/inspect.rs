@@ -9,6 +9,7 @@ use redlock_quorum::{
     inspect::{NodeKey, Role, State, What},
 };
 
+use crate::permissions::ENOUGH;
 use crate::support::{
     LIMIT, NODE_TIMEOUT, TTL, WITHOUT_WAITING, asked, builder, client, connect, eventually,
     everywhere, finish, ms, run, set_up, start, take_elsewhere, within,
@@ -132,7 +133,8 @@ async fn health_tells_who_serves_and_why_others_do_not() {
     .await;
     assert_eq!(health.able(), 3);
     assert_eq!(health.nodes()[0].role(), Some(Role::Replica));
-    assert!(health.nodes()[0].error().is_none() && !health.nodes()[0].is_able());
+    assert_eq!(health.nodes()[0].error().unwrap().kind(), NodeErrorKind::ReadOnly);
+    assert!(!health.nodes()[0].is_able());
     assert!(health.has_quorum());
 
     nodes[2].kill().await.unwrap();
@@ -169,14 +171,22 @@ async fn a_hung_node_costs_a_look_one_node_timeout_and_the_next_nothing() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_only_lock_sees_health() {
+async fn a_user_with_the_least_acl_sees_health_and_one_who_can_release_nothing_is_told() {
     let cluster = start(1).await;
-    set_up(cluster.nodes(), "ACL SETUSER locker on >pw ~* +set").await;
+    let nodes = cluster.nodes();
     let url = cluster.urls()[0].replace("redis://", "redis://locker:pw@");
-    let redlock = Redlock::builder().nodes([url]).build().unwrap();
-    let health = redlock.health().await.unwrap();
+    let redlock = || Redlock::builder().nodes([url.clone()]).key_prefix("app:").build().unwrap();
+    set_up(nodes, &format!("ACL SETUSER locker on >pw {ENOUGH}")).await;
+    let health = redlock().health().await.unwrap();
     assert!(health.has_quorum(), "{health:?}");
     assert_eq!(health.nodes()[0].role(), Some(Role::Master));
+
+    set_up(nodes, "ACL SETUSER locker reset on >pw ~* +set").await;
+    let redlock = redlock();
+    let health = redlock.health().await.unwrap();
+    let error = health.nodes()[0].error().unwrap();
+    assert_eq!((health.able(), error.kind()), (0, NodeErrorKind::NotPermitted), "{error}");
+    assert!(error.to_string().contains("NOPERM to EVAL by"), "{error}");
     let refused = redlock.inspect("k").await.unwrap_err();
     assert_eq!(refused.nodes()[0].error().unwrap().kind(), NodeErrorKind::NotPermitted);
 }

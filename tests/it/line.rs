@@ -7,8 +7,8 @@ use redlock_quorum::{ErrorKind, LockGuard, Redlock, testing::Cluster};
 use crate::{
     cancel::gone,
     support::{
-        LIMIT, Locking, TTL, WITHOUT_WAITING, ask, ask_in_turn, asked, builder, client, everywhere,
-        finish, ms, seen, start, within,
+        LIMIT, Locking, TTL, WITHOUT_WAITING, ask, ask_in_turn, asked, builder, client, connect,
+        everywhere, finish, ms, seen, start, within,
     },
 };
 
@@ -82,9 +82,10 @@ async fn while_a_client_has_a_lock_its_own_waiters_ask_no_node() {
     let eager = builder(&cluster).retry_delay(ms(1), ms(1)).build().unwrap();
     let held = hold(&eager, &cluster).await;
     let waiting = ask_in_turn(&eager, "job", 8);
-    let before = asked(&cluster).await;
     // Who tries every millisecond would try often meanwhile.
     let clock = client(&cluster);
+    connect(&clock, 3).await;
+    let before = asked(&cluster).await;
     let rounds = 300;
     for _ in 0..rounds {
         clock.lock("other").await.unwrap().release().await.unwrap();

@@ -9,6 +9,7 @@ mod cancel;
 mod certs;
 mod drops;
 mod errors;
+mod failover;
 mod fair;
 mod far;
 mod faults;
@@ -68,6 +69,7 @@ mod tower_hold;
 mod tower_stacks;
 mod tower_stand;
 mod types;
+mod unfit;
 #[cfg(unix)]
 mod unix;
 mod validity;

@@ -92,8 +92,8 @@ async fn what_hangs_in_a_full_connection_is_released_after_the_ttl_too() {
         assert!(acquire.now_or_never().is_none());
     }
     drop(join_all(locking).await);
-    let error = redlock.shutdown(3 * ttl).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout, "it knows of them: {error}");
+    let left = redlock.shutdown(3 * ttl).await.unwrap();
+    assert!(!left.is_empty() && left.iter().all(|left| left.node() == hung.address()), "{left:?}");
     hung.resume().await.unwrap();
     finish(&redlock, &cluster).await;
 }

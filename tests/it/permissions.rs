@@ -308,15 +308,39 @@ async fn who_may_not_publish_releases_all_the_same_and_says_so_once_per_node() {
 }
 
 #[tokio::test]
-async fn a_user_that_may_not_delete_learns_it_from_the_release() {
+async fn a_user_that_may_not_delete_gets_no_lock_that_it_could_not_give_back() {
     let cluster = with_user(&ENOUGH.replace("+del", "")).await;
     let redlock = locker(&cluster);
+    let error = redlock.lock("job").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
+    assert!(kinds(&error).iter().all(|kind| *kind == NodeErrorKind::NotPermitted), "{error}");
+    assert!(error.to_string().contains("+del") && error.to_string().contains("to EVAL"), "{error}");
+    assert_no_keys(&cluster).await; // the reserved key lives for a millisecond
+    set_up(cluster.nodes(), "ACL SETUSER locker +del").await;
+    eventually("it is tried again by itself", async || redlock.try_lock("job").await.map(drop))
+        .await;
+    finish(&redlock, &cluster).await;
+}
+
+/// Where the reserved key is forbidden, and so nothing is known before, the first lock that
+/// can't be given back is the last one.
+#[tokio::test]
+async fn where_only_the_reserved_key_is_forbidden_the_first_refusal_decides() {
+    let rules = ENOUGH.replace("~app:*", "~app:job*").replace("+del", "");
+    let cluster = with_user(&rules).await;
+    let redlock = locker(&cluster);
+    assert!(redlock.health().await.unwrap().has_quorum(), "nothing is known yet");
     let guard = redlock.lock("job").await.unwrap();
     let error = guard.release().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
     assert!(kinds(&error).contains(&NodeErrorKind::NotPermitted), "{error}");
-    assert!(error.to_string().contains("+del"), "{error}");
-    set_up(cluster.nodes(), "DEL app:job").await;
-    assert_no_keys(&cluster).await;
+    let error = redlock.try_lock("job2").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
+    assert!(error.to_string().contains("to EVAL"), "{error}");
+    let health = redlock.health().await.unwrap();
+    assert_eq!(health.able(), 0, "{health:?}");
+    for key in ["app:job", "app:job2"] {
+        set_up(cluster.nodes(), &format!("DEL {key}")).await;
+    }
     finish(&client(&cluster), &cluster).await;
 }

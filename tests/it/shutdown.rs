@@ -1,11 +1,11 @@
 //! The end of a client: asked for, or because nobody needs it any more.
 
 use futures_util::FutureExt as _;
-use redlock_quorum::{ErrorKind, Released};
+use redlock_quorum::{ErrorKind, Released, Unreleased};
 
 use crate::support::{
-    LIMIT, TTL, assert_no_keys, builder, client, connect, connected, finish, ms, run_on, start,
-    take_elsewhere, within,
+    LIMIT, TTL, assert_no_keys, builder, client, connect, connected, everywhere, finish, ms,
+    run_on, start, take_elsewhere, within,
 };
 
 #[tokio::test]
@@ -80,10 +80,33 @@ async fn a_shutdown_ends_by_its_limit_and_says_what_is_left() {
     drop(redlock.lock("job").wait(LIMIT).await.unwrap());
     // Enough for the two that answer, and less than until a hung one is given up.
     let closing = redlock.shutdown(ms(2000));
+    let left = within(LIMIT, "the limit ends it", closing).await.expect("a quorum confirmed it");
+    let hung = cluster.nodes()[2].address();
+    let names = |left: &Unreleased| (left.key().to_vec(), left.node().to_owned());
+    assert_eq!(left.iter().map(names).collect::<Vec<_>>(), [(b"job".to_vec(), hung)]);
+    cluster.nodes()[2].resume().await.unwrap();
+    finish(&redlock, &cluster).await;
+}
+
+/// Where too few have confirmed it, others can't have the lock yet: that is an error.
+#[tokio::test]
+async fn a_shutdown_whose_releases_a_quorum_has_not_confirmed_is_no_success() {
+    let cluster = start(3).await;
+    let redlock = builder(&cluster).node_timeout(ms(500)).build().unwrap();
+    connect(&redlock, 3).await;
+    let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
+    everywhere(&guard, &cluster).await;
+    for node in &cluster.nodes()[1..] {
+        node.pause().await.unwrap();
+    }
+    drop(guard);
+    let closing = redlock.shutdown(ms(2000));
     let error = within(LIMIT, "the limit ends it", closing).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
     assert!(error.to_string().starts_with("1 request"), "{error}");
-    cluster.nodes()[2].resume().await.unwrap();
+    for node in &cluster.nodes()[1..] {
+        node.resume().await.unwrap();
+    }
     finish(&redlock, &cluster).await;
 }
 

@@ -257,7 +257,7 @@ pub async fn everywhere(guard: &LockGuard, cluster: &Cluster) {
     .await;
 }
 
-async fn granted(guard: &LockGuard, nodes: usize) {
+pub async fn granted(guard: &LockGuard, nodes: usize) {
     eventually("all nodes granted", async || {
         let granted = guard.votes().granted();
         if granted == nodes { Ok(()) } else { Err(granted) }

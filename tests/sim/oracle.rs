@@ -6,7 +6,10 @@
 
 use std::time::Duration;
 
-use redlock_quorum::sim::{Driver, Load, Peek};
+use redlock_quorum::{
+    Error, ErrorKind, Unreleased,
+    sim::{Driver, Load, Peek},
+};
 
 use crate::{
     plan::{Plan, Planned, SECOND},
@@ -310,9 +313,24 @@ impl Truth {
         }
     }
 
-    /// A shutdown said that all is released. No key of this client may be left, but
-    /// those of locks that are still held, or given away.
-    pub fn check_shut(&mut self, client: usize) {
+    /// A shutdown said that all is released but what it `named`. No other key of this client
+    /// may be left, but those of locks that are still held, or given away. One that is `early`
+    /// must leave nothing.
+    pub fn check_shut(
+        &mut self,
+        client: usize,
+        outcome: Result<&[Unreleased], &Error>,
+        is_early: bool,
+    ) {
+        let leaves = match outcome {
+            Ok(named) => !named.is_empty(),
+            Err(error) => error.kind() == ErrorKind::Timeout,
+        };
+        if is_early && leaves {
+            let what = format!("client {client} is shut down before its limit: {outcome:?}");
+            self.violate(Check::KeyOfClosed, what);
+        }
+        let Ok(named) = outcome else { return };
         if !self.plan.faults.is_empty() || self.plan.clients[client].users > 1 {
             return; // a late acquire may still arrive, and another user may hold a lock
         }
@@ -321,11 +339,18 @@ impl Truth {
         // The acquire of a lock that was taken over may still arrive.
         let not_ours = self.oracle.excused.iter().chain(&self.oracle.taken_over);
         let excused = |token: &[u8]| not_ours.clone().any(|excused| excused == token);
-        let left = self
-            .nodes
-            .iter()
-            .flat_map(|node| node.living(self.now))
-            .any(|(_, token)| ours(token) && !held(token) && !excused(token));
+        let is_named = |node, key: &[u8]| {
+            let is_it = |left: &Unreleased| {
+                let host = left.node().split(':').next().unwrap_or_default();
+                Plan::node_at(host) == Some(node) && key.ends_with(left.key())
+            };
+            named.iter().any(is_it)
+        };
+        let left = self.nodes.iter().enumerate().any(|(node, at)| {
+            at.living(self.now).any(|(key, token)| {
+                ours(token) && !held(token) && !excused(token) && !is_named(node, key)
+            })
+        });
         if left {
             let what = format!("client {client} is shut down, and a key of it is left");
             self.violate(Check::KeyOfClosed, what);

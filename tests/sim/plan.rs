@@ -1,7 +1,11 @@
 //! The plan of one run: its clients, nodes and users, and what goes wrong when.
 //! `draw` draws plans from seeds.
 
-use std::time::Duration;
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use redlock_quorum::sim::Flavor;
 
@@ -263,6 +267,17 @@ impl Plan {
         host.split('-').next()?.strip_prefix('n')?.parse().ok()
     }
 
+    /// The address of a node.
+    pub fn address(node: usize) -> IpAddr {
+        Ipv4Addr::new(10, 0, 0, u8::try_from(node).unwrap_or(u8::MAX)).into()
+    }
+
+    /// The node that has such an address.
+    pub fn node_of(address: IpAddr) -> Option<usize> {
+        let IpAddr::V4(address) = address else { return None };
+        Some(address.octets()[3].into())
+    }
+
     /// Keeps a node that forgets its keys down until all of them have ended, as the
     /// assumptions ask for.
     pub fn stay_away(&self, planned: &mut Planned) {
@@ -281,4 +296,10 @@ impl Plan {
     pub fn quorum(&self) -> usize {
         self.nodes.len() / 2 + 1
     }
+}
+
+/// The address of the node that has such a name.
+pub fn look_up(host: &str) -> io::Result<Vec<IpAddr>> {
+    let node = Plan::node_at(host).ok_or(io::ErrorKind::NotFound)?;
+    Ok(vec![Plan::address(node)])
 }

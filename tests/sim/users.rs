@@ -5,7 +5,7 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use rand::{RngExt as _, rngs::SmallRng};
 use redlock_quorum::{
-    Error, ErrorKind, LockGuard, LockParts, Redlock,
+    ErrorKind, LockGuard, LockParts, Redlock,
     sim::{Peek, World},
 };
 
@@ -320,12 +320,13 @@ impl User {
     async fn shut_down(&mut self) {
         let limit = Duration::from_millis(self.rng.random_range(0..500));
         self.stage.truth().clients[self.client].closed = true;
+        let begun_at = self.stage.truth().clock(self.client);
         let call = self.stage.truth().begin_call(self.client, "shutdown", b"");
-        let outcome: Result<(), Error> = self.redlock.shutdown(limit).await;
+        let outcome = self.redlock.shutdown(limit).await;
         let mut truth = self.stage.truth();
         truth.end_call(&call, limit, outcome.as_ref().err());
-        if outcome.is_ok() {
-            truth.check_shut(self.client);
-        }
+        let took = truth.clock(self.client).saturating_sub(begun_at);
+        let is_early = Duration::from_nanos(took) < limit;
+        truth.check_shut(self.client, outcome.as_deref(), is_early);
     }
 }

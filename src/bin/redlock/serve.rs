@@ -199,8 +199,9 @@ async fn end_requests(serving: JoinHandle<io::Result<()>>, handle: &Handle<Socke
 
 /// Waits until the nodes know what was released. Callers keep what they hold.
 async fn release(redlock: &Redlock, limit: Duration) {
-    if let Err(error) = redlock.shutdown(limit).await {
-        tracing::warn!(%error, "not all nodes know what was given back");
+    match redlock.shutdown(limit).await {
+        Ok(left) => left.iter().for_each(|left| tracing::warn!("{left}")),
+        Err(error) => tracing::warn!(%error, "not all nodes know what was given back"),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     config::{Config, check_ttl, invalid},
     error::Error,
     key::MAX_KEY_BYTES,
-    node::Endpoint,
+    node::{self, Endpoint},
     protocol::{Backoff, Drift, MAX_NODES, Quorum, Ttl},
     tls,
     world::World,
@@ -29,10 +29,14 @@ impl Builder {
     pub(crate) fn check_in(self, world: Arc<dyn World>) -> Result<Config, Error> {
         let mut endpoints = self.endpoints.into_iter().collect::<Result<Vec<_>, _>>()?;
         tls::secure(self.tls, &mut endpoints)?;
+        let max_ttl = check_ttl("max_ttl", self.max_ttl, LONGEST_TTL)?;
+        for endpoint in &mut endpoints {
+            endpoint.probe = node::probe_key(&self.key_prefix);
+            endpoint.longest_ttl = max_ttl.as_duration();
+        }
         let endpoints: Vec<_> = endpoints.into_iter().map(Arc::new).collect();
         let quorum = check_nodes(&endpoints, self.quorum)?;
 
-        let max_ttl = check_ttl("max_ttl", self.max_ttl, LONGEST_TTL)?;
         let ttl = check_ttl("the ttl", self.ttl, max_ttl)?;
         let drift = Drift::per_mille(self.drift_per_mille).ok_or_else(|| {
             invalid(format!(
@@ -62,8 +66,10 @@ impl Builder {
                 self.hand_overs
             )));
         }
-        if self.key_prefix.len() >= MAX_KEY_BYTES {
-            return Err(invalid(format!("key_prefix must be under {MAX_KEY_BYTES} bytes")));
+        // A reserved key comes behind it, and the names of locks.
+        let longest = MAX_KEY_BYTES - node::PROBE.len();
+        if self.key_prefix.len() > longest {
+            return Err(invalid(format!("key_prefix must be at most {longest} bytes")));
         }
         Ok(Config {
             endpoints,

@@ -177,6 +177,11 @@ impl Releasing {
         self.reply.is_none() && self.retries.is_empty()
     }
 
+    /// The nodes that may still have the key.
+    pub(in crate::engine) fn left(&self) -> NodeSet {
+        if self.is_open { self.count.unconfirmed() } else { NodeSet::EMPTY }
+    }
+
     /// Whether it has just become certain that it changes nothing any more, or
     /// it is given up.
     pub(in crate::engine) fn close_if_done(&mut self, is_over: bool) -> bool {

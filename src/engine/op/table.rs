@@ -80,7 +80,6 @@ impl Ops {
     }
 
     /// All operations, in a fixed order.
-    #[cfg(all(test, redlock_sim))]
     pub(in crate::engine) fn iter(&self) -> impl Iterator<Item = &Op> {
         self.slab.iter().map(|(_, op)| op)
     }

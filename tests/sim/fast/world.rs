@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -39,9 +40,13 @@ impl World for FastWorld {
         Box::pin(Timer { net: Arc::clone(&self.net), at, set: false })
     }
 
-    fn dial(&self, host: &str) -> Promise<io::Result<Box<dyn Io>>> {
+    fn look_up(&self, host: &str) -> Promise<io::Result<Vec<IpAddr>>> {
+        Box::pin(std::future::ready(crate::plan::look_up(host)))
+    }
+
+    fn dial(&self, address: IpAddr) -> Promise<io::Result<Box<dyn Io>>> {
         let (net, client) = (Arc::clone(&self.net), self.client);
-        let node = Plan::node_at(host).unwrap_or(usize::MAX);
+        let node = Plan::node_of(address).unwrap_or(usize::MAX);
         Box::pin(async move {
             let now = net.stage().truth().now;
             let mut at = now + net.state().round_trip(node);

@@ -1,6 +1,6 @@
 //! The world as one client of the slower level sees it.
 
-use std::{io, time::Duration};
+use std::{io, net::IpAddr, time::Duration};
 
 use redlock_quorum::sim::{Io, Promise, World};
 use turmoil::net::TcpStream;
@@ -27,9 +27,13 @@ impl World for NetWorld {
         Box::pin(tokio::time::sleep(span))
     }
 
-    fn dial(&self, host: &str) -> Promise<io::Result<Box<dyn Io>>> {
+    fn look_up(&self, host: &str) -> Promise<io::Result<Vec<IpAddr>>> {
+        Box::pin(std::future::ready(crate::plan::look_up(host)))
+    }
+
+    fn dial(&self, address: IpAddr) -> Promise<io::Result<Box<dyn Io>>> {
         // A node's other names are for the clients alone.
-        let host = Plan::node_at(host).map_or(String::new(), |node| super::name("n", node));
+        let host = Plan::node_of(address).map_or(String::new(), |node| super::name("n", node));
         Box::pin(async move {
             let stream = TcpStream::connect((host.as_str(), 6379)).await?;
             Ok(Box::new(stream) as Box<dyn Io>)

@@ -1,0 +1,228 @@
+//! What must be said first on a connection, and what the server has answered to it.
+//! It moves no bytes and decides nothing about the next attempt.
+
+use super::{
+    endpoint::Endpoint,
+    hello::Hello,
+    native::Native,
+    probe::{self, Verdict},
+    resp::{self, Reply, Taken},
+    server::Server,
+};
+use crate::node_error::{NodeError, NodeErrorKind, Step};
+
+/// What a connection is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Commands: so whether a lock would work is found out first.
+    Commands,
+    /// Hearing of releases, on a connection of its own.
+    Listening,
+}
+
+/// One command of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Auth,
+    Select,
+    Hello,
+    Name,
+    /// Which process it is.
+    Info,
+    /// The probe's acquire and its release, by script or by this command of the server's own.
+    Acquire,
+    Release(Option<Native>),
+}
+
+impl Said {
+    fn command(self) -> &'static str {
+        match self {
+            Self::Auth => "AUTH",
+            Self::Select => "SELECT",
+            Self::Hello => "HELLO",
+            Self::Name => "CLIENT SETINFO",
+            Self::Info => "INFO",
+            Self::Acquire => "SET",
+            Self::Release(native) => probe::release_command(native),
+        }
+    }
+}
+
+/// What the server has answered so far to what was said first.
+pub(super) struct Login {
+    said: Vec<Said>,
+    answered: usize,
+    db: i64,
+    server: Server,
+    /// Why the probe's release was refused.
+    refused: Option<NodeError>,
+}
+
+impl Login {
+    /// The words that must be said first, and what awaits the replies to them. Without
+    /// `greets`, for a server that hangs up when it is greeted, only what must be.
+    pub(super) fn begin(endpoint: &Endpoint, purpose: Purpose, greets: bool) -> (Vec<u8>, Self) {
+        let (mut words, mut said) = (Vec::new(), Vec::new());
+        if endpoint.user.is_some() || endpoint.password.is_some() {
+            let password = endpoint.password.as_deref().unwrap_or_default();
+            let user = endpoint.user.as_deref();
+            redis::cmd("AUTH").arg(user).arg(password).write_packed_command(&mut words);
+            said.push(Said::Auth);
+        }
+        if endpoint.db != 0 {
+            redis::cmd("SELECT").arg(endpoint.db).write_packed_command(&mut words);
+            said.push(Said::Select);
+        }
+        if greets {
+            redis::cmd("HELLO").arg(2).write_packed_command(&mut words);
+            said.push(Said::Hello);
+            for (attribute, value) in
+                [("LIB-NAME", env!("CARGO_PKG_NAME")), ("LIB-VER", env!("CARGO_PKG_VERSION"))]
+            {
+                let mut command = redis::cmd("CLIENT");
+                command.arg("SETINFO").arg(attribute).arg(value).write_packed_command(&mut words);
+                said.push(Said::Name);
+            }
+            if purpose == Purpose::Commands {
+                redis::cmd("INFO").arg("server").write_packed_command(&mut words);
+                said.push(Said::Info);
+            }
+        }
+        let server = Server::new(greets);
+        let mut login = Self { said, answered: 0, db: endpoint.db, server, refused: None };
+        if purpose == Purpose::Commands {
+            login.probe(&mut words, endpoint, None);
+        }
+        (words, login)
+    }
+
+    /// What is left to be said, if a server that runs no scripts may have a command of its own
+    /// instead.
+    pub(super) fn more(&mut self, endpoint: &Endpoint) -> Option<Vec<u8>> {
+        if self.refused.is_none() || !self.server.scripts {
+            return None;
+        }
+        let native = self.server.native?;
+        self.server.scripts = false;
+        let mut words = Vec::new();
+        self.probe(&mut words, endpoint, Some(native));
+        Some(words)
+    }
+
+    fn probe(&mut self, words: &mut Vec<u8>, endpoint: &Endpoint, native: Option<Native>) {
+        probe::encode(words, &endpoint.probe, native);
+        self.said.extend([Said::Acquire, Said::Release(native)]);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.answered >= self.said.len()
+    }
+
+    /// The step whose answer is awaited.
+    pub(super) fn step(&self) -> Step {
+        Step::Login(self.said.get(self.answered).map_or("its end", |said| said.command()))
+    }
+
+    /// Whether a server that hangs up now may do so because it was greeted: some proxies hang up
+    /// on a command that they don't know.
+    pub(super) fn may_be_the_greeting(&self) -> bool {
+        let answered = self.said.get(..self.answered).unwrap_or_default();
+        self.server.greets && !answered.contains(&Said::Hello)
+    }
+
+    /// Takes the replies that have all arrived off the front of `replies`.
+    ///
+    /// # Errors
+    ///
+    /// The server refuses to serve us, or is none that may vote.
+    pub(super) fn take(&mut self, replies: &mut Vec<u8>) -> Result<(), NodeError> {
+        while let Some(said) = self.said.get(self.answered).copied()
+            && let Some((reply, len)) = decode(said, replies)?
+        {
+            self.answered = self.answered.saturating_add(1);
+            self.handle(said, &reply).map_err(|error| error.by(&self.server.words))?;
+            replies.drain(..len);
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, said: Said, reply: &Reply<'_>) -> Result<(), NodeError> {
+        match (said, reply) {
+            (Said::Auth, Reply::Error(text)) => {
+                Err(NodeError::from_login(NodeErrorKind::AuthFailed, text).to(said.command()))
+            }
+            (Said::Select, Reply::Error(text)) => {
+                Err(NodeError::from_login(NodeErrorKind::NoDatabase, text).to(said.command()))
+            }
+            (Said::Hello, Reply::List(list)) => {
+                let hello = Hello::of(list);
+                self.server.greet(&hello);
+                hello.objection(self.db).map_or(Ok(()), |kind| Err(NodeError::new(kind)))
+            }
+            (Said::Info, Reply::Bulk(text)) => {
+                self.server.process = process(text);
+                Ok(())
+            }
+            (Said::Hello | Said::Name | Said::Info, Reply::Error(text)) => {
+                refused_at_the_door(text)
+            }
+            (Said::Acquire, _) => self.handle_acquire(probe::judge(reply, said.command())),
+            (Said::Release(_), _) => {
+                self.refused = match probe::judge(reply, said.command()) {
+                    Verdict::Refused(error) if probe::is_lasting(error.kind()) => Some(error),
+                    Verdict::Refused(_) | Verdict::Untold | Verdict::Works => None,
+                };
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A server that grants nothing now is no danger, and a lock that it has granted already
+    /// can be extended and released there; unless it can't be used at all.
+    fn handle_acquire(&mut self, verdict: Verdict) -> Result<(), NodeError> {
+        use NodeErrorKind as K;
+        let Verdict::Refused(error) = verdict else { return Ok(()) };
+        match error.kind() {
+            K::AuthRequired | K::ReadOnly | K::Clustered | K::Loading | K::Protocol => Err(error),
+            _ => {
+                self.server.refuses = Some(error);
+                Ok(())
+            }
+        }
+    }
+
+    /// What is known of the server, once all has been answered.
+    ///
+    /// # Errors
+    ///
+    /// A lock that was taken there could not be given back.
+    pub(super) fn end(self) -> Result<Server, NodeError> {
+        match self.refused {
+            Some(error) => Err(error.by(&self.server.words)),
+            None => Ok(self.server),
+        }
+    }
+}
+
+/// The name that a server's process has, other than all that ran before it.
+fn process(info: &[u8]) -> Option<Box<str>> {
+    let text = str::from_utf8(info).ok()?;
+    let run_id = text.lines().find_map(|line| line.strip_prefix("run_id:"))?;
+    Some(run_id.trim().into())
+}
+
+/// Only the answer to the greeting may be a list.
+fn decode(said: Said, replies: &[u8]) -> Taken<Reply<'_>> {
+    if said == Said::Hello { resp::decode_any(replies) } else { resp::decode(replies) }
+}
+
+/// A server may refuse to be greeted and to hear our name. But some say why they are
+/// about to hang up before they have heard a command, and then that is the answer.
+fn refused_at_the_door(text: &str) -> Result<(), NodeError> {
+    let error = NodeError::from_reply(text);
+    match error.kind() {
+        NodeErrorKind::TooManyClients | NodeErrorKind::Protected => Err(error),
+        _ => Ok(()),
+    }
+}

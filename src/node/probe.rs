@@ -1,0 +1,116 @@
+//! Whether a lock would work at a server: an acquire and a release of a reserved key,
+//! which lives for a millisecond. It reads the replies, and sends nothing itself.
+
+use super::{
+    native::Native,
+    resp::Reply,
+    wire::{self, Form, Request},
+};
+use crate::{
+    exchange::Ask,
+    node_error::{NodeError, NodeErrorKind},
+    protocol::Ttl,
+};
+
+/// All clients try with the same value, so that each can delete what another has left.
+const TOKEN: &[u8] = b"redlock:probe";
+
+/// How long the key lives, if nobody deletes it: the shortest life that a server knows.
+const TTL: Ttl = Ttl::from_millis(1);
+
+/// How many replies an acquire and a release bring.
+pub(super) const REPLIES: u8 = 2;
+
+/// The name of the reserved key, behind the keys' prefix. ACLs that allow the keys of
+/// locks under the prefix allow this one.
+pub(crate) const NAME: &[u8] = b"redlock:probe";
+
+/// The reserved key under `prefix`.
+pub(crate) fn key(prefix: &[u8]) -> Box<[u8]> {
+    [prefix, NAME].concat().into()
+}
+
+/// Appends the acquire and the release of `key`, which goes by script, or by a command
+/// of the server's own.
+pub(super) fn encode(out: &mut Vec<u8>, key: &[u8], native: Option<Native>) {
+    let request = |ask| Request { ask, key, token: TOKEN, ttl: TTL, news: None };
+    wire::encode(out, Form::Short, request(Ask::Set));
+    wire::encode(out, native.map_or(Form::Whole, Form::Native), request(Ask::Release));
+}
+
+/// The name of the command that releases.
+pub(super) fn release_command(native: Option<Native>) -> &'static str {
+    native.map_or("EVAL", Native::name)
+}
+
+/// What an answer to the probe says.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Works,
+    /// Only the reserved key is forbidden: the keys of locks may not be.
+    Untold,
+    Refused(NodeError),
+}
+
+/// What `reply` to this `command` of the probe says.
+pub(super) fn judge(reply: &Reply<'_>, command: &'static str) -> Verdict {
+    match reply {
+        Reply::Ok | Reply::Nil | Reply::Int(_) => Verdict::Works,
+        Reply::Error(text) if is_about_the_key(text) => Verdict::Untold,
+        Reply::Error(text) => Verdict::Refused(NodeError::from_reply(text).to(command)),
+        Reply::Bulk(_) | Reply::List(_) | Reply::Other => {
+            Verdict::Refused(NodeError::new(NodeErrorKind::Protocol))
+        }
+    }
+}
+
+/// Whether an ACL forbids the key and not the command, by the words of Redis 6, of 7
+/// and later, and of a script. There is no code for it.
+fn is_about_the_key(text: &str) -> bool {
+    let kind = NodeError::from_reply(text).kind();
+    let words = ["access a key", "one of the keys"];
+    kind == NodeErrorKind::NotPermitted && words.iter().any(|words| text.contains(words))
+}
+
+/// Whether a release that is refused like this will not be let through later, either: a lock
+/// could be taken then, and not be given back.
+pub(super) fn is_lasting(refusal: NodeErrorKind) -> bool {
+    use NodeErrorKind as K;
+    matches!(
+        refusal,
+        K::NotPermitted | K::Unsupported | K::Server | K::Protocol | K::Clustered | K::ReadOnly
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_forbidden_says_nothing_of_others_and_a_command_does() {
+        for text in [
+            "NOPERM No permissions to access a key",
+            "NOPERM this user has no permissions to access one of the keys used as arguments",
+            "ERR The user executing the script can't access at least one of the keys mentioned",
+            "ACL failure in script: No permissions to access a key",
+        ] {
+            assert!(matches!(judge(&Reply::Error(text), "SET"), Verdict::Untold), "{text}");
+        }
+        for (text, kind) in [
+            (
+                "NOPERM User locks has no permissions to run the 'set' command",
+                NodeErrorKind::NotPermitted,
+            ),
+            ("ERR unknown command 'EVAL'", NodeErrorKind::Unsupported),
+            ("OOM command not allowed", NodeErrorKind::OutOfMemory),
+        ] {
+            let Verdict::Refused(error) = judge(&Reply::Error(text), "SET") else {
+                panic!("{text}")
+            };
+            assert_eq!(error.kind(), kind, "{text}");
+            assert!(error.to_string().contains("to SET)"), "{error}");
+        }
+        let another_tries_too = judge(&Reply::Nil, "SET");
+        assert!(matches!(another_tries_too, Verdict::Works));
+    }
+}

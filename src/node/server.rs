@@ -1,0 +1,35 @@
+//! What is known of the server at the other end of a connection, from its login. It ends
+//! with the connection, since the next one may lead to another server.
+
+use std::sync::Arc;
+
+use super::{hello::Hello, native::Native};
+use crate::node_error::NodeError;
+
+/// What a login has found out about a server.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    /// Its own compare-and-delete command, if it has one.
+    pub(super) native: Option<Native>,
+    /// Whether it runs scripts.
+    pub(super) scripts: bool,
+    /// Whether it can be greeted.
+    pub(super) greets: bool,
+    /// What it is, by its own word; empty if it did not say.
+    pub(super) words: Arc<str>,
+    /// Which process it is; unknown where it lets us not ask.
+    pub(super) process: Option<Box<str>>,
+    /// Why it would not grant a lock.
+    pub(super) refuses: Option<NodeError>,
+}
+
+impl Server {
+    /// A server that has said nothing yet.
+    pub(super) fn new(greets: bool) -> Self {
+        Self { native: None, scripts: true, greets, words: "".into(), process: None, refuses: None }
+    }
+
+    pub(super) fn greet(&mut self, hello: &Hello<'_>) {
+        (self.native, self.words) = (hello.native(), hello.describe());
+    }
+}

@@ -1,0 +1,45 @@
+//! Spans of time as people read them: `300ms`, `4.9s`, `90s`, `65min`. For texts only: what
+//! programs read has its milliseconds.
+
+use std::{fmt, time::Duration};
+
+/// A span in two or three digits, rounded down.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spelled(pub(crate) Duration);
+
+impl fmt::Display for Spelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const TENTH: u128 = 100;
+        let millis = self.0.as_millis();
+        let (seconds, tenths) = (millis / 1_000, millis % 1_000 / TENTH);
+        match seconds {
+            _ if millis == 0 && !self.0.is_zero() => f.write_str("under 1ms"),
+            0 => write!(f, "{millis}ms"),
+            1..10 if tenths > 0 => write!(f, "{seconds}.{tenths}s"),
+            1..120 => write!(f, "{seconds}s"),
+            120..7_200 => write!(f, "{}min", seconds / 60),
+            7_200.. => write!(f, "{}h", seconds / 3_600),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_read_at_a_glance() {
+        for (micros, text) in [
+            (0, "0ms"),
+            (40, "under 1ms"),
+            (300_999, "300ms"),
+            (4_988_270, "4.9s"),
+            (5_000_000, "5s"),
+            (90_500_000, "90s"),
+            (3_900_000_000, "65min"),
+            (86_400_000_000, "24h"),
+        ] {
+            assert_eq!(Spelled(Duration::from_micros(micros)).to_string(), text);
+        }
+    }
+}
