@@ -24,7 +24,10 @@ use crate::{
 ///
 /// Cloning it is cheap: all clones share one driver and its connections. The
 /// client ends when the last clone and the last guard are gone and everything is
-/// released.
+/// released. Dropping the last of them waits for that, for a node timeout at most, where the
+/// driver has a thread of its own; inside a runtime nothing waits before the thread ends that
+/// drops it, as when `main` returns. A driver that is a task can't be waited for: call
+/// [`Self::shutdown`].
 #[doc(alias("redlock", "mutex", "LockManager", "redsync", "RedissonClient"))]
 #[derive(Clone)]
 pub struct Redlock {

@@ -6,12 +6,13 @@
 //! its acquire, and a request costs one wake however many nodes there are.
 //!
 //! `run` is the loop, `net` the connections, `alarm` the timer, `wakes` says which
-//! connections to look at. What is decided about locks is decided by the `engine`,
+//! connections to look at, `thread` is where it runs if not in a task. What is decided about locks is decided by the `engine`,
 //! never here.
 
 mod alarm;
 mod net;
 mod run;
+mod thread;
 mod wakes;
 
 use std::sync::Arc;
@@ -20,13 +21,14 @@ use tokio::sync::mpsc;
 
 use crate::{
     config::Config,
-    engine::{Request, Shared},
+    engine::Shared,
     error::{Error, ErrorKind},
 };
 #[cfg(redlock_sim)]
 pub(crate) use run::Driver;
 #[cfg(not(redlock_sim))]
 use run::Driver;
+use thread::Thread;
 
 /// Starts a driver for `config`: as a task of the runtime this is called in,
 /// or, with `own_thread` or outside any runtime, on a thread of its own. It
@@ -34,18 +36,23 @@ use run::Driver;
 pub(crate) fn start(config: Config, own_thread: bool) -> Result<Arc<Shared>, Error> {
     let config = Arc::new(config);
     let (sender, queue) = mpsc::unbounded_channel();
-    let shared = Arc::new(Shared::new(Arc::clone(&config), sender));
+    let shared = Shared::new(Arc::clone(&config), sender);
     match tokio::runtime::Handle::try_current() {
         // It yields by itself: a budget that runs out would make sockets look
         // silent that are not.
         Ok(runtime) if !own_thread => {
             drop(runtime.spawn(tokio::task::unconstrained(Driver::new(config, queue))));
+            Ok(Arc::new(shared))
         }
-        _ => spawn_thread(config, queue).map_err(|error| {
-            Error::new(ErrorKind::Closed, "the driver's thread can't be started").with_source(error)
-        })?,
+        _ => match Thread::spawn(config, queue) {
+            Ok(thread) => Ok(Arc::new(shared.with_driver(Box::new(thread)))),
+            Err(error) => {
+                let error = Error::new(ErrorKind::Closed, "the driver's thread can't be started")
+                    .with_source(error);
+                Err(error)
+            }
+        },
     }
-    Ok(shared)
 }
 
 /// The same, but for whoever polls the driver.
@@ -55,25 +62,4 @@ pub(crate) fn detached(config: Config) -> (Arc<Shared>, Driver) {
     let (sender, queue) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared::new(Arc::clone(&config), sender));
     (shared, Driver::new(config, queue))
-}
-
-type Cause = Arc<dyn std::error::Error + Send + Sync>;
-
-/// The runtime is made, and dropped, on the thread: neither may happen inside
-/// the caller's.
-fn spawn_thread(config: Arc<Config>, queue: mpsc::UnboundedReceiver<Request>) -> Result<(), Cause> {
-    let (report, made) = std::sync::mpsc::sync_channel(1);
-    let run = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
-            Err(error) => return drop(report.send(Err(error))),
-        };
-        // The caller waits for this; it can't be gone.
-        let _ = report.send(Ok(()));
-        runtime.block_on(tokio::task::unconstrained(async { Driver::new(config, queue).await }));
-    };
-    let cause = |error: std::io::Error| Arc::new(error) as Cause;
-    std::thread::Builder::new().name("redlock-driver".into()).spawn(run).map_err(cause)?;
-    made.recv().map_err(|error| Arc::new(error) as Cause)?.map_err(cause)
 }

@@ -5,6 +5,7 @@
 //! its guard; a [`Won`] that nobody takes comes back as a release request.
 
 use std::{
+    fmt,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
@@ -123,12 +124,21 @@ pub(crate) struct Shared {
     queue: mpsc::UnboundedSender<Request>,
     awaited: Arc<AtomicUsize>,
     queued: Arc<AtomicUsize>,
+    /// What waits for the driver's end when it is dropped, if anything does. Fields are dropped
+    /// in this order: so the queue is closed by then.
+    _driver: Option<Box<dyn fmt::Debug + Send + Sync>>,
 }
 
 impl Shared {
     pub(crate) fn new(config: Arc<Config>, queue: mpsc::UnboundedSender<Request>) -> Self {
         let none = Arc::new(Claim::none());
-        Self { config, none, queue, awaited: Arc::default(), queued: Arc::default() }
+        let (awaited, queued) = Default::default();
+        Self { config, none, queue, awaited, queued, _driver: None }
+    }
+
+    /// The same, with what waits for the driver's end when it is dropped.
+    pub(crate) fn with_driver(self, driver: Box<dyn fmt::Debug + Send + Sync>) -> Self {
+        Self { _driver: Some(driver), ..self }
     }
 
     /// Hands `request` to the driver. Never blocks; from anywhere.

@@ -19,8 +19,8 @@ use crate::{
 
 /// A lock that is held until [`Self::remaining`] runs out or it is released.
 ///
-/// Dropping the guard releases the lock in the background: without blocking, and
-/// from anywhere, also outside a runtime. [`Self::release`] does the same and says
+/// Dropping the guard releases the lock in the background: without blocking, unless it is the
+/// last handle of its [client](crate::Redlock), and from anywhere, also outside a runtime. [`Self::release`] does the same and says
 /// what came of it. If another task of this client waits for the lock, it gets the
 /// lock at once: see [`Builder::hand_overs`](crate::Builder::hand_overs).
 ///

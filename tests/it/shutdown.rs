@@ -1,7 +1,8 @@
 //! The end of a client: asked for, or because nobody needs it any more.
 
 use futures_util::FutureExt as _;
-use redlock_quorum::{ErrorKind, Released, Unreleased};
+use redlock_quorum::{ErrorKind, Released, Unreleased, testing::Reply};
+use tokio::process::Command;
 
 use crate::support::{
     LIMIT, TTL, assert_no_keys, builder, client, connect, connected, everywhere, finish, ms,
@@ -158,4 +159,22 @@ async fn a_dropped_waiter_does_not_keep_the_driver_alive() {
     }
     run_on(cluster.nodes(), "DEL job").await;
     assert_no_keys(&cluster).await;
+}
+
+/// A guard that is dropped at the end of a program, inside a runtime or outside of any, is
+/// released before the process ends, where the driver has a thread of its own.
+#[tokio::test]
+async fn a_program_that_drops_its_guard_and_ends_leaves_no_key() {
+    let cluster = start(3).await;
+    for run in 0..20 {
+        for place in ["inside", "outside"] {
+            let mut program = Command::new(env!("CARGO_BIN_EXE_redlock-last-handle"));
+            let running = program.arg(place).args(cluster.urls()).kill_on_drop(true).status();
+            let status = within(LIMIT, "it ends", running).await.unwrap();
+            assert!(status.success(), "{place}: {status}");
+            let keys = run_on(cluster.nodes(), "KEYS *").await;
+            let none = keys.iter().all(|reply| *reply == Reply::Array(Vec::new()));
+            assert!(none, "run {run}, {place}: {keys:?}");
+        }
+    }
 }
