@@ -25,6 +25,8 @@ struct More {
     server: Option<Arc<str>>,
     step: Option<Step>,
     waited: Option<Duration>,
+    /// Only the key was refused, not the command.
+    is_of_the_key: bool,
     /// What is at the key.
     found: Option<&'static str>,
     source: Option<Arc<io::Error>>,
@@ -173,6 +175,10 @@ pub enum NodeErrorKind {
 const SCRIPT_FORBIDDEN: [&str; 2] =
     ["The user executing the script can't", "ACL failure in script"];
 
+/// The words of an ACL that forbids the key and not the command, in Redis 7 and later, in 6, and
+/// in scripts; there is no code for it, either.
+const KEY_FORBIDDEN: [&str; 2] = ["access a key", "one of the keys"];
+
 impl NodeError {
     pub(crate) fn new(kind: NodeErrorKind) -> Self {
         Self { kind, more: None }
@@ -224,6 +230,11 @@ impl NodeError {
         self.code().is_some() || matches!(self.kind, K::ReadOnly | K::Sentinel | K::SharedDatabase)
     }
 
+    /// Whether an ACL forbids this key, and says nothing of others.
+    pub(crate) fn is_of_the_key(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.is_of_the_key)
+    }
+
     /// How long something was waited for in vain.
     pub(crate) fn waited_for(&self) -> Option<Duration> {
         self.more.as_ref()?.waited
@@ -271,7 +282,10 @@ impl NodeError {
         let is_code = !code.is_empty()
             && code.len() <= 32
             && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-        Self::with(kind, More { code: is_code.then(|| code.into()), ..More::default() })
+        let is_of_the_key =
+            kind == K::NotPermitted && KEY_FORBIDDEN.iter().any(|words| text.contains(words));
+        let code = is_code.then(|| code.into());
+        Self::with(kind, More { code, is_of_the_key, ..More::default() })
     }
 
     /// Reads the refusal of a login step: it means `kind` unless its code says

@@ -1,9 +1,14 @@
 //! Makes one connection to one node: look up, dial, secure, log in.
 //!
-//! It keeps no state and tries once: when and how often to try is the node's business.
-//! Only a server that hangs up when it is greeted is dialled again at once.
+//! It tries once: when and how often to try is the node's business. Only a server that has
+//! hung up twice when it was greeted is dialled again at once, and not greeted.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -38,15 +43,24 @@ pub(super) async fn connect(
     purpose: Purpose,
 ) -> Result<Connected, NodeError> {
     let places = find(&endpoint, &*world).await?;
-    let late = &mut world.sleep(CONNECT_TIMEOUT.saturating_add(places.longest_race()));
-    match log_in(&endpoint, &*world, &places, purpose, true, late).await {
-        Ok(connected) => Ok(connected),
-        Err(Failure { is_greeting: true, .. }) => {
-            let plain = log_in(&endpoint, &*world, &places, purpose, false, late);
-            plain.await.map_err(|failure| failure.error)
+    let span = CONNECT_TIMEOUT.saturating_add(places.longest_race());
+    let late = &mut Late { sleep: world.sleep(span), span };
+    let failure = match log_in(&endpoint, &*world, &places, purpose, true, late).await {
+        Ok(connected) => {
+            endpoint.hang_ups.store(0, Relaxed);
+            return Ok(connected);
         }
-        Err(Failure { error, .. }) => Err(error),
+        Err(failure) => failure,
+    };
+    // Once, it may have been by chance; and a connection without a greeting tells no replica
+    // from a master, nor whether a database is shared.
+    let is_again = failure.is_greeting && endpoint.hang_ups.fetch_add(1, Relaxed) > 0;
+    if !is_again || endpoint.db != 0 {
+        return Err(failure.error);
     }
+    endpoint.hang_ups.store(1, Relaxed);
+    let plain = log_in(&endpoint, &*world, &places, purpose, false, late);
+    plain.await.map_err(|failure| failure.error)
 }
 
 /// Where a node may be.
@@ -80,7 +94,8 @@ async fn find(endpoint: &Endpoint, world: &dyn World) -> Result<Places, NodeErro
         let found = endpoint.names.look_up(host, port, world).await;
         found.map_err(|error| NodeError::io(NodeErrorKind::Unreachable, error))
     };
-    let found = in_time(looking, &mut world.sleep(CONNECT_TIMEOUT), None).await;
+    let late = &mut Late { sleep: world.sleep(CONNECT_TIMEOUT), span: CONNECT_TIMEOUT };
+    let found = in_time(looking, late, None).await;
     found.map(Places::Addresses).map_err(|error| error.during(Step::LookUp))
 }
 
@@ -102,7 +117,7 @@ async fn log_in(
     places: &Places,
     purpose: Purpose,
     greets: bool,
-    late: &mut Pending<()>,
+    late: &mut Late,
 ) -> Result<Connected, Failure> {
     let unreachable = |error| NodeError::io(NodeErrorKind::Unreachable, error);
     let dialling = async { places.dial(world).await.map_err(unreachable) };
@@ -120,10 +135,11 @@ async fn log_in(
     match in_time(talking, late, None).await {
         Ok(()) => Ok(Connected { stream, server: login.end()? }),
         Err(error) if error.kind() == NodeErrorKind::Unreachable => {
-            let is_greeting = error.waited_for().is_none() && login.may_be_the_greeting();
+            let was_hung_up = error.waited_for().is_none();
+            let is_greeting = was_hung_up && login.may_be_the_greeting();
             let error = error.during(login.step());
             // The server says why, but what we sent meanwhile keeps us from reading it.
-            let hint = endpoint.session.as_ref().map(|_| HUNG_UP);
+            let hint = endpoint.session.as_ref().filter(|_| was_hung_up).map(|_| HUNG_UP);
             Err(Failure { error: error.hint(hint), is_greeting })
         }
         Err(error) => Err(error.into()),
@@ -137,16 +153,24 @@ const NO_HANDSHAKE: &str = "no answer to the TLS handshake, does it speak TLS at
 const HUNG_UP: &str =
     "the server hung up after the TLS handshake, does it want a client's certificate?";
 
+/// The end of what an attempt may take, and how long that is.
+struct Late {
+    sleep: Pending<()>,
+    span: Duration,
+}
+
 /// Awaits `step`, unless the time is up before.
 async fn in_time<T>(
     step: impl Future<Output = Result<T, NodeError>>,
-    late: &mut Pending<()>,
+    late: &mut Late,
     hint: Option<&'static str>,
 ) -> Result<T, NodeError> {
     tokio::select! {
         biased;
         outcome = step => outcome,
-        () = late => Err(NodeError::waited(NodeErrorKind::Unreachable, CONNECT_TIMEOUT).hint(hint)),
+        () = &mut late.sleep => {
+            Err(NodeError::waited(NodeErrorKind::Unreachable, late.span).hint(hint))
+        }
     }
 }
 

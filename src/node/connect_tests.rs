@@ -211,15 +211,20 @@ async fn a_slow_look_up_serves_the_attempt_that_comes_when_it_is_done() {
 
 /// twemproxy does so with every command that it does not know.
 #[tokio::test(start_paused = true)]
-async fn who_hangs_up_on_the_greeting_is_asked_once_without_it() {
+async fn who_hangs_up_twice_on_the_greeting_is_asked_without_it() {
     let (fake, mut listener) = name([address(ALIVE)]);
+    let endpoint = endpoint();
+    let (connected, _) = tokio::join!(try_once(&fake, &endpoint), async {
+        drop(answer(&mut listener, "").await);
+    });
+    let error = connected.err().unwrap();
+    assert!(error.to_string().contains("logging in, at HELLO"), "by chance, perhaps: {error}");
     let serving = async {
         let (greeted, first) = answer(&mut listener, "").await;
         drop(first);
         let (plain, stream) = answer(&mut listener, "+OK\r\n:1\r\n").await;
         (greeted, plain, stream)
     };
-    let endpoint = endpoint();
     let (connected, (greeted, plain, _stream)) = tokio::join!(try_once(&fake, &endpoint), serving);
     assert!(!connected.unwrap().server.greets);
     let has = |said: &[u8], word: &[u8]| said.windows(word.len()).any(|window| window == word);
@@ -257,6 +262,28 @@ async fn who_is_sent_away_at_the_door_is_told_why() {
         });
         assert_eq!(connected.err().unwrap().kind(), kind);
     }
+}
+
+/// Where the reserved key has ended before its release, nothing was deleted, and a server that
+/// forbids that would pass.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_came_to_nothing_is_made_again() {
+    let (fake, mut listener) = name([address(ALIVE)]);
+    let endpoint = endpoint();
+    let late = [OLD_SERVER, REST].concat().replace(":1", ":0");
+    let (connected, _) = tokio::join!(try_once(&fake, &endpoint), async {
+        let (_, mut stream) = answer(&mut listener, &late).await;
+        let mut said = Vec::new();
+        while !said.ends_with(b"$0\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut said).await.unwrap(), 0);
+        }
+        assert!(said.starts_with(b"*6\r\n$3\r\nSET"));
+        let refusal = "+OK\r\n-ERR The user executing the script can't run this command\r\n";
+        stream.write_all(refusal.as_bytes()).await.unwrap();
+        stream
+    });
+    let error = connected.err().unwrap();
+    assert_eq!(error.kind(), NodeErrorKind::NotPermitted, "{error}");
 }
 
 /// Envoy greets in a server's place, and moves all clients of one of its workers at once.

@@ -16,7 +16,10 @@ use futures_util::{
     stream::{FuturesUnordered, StreamExt as _},
 };
 
-use crate::world::{Pending, Place, Stream, World};
+use crate::{
+    protocol::Moment,
+    world::{Pending, Place, Stream, World},
+};
 
 /// How long after one address the next one is tried, where the first has not answered:
 /// the "Connection Attempt Delay" that RFC 8305 recommends.
@@ -25,10 +28,14 @@ const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 /// So many addresses of one name are tried. More than a few are a mistake.
 const MOST_ADDRESSES: usize = 8;
 
+/// What a look-up has found is used for so long after it began, if nobody waited for its end.
+/// Resolvers give up after less: two tries of 5 s at up to three name servers.
+const FRESH: Duration = Duration::from_secs(60);
+
 /// The look-ups of one node's name: one at a time, whoever waits for it.
 #[derive(Default)]
 pub(super) struct Names {
-    under_way: Mutex<Option<LookUp>>,
+    under_way: Mutex<Option<(LookUp, Moment)>>,
 }
 
 /// A look-up's outcome may be handed to several that wait.
@@ -43,17 +50,29 @@ impl Names {
         port: u16,
         world: &dyn World,
     ) -> io::Result<Arc<[SocketAddr]>> {
-        let look_up = {
-            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            under_way.get_or_insert_with(|| begin(host, port, world)).clone()
-        };
+        let look_up = self.join(host, port, world);
         let outcome = look_up.clone().await;
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         // Another that waited for the same may have begun the next already.
-        if under_way.as_ref().is_some_and(|other| other.ptr_eq(&look_up)) {
+        if under_way.as_ref().is_some_and(|(other, _)| other.ptr_eq(&look_up)) {
             *under_way = None;
         }
         outcome.map_err(|error| io::Error::new(error.kind(), error))
+    }
+
+    /// The look-up that is under way, or another.
+    fn join(&self, host: &str, port: u16, world: &dyn World) -> LookUp {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = world.now();
+        if let Some((look_up, began_at)) = &*under_way {
+            let is_over = || look_up.clone().now_or_never().is_some();
+            if now.since(*began_at) < FRESH || !is_over() {
+                return look_up.clone();
+            }
+        }
+        let look_up = begin(host, port, world);
+        *under_way = Some((look_up.clone(), now));
+        look_up
     }
 }
 

@@ -1,6 +1,10 @@
 //! Where a node is and how to log in: parsed once, never printed whole.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU8},
+    time::Duration,
+};
 
 use redis::{ConnectionAddr, ConnectionInfo};
 
@@ -25,6 +29,8 @@ pub(crate) struct Endpoint {
     /// The key at which it is tried whether a lock would work.
     pub(crate) probe: Box<[u8]>,
     pub(super) names: Names,
+    /// How many attempts in a row were hung up on when the server was greeted.
+    pub(super) hang_ups: AtomicU8,
     /// How long a lock lives there at most.
     pub(crate) longest_ttl: Duration,
     wants_tls: bool,
@@ -80,6 +86,7 @@ impl Endpoint {
             db: settings.db(),
             probe: probe::key(b""),
             names: Names::default(),
+            hang_ups: AtomicU8::new(0),
             longest_ttl: Duration::MAX,
             wants_tls: matches!(info.addr(), ConnectionAddr::TcpTls { .. }),
             session: None,

@@ -22,15 +22,24 @@ pub(super) struct Known {
     server: Server,
     /// Whether the server lets us look at a key by a script only.
     looks_by_script: bool,
-    /// Why the last acquire was refused, if waiting does not cure it.
-    refused: Option<NodeError>,
+    /// Whether a script goes by its text only: the server does not let us use its hash.
+    by_text: bool,
+    /// Why the last acquire was refused by an ACL, and until when that counts.
+    refused: Option<(NodeError, Moment)>,
     /// Why the last release was refused, and until when no lock is asked for.
     keeps: Option<(NodeError, Moment)>,
 }
 
 impl Known {
     pub(super) fn new(server: Server) -> Self {
-        Self { taught: Vec::new(), server, looks_by_script: false, refused: None, keeps: None }
+        Self {
+            taught: Vec::new(),
+            server,
+            looks_by_script: false,
+            by_text: false,
+            refused: None,
+            keeps: None,
+        }
     }
 
     /// How a command must be put. A script that the server is not known to have
@@ -44,15 +53,14 @@ impl Known {
             (None, _) if self.looks_by_script && is_look(ask) => Form::Whole,
             (None, _) => Form::Short,
             (Some(Ask::Release), Some(native)) => Form::Native(native),
-            (Some(script), _) if self.taught.contains(&script) => Form::Short,
+            (Some(script), _) if self.taught.contains(&script) && !self.by_text => Form::Short,
             _ => Form::Whole,
         }
     }
 
     /// Why no lock is to be asked for here `now`: it could be taken, and not be given back.
     pub(super) fn objection(&self, now: Moment) -> Option<&NodeError> {
-        let (error, until) = self.keeps.as_ref()?;
-        (now < *until).then_some(error)
+        still(&self.keeps, now)
     }
 
     /// A script whose text was sent is known to the server from then on.
@@ -85,8 +93,8 @@ impl Known {
                 return Err(NodeError::new(NodeErrorKind::ReadOnly).by(&self.server.words));
             }
             Answer::Serves(greeted) if greeted.untried => {
-                let kept = self.keeps.as_ref().map(|(error, _)| error);
-                if let Some(error) = self.refused.as_ref().or(kept) {
+                let refused = still(&self.refused, now).or_else(|| still(&self.keeps, now));
+                if let Some(error) = refused {
                     *answer = Answer::Failed(error.clone());
                 }
             }
@@ -111,9 +119,11 @@ impl Known {
         let kind = error.kind();
         match ask {
             _ if kind == NodeErrorKind::ReadOnly => return Err(error.clone()),
-            Ask::Set if kind == NodeErrorKind::NotPermitted => self.refused = Some(error.clone()),
+            Ask::Set if kind == NodeErrorKind::NotPermitted => {
+                self.refused = Some((error.clone(), now.after(REFUSED)));
+            }
             // Other errors may be a proxy's, of one moment.
-            Ask::Release if is_forbidden(kind) && !has_a_script => {
+            Ask::Release if is_forbidden(error) && !has_a_script => {
                 self.keeps = Some((error.clone(), now.after(REFUSED)));
             }
             _ => {}
@@ -124,9 +134,15 @@ impl Known {
     /// A server that does not let us use a command, or knows nothing of it after all,
     /// is asked by script from then on. For a look that is how the least ACL wants it,
     /// and nobody needs to be told.
-    fn note_form(&mut self, order: &Order, answer: &Answer, endpoint: &Endpoint) {
+    fn note_form(&mut self, order: &Order, answer: &mut Answer, endpoint: &Endpoint) {
         if is_look(order.ticket.ask) {
             self.looks_by_script |= matches!(answer, Answer::NoScript);
+        }
+        let is_hash = order.form == Form::Short && order.ticket.ask.script().is_some();
+        if is_hash && matches!(answer, Answer::Failed(error) if is_forbidden(error)) {
+            // It may let us use the text all the same: `EVALSHA` is another command than `EVAL`.
+            self.by_text = true;
+            *answer = Answer::NoScript;
         }
         let Form::Native(native) = order.form else { return };
         let is_no_use = match answer {
@@ -141,8 +157,16 @@ impl Known {
     }
 }
 
-fn is_forbidden(kind: NodeErrorKind) -> bool {
-    matches!(kind, NodeErrorKind::NotPermitted | NodeErrorKind::Unsupported)
+/// Whether the server lets us not release, whatever the key.
+fn is_forbidden(error: &NodeError) -> bool {
+    use NodeErrorKind as K;
+    matches!(error.kind(), K::NotPermitted | K::Unsupported) && !error.is_of_the_key()
+}
+
+/// What counts until a time, if it does `now`.
+fn still(refused: &Option<(NodeError, Moment)>, now: Moment) -> Option<&NodeError> {
+    let (error, until) = refused.as_ref()?;
+    (now < *until).then_some(error)
 }
 
 fn is_look(ask: Ask) -> bool {

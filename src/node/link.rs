@@ -41,6 +41,10 @@ pub(crate) const MAX_IN_FLIGHT: usize = if cfg!(redlock_sim) { 32 } else { 8192 
 /// moments, and then long enough to be nothing to a host that stays away.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
 
+/// The pause before a name is looked up anew that has led to a replica. A proxy may mix
+/// replicas with masters, for one command and not for the next.
+const MISLED: Duration = Duration::from_millis(250);
+
 /// The pause before a login that was refused is tried again: someone has to
 /// change something first, and some servers lock out a client that tries too often.
 const MISCONFIGURED: Duration = Duration::from_secs(5);
@@ -56,7 +60,8 @@ pub(crate) struct Node {
     owed: Owed,
     backoff: Backoff,
     last_process: LastProcess,
-    /// Whether the last connection led to a replica, and nobody was told so yet.
+    /// Whether the node's name has led to a replica, or to another server than before, and nobody
+    /// was told so yet.
     misled: bool,
 }
 
@@ -184,7 +189,7 @@ impl Node {
         self.link.is_up()
     }
 
-    /// Whether a connection to a replica was given up since this was asked.
+    /// Whether the node's name has turned out to lead elsewhere since this was asked.
     pub(crate) fn take_misled(&mut self) -> bool {
         std::mem::take(&mut self.misled)
     }
@@ -249,20 +254,9 @@ impl Node {
         let node = self.endpoint.label();
         match outcome {
             Ok(Connected { stream, server }) => {
-                let (process, longest) = (server.process.as_deref(), self.endpoint.longest_ttl);
-                if let Some(ago) = self.last_process.meet(process, now, longest) {
-                    tracing::warn!(
-                        %node, ago = %Spelled(ago),
-                        "the node's name leads to another server than before, or to one that was \
-                         started anew: unless that one has all keys, locks that were granted there \
-                         are lost, and others may be granted them"
-                    );
-                }
-                match &server.refuses {
-                    None => tracing::info!(%node, "connected"),
-                    Some(error) => {
-                        tracing::warn!(%node, %error, "connected, but the node would grant no lock");
-                    }
+                server.announce(node);
+                if let Some(process) = server.process.as_deref() {
+                    self.misled |= self.last_process.meet(process, now, &self.endpoint);
                 }
                 let (conn, known) = (Conn::new(stream), Known::new(server));
                 self.link = Link::Up { conn, known, proven: false };
@@ -317,7 +311,6 @@ impl Node {
         }
         if error.kind() == NodeErrorKind::ReadOnly {
             // The name may lead to another server by now, or will soon.
-            self.misled = true;
             self.stay_down(error, now, draw, events);
         } else if matches!(self.link, Link::Up { proven: true, .. }) {
             self.reconnect(None);
@@ -336,7 +329,12 @@ impl Node {
         events: &mut Vec<Event>,
     ) {
         let pause = self.backoff.next_delay(draw());
-        let pause = if cause.is_transient() { pause } else { MISCONFIGURED };
+        let pause = match cause.kind() {
+            NodeErrorKind::ReadOnly => pause.max(MISLED),
+            _ if cause.is_transient() => pause,
+            _ => MISCONFIGURED,
+        };
+        self.misled |= cause.kind() == NodeErrorKind::ReadOnly;
         let retry_at = now.after(pause);
         let doomed: Vec<_> = self.waiting.take_others().collect();
         self.drop_unsent(doomed, &cause, events);

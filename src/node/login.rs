@@ -56,7 +56,13 @@ pub(super) struct Login {
     server: Server,
     /// Why the probe's release was refused.
     refused: Option<NodeError>,
+    /// The probe's key had ended before its release: nothing was deleted, so nothing is known.
+    was_late: bool,
+    probes: u8,
 }
+
+/// How often a lock is tried where its key had ended before it could be released.
+const MOST_PROBES: u8 = 4;
 
 impl Login {
     /// The words that must be said first, and what awaits the replies to them. Without
@@ -89,16 +95,30 @@ impl Login {
             }
         }
         let server = Server::new(greets);
-        let mut login = Self { said, answered: 0, db: endpoint.db, server, refused: None };
+        let mut login = Self {
+            said,
+            answered: 0,
+            db: endpoint.db,
+            server,
+            refused: None,
+            was_late: false,
+            probes: 0,
+        };
         if purpose == Purpose::Commands {
             login.probe(&mut words, endpoint, None);
         }
         (words, login)
     }
 
-    /// What is left to be said, if a server that runs no scripts may have a command of its own
-    /// instead.
+    /// What is left to be said: the probe once more, if it came to nothing, or with a command of
+    /// the server's own, if the server runs no scripts.
     pub(super) fn more(&mut self, endpoint: &Endpoint) -> Option<Vec<u8>> {
+        if self.was_late && self.probes < MOST_PROBES {
+            let native = self.server.native.filter(|_| !self.server.scripts);
+            let mut words = Vec::new();
+            self.probe(&mut words, endpoint, native);
+            return Some(words);
+        }
         if self.refused.is_none() || !self.server.scripts {
             return None;
         }
@@ -110,6 +130,7 @@ impl Login {
     }
 
     fn probe(&mut self, words: &mut Vec<u8>, endpoint: &Endpoint, native: Option<Native>) {
+        self.probes = self.probes.saturating_add(1);
         probe::encode(words, &endpoint.probe, native);
         self.said.extend([Said::Acquire, Said::Release(native)]);
     }
@@ -168,6 +189,7 @@ impl Login {
             }
             (Said::Acquire, _) => self.handle_acquire(probe::judge(reply, said.command())),
             (Said::Release(_), _) => {
+                self.was_late = *reply == Reply::Int(0);
                 self.refused = match probe::judge(reply, said.command()) {
                     Verdict::Refused(error) if probe::is_lasting(error.kind()) => Some(error),
                     Verdict::Refused(_) | Verdict::Untold | Verdict::Works => None,

@@ -56,20 +56,14 @@ pub(super) enum Verdict {
 pub(super) fn judge(reply: &Reply<'_>, command: &'static str) -> Verdict {
     match reply {
         Reply::Ok | Reply::Nil | Reply::Int(_) => Verdict::Works,
-        Reply::Error(text) if is_about_the_key(text) => Verdict::Untold,
-        Reply::Error(text) => Verdict::Refused(NodeError::from_reply(text).to(command)),
+        Reply::Error(text) => match NodeError::from_reply(text) {
+            error if error.is_of_the_key() => Verdict::Untold,
+            error => Verdict::Refused(error.to(command)),
+        },
         Reply::Bulk(_) | Reply::List(_) | Reply::Other => {
             Verdict::Refused(NodeError::new(NodeErrorKind::Protocol))
         }
     }
-}
-
-/// Whether an ACL forbids the key and not the command, by the words of Redis 6, of 7
-/// and later, and of a script. There is no code for it.
-fn is_about_the_key(text: &str) -> bool {
-    let kind = NodeError::from_reply(text).kind();
-    let words = ["access a key", "one of the keys"];
-    kind == NodeErrorKind::NotPermitted && words.iter().any(|words| text.contains(words))
 }
 
 /// Whether a release that is refused like this will not be let through later, either: a lock

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::protocol::Moment;
+use super::endpoint::Endpoint;
+use crate::{protocol::Moment, spelled::Spelled};
 
 /// The process that answered last behind a node's name.
 #[derive(Debug, Default)]
@@ -14,15 +15,23 @@ pub(super) struct LastProcess {
 }
 
 impl LastProcess {
-    /// There is a connection to the process `id`. Says how long ago another answered, if that is
-    /// less than a lock may live there, which the other may have granted.
-    pub(super) fn meet(
-        &mut self,
-        id: Option<&str>,
-        now: Moment,
-        longest_ttl: Duration,
-    ) -> Option<Duration> {
-        let id = id?;
+    /// There is a connection to the process `id`. Says whether another answered before; the log
+    /// has it if that is so short ago that locks may live which that one has granted.
+    pub(super) fn meet(&mut self, id: &str, now: Moment, endpoint: &Endpoint) -> bool {
+        let is_other = self.id.as_deref().is_some_and(|before| before != id);
+        if let Some(ago) = self.change(id, now, endpoint.longest_ttl) {
+            tracing::warn!(
+                node = %endpoint.label(), ago = %Spelled(ago),
+                "the node's name leads to another server than before, or to one that was \
+                 started anew: unless that one has all keys, locks that were granted there \
+                 are lost, and others may be granted them"
+            );
+        }
+        is_other
+    }
+
+    /// How long ago another process answered, if that is less than a lock lives.
+    fn change(&mut self, id: &str, now: Moment, longest_ttl: Duration) -> Option<Duration> {
         let is_other = self.id.as_deref().is_some_and(|before| before != id);
         let ago = now.since(self.left_at.unwrap_or(now));
         self.id = Some(id.into());
@@ -44,13 +53,12 @@ mod tests {
         let ttl = Duration::from_secs(10);
         let at = |seconds| Moment::from_nanos(1).after(Duration::from_secs(seconds));
         let mut last = LastProcess::default();
-        assert_eq!(last.meet(Some("a"), at(0), ttl), None, "the first");
+        assert_eq!(last.change("a", at(0), ttl), None, "the first");
         last.leave(at(20));
-        assert_eq!(last.meet(Some("a"), at(21), ttl), None, "the same");
+        assert_eq!(last.change("a", at(21), ttl), None, "the same");
         last.leave(at(30));
-        assert_eq!(last.meet(None, at(31), ttl), None, "one that does not say");
-        assert_eq!(last.meet(Some("b"), at(33), ttl), Some(Duration::from_secs(3)));
+        assert_eq!(last.change("b", at(33), ttl), Some(Duration::from_secs(3)));
         last.leave(at(40));
-        assert_eq!(last.meet(Some("a"), at(50), ttl), None, "all locks have ended");
+        assert_eq!(last.change("a", at(50), ttl), None, "all locks have ended");
     }
 }

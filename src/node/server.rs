@@ -29,6 +29,16 @@ impl Server {
         Self { native: None, scripts: true, greets, words: "".into(), process: None, refuses: None }
     }
 
+    /// Says in the log that there is a connection, and of what use it is.
+    pub(super) fn announce(&self, node: &str) {
+        match &self.refuses {
+            None => tracing::info!(%node, "connected"),
+            Some(error) => {
+                tracing::warn!(%node, %error, "connected, but the node would grant no lock");
+            }
+        }
+    }
+
     pub(super) fn greet(&mut self, hello: &Hello<'_>) {
         (self.native, self.words) = (hello.native(), hello.describe());
     }

@@ -55,6 +55,9 @@ pub(super) fn read(url: &str) -> Result<(ConnectionInfo, bool), String> {
         return Err(format!("what follows a # in the URL is not understood: {FORM}"));
     }
     let is_socket = parsed.scheme().contains("unix");
+    if is_socket && parsed.has_authority() && !parsed.authority().is_empty() {
+        return Err(format!("a socket's URL has no user and no host before its path: {FORM}"));
+    }
     let mut before = Vec::new();
     for (name, value) in parsed.query_pairs() {
         check_parameter(&name, &value, is_socket)?;
@@ -107,6 +110,7 @@ mod tests {
             ("valkey://h?protocol=resp3", "RESP2"),
             ("unix:///tmp/s.sock?password=s3cret", "`password`"),
             ("unix:///tmp/s.sock?db=1&db=2", "`db` is there twice"),
+            ("unix://user:s3cret@localhost/s.sock", "no user and no host"),
             ("redis://h#s3cret", "#"),
             ("redis://user:12#s3cret@h", "%23"),
             ("redis://user:12?s3cret@h", "%3F"),

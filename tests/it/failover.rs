@@ -108,19 +108,25 @@ async fn nodes_that_fail_over_in_turn_vote_again_where_their_names_lead() {
     redlock.shutdown(LIMIT).await.unwrap();
 }
 
-/// Who waits hears of the release from the server that the name leads to now.
+/// Who waits since before hears of the release from the servers that the names lead to now,
+/// though the old ones keep the connection on which it listens, and hear of nothing.
 #[tokio::test]
 async fn a_waiter_listens_where_the_names_lead_now() {
     let (cluster, names, redlock) = three().await;
-    for node in 0..3 {
-        fail_over(&cluster, &names, node).await;
-    }
     let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
     let other = Redlock::builder().nodes(names.iter().map(|name| name.url.clone()));
     let other = other.ttl(TTL).build().unwrap();
     let waiting = wait_for(&other, "job");
+    listening(&cluster.nodes()[..3], "job").await;
+    for (node, name) in names.iter().enumerate() {
+        let (old, new) = (&cluster.nodes()[node..=node], &cluster.nodes()[node + 3]);
+        set_up(std::slice::from_ref(new), "REPLICAOF NO ONE").await;
+        name.lead_to(new);
+        set_up(old, "REPLICAOF 127.0.0.1 1").await;
+    }
+    let _ = other.health().await.unwrap(); // or whatever it asks next
     listening(&cluster.nodes()[3..], "job").await;
-    guard.release().await.unwrap();
+    drop(guard); // its client finds out by this that the names have moved
     within(LIMIT, "the waiter hears of it", waiting).await.unwrap().release().await.unwrap();
     redlock.shutdown(LIMIT).await.unwrap();
     other.shutdown(LIMIT).await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redlock_quorum::{
-    Builder, ErrorKind, NodeErrorKind, Redlock, Released,
+    Builder, ErrorKind, LockParts, NodeErrorKind, Redlock, Released,
     testing::{Cluster, Reply, TestNode},
 };
 use tracing::Level;
@@ -320,6 +320,23 @@ async fn a_user_that_may_not_delete_gets_no_lock_that_it_could_not_give_back() {
     eventually("it is tried again by itself", async || redlock.try_lock("job").await.map(drop))
         .await;
     finish(&redlock, &cluster).await;
+}
+
+/// A key that is forbidden, and one that can't be given back, say nothing of the others.
+#[tokio::test]
+async fn a_key_outside_the_acl_stops_no_other_lock() {
+    let cluster = with_user(&ENOUGH.replace("~app:*", "~app:job*")).await;
+    let redlock = locker(&cluster);
+    let error = redlock.try_lock("other").await.unwrap_err();
+    assert!(kinds(&error).contains(&NodeErrorKind::NotPermitted), "{error}");
+    let parts = redlock.try_lock("job").await.unwrap().into_parts();
+    let elsewhere = LockParts { key: b"other".into(), ..parts.clone() };
+    let error = redlock.adopt(elsewhere).unwrap().release().await.unwrap_err();
+    assert!(kinds(&error).contains(&NodeErrorKind::NotPermitted), "{error}");
+    redlock.adopt(parts).unwrap().release().await.unwrap();
+    redlock.try_lock("job").await.unwrap().release().await.unwrap();
+    redlock.shutdown(LIMIT).await.unwrap();
+    assert_no_keys(&cluster).await;
 }
 
 /// Where the reserved key is forbidden, and so nothing is known before, the first lock that

@@ -13,7 +13,9 @@ use futures_util::FutureExt as _;
 use redlock_quorum::{Builder, ErrorKind, Released};
 use tokio::runtime::{self, Runtime};
 
-use crate::support::{LIMIT, TTL, assert_no_keys, builder, eventually, finish, ms, start};
+use crate::support::{
+    LIMIT, TTL, assert_no_keys, builder, client, connect, eventually, finish, ms, start,
+};
 
 /// Polls `future` on this thread, with no runtime anywhere.
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -211,4 +213,24 @@ async fn a_paused_clock_ends_calls_instead_of_hanging_them() {
     tokio::time::resume();
     cluster.nodes()[0].resume().await.unwrap();
     assert_no_keys(&cluster).await;
+}
+
+/// Nor does it keep the driver busy: what waits for a lock under a paused clock gets it when the
+/// lock has ended, by the real time of the server, and the runtime sleeps meanwhile.
+#[tokio::test]
+async fn under_a_paused_clock_locks_end_in_real_time_and_nothing_spins() {
+    let cluster = start(1).await;
+    let redlock = client(&cluster);
+    connect(&redlock, 1).await;
+    redlock.lock("job").ttl(ms(1000)).await.unwrap().forget();
+    let metrics = tokio::runtime::Handle::current().metrics();
+    tokio::time::pause();
+    let before = metrics.worker_park_count(0);
+    let guard = redlock.lock("job").await.unwrap();
+    let parked = metrics.worker_park_count(0) - before;
+    tokio::time::resume();
+    // A driver that spins sleeps a hundred thousand times in a second.
+    assert!(parked < 5_000, "it slept {parked} times");
+    guard.release().await.unwrap();
+    finish(&redlock, &cluster).await;
 }

@@ -184,6 +184,20 @@ async fn where_no_script_runs_a_command_of_the_servers_own_will_do() {
     finish(&redlock, &cluster).await;
 }
 
+/// `EVALSHA` is another command than `EVAL`: where only that is kept back, scripts go as text.
+#[tokio::test]
+async fn where_evalsha_is_kept_back_every_lock_is_given_back_all_the_same() {
+    let hidden = ["--rename-command", "EVALSHA", "hidden"];
+    let cluster = Cluster::builder().nodes(1).server_args(hidden).start().await.unwrap();
+    let redlock = Redlock::builder().nodes(cluster.urls()).ttl(TTL).build().unwrap();
+    for _ in 0..3 {
+        let guard = redlock.try_lock("job").await.unwrap();
+        guard.extend(TTL).await.unwrap();
+        assert_eq!(guard.release().await.unwrap(), Released::Released);
+    }
+    finish(&redlock, &cluster).await;
+}
+
 /// What a server can't do for a while costs only that while: locks that it has granted before
 /// are kept there, and it is asked again.
 #[tokio::test]
