@@ -92,9 +92,9 @@ impl Waiter {
         }
         // A home node that says no does not say that a quorum of nodes is up.
         let is_one = self.heard_one && before.loss == Loss::NoQuorum;
-        // There was no time to look behind it, or no answer: nothing says that it has changed.
+        // There was no time to look behind it, or too few answered: nothing says that it changed.
         let stays = before.stand.as_ref().is_some_and(|stand| stand.stuck.is_some());
-        let is_stuck = stays && attempt.seen.is_empty();
+        let is_stuck = stays && !attempt.has_changed;
         is_one || cut_short && (before.is_seen() || is_stuck) && !self.notified
     }
 

@@ -21,6 +21,8 @@ pub(super) struct LastAttempt {
     pub(super) stand: Option<Stand>,
     /// The nodes that answered a look.
     pub(super) seen: NodeSet,
+    /// Whether one of them has something else than at the look before.
+    pub(super) has_changed: bool,
     /// The nodes that did not answer when they were last asked.
     pub(super) silent: NodeSet,
 }

@@ -282,6 +282,7 @@ impl Head {
                 reports,
                 stand,
                 seen: NodeSet::EMPTY,
+                has_changed: false,
                 silent: setting.silent,
             },
             granted: self.claim.granted().len(),

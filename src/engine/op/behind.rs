@@ -168,6 +168,8 @@ impl Behind {
             waiter.learn_from_look(setting.now.since(self.begun_at));
         }
         let mut stand = self.stand(&waiter, setting);
+        let has_changed =
+            waiter.rivals.as_ref().is_some_and(|before| self.rivals.has_changed_since(before));
         self.count_seen(head, setting.now);
         // The next time all are looked at: this one node may have been left out of a release.
         waiter.has_checked = self.checks;
@@ -183,7 +185,7 @@ impl Behind {
                 .then(|| Stuck { nodes: stays.len(), silent: setting.silent.minus(stays).len() });
         }
         let mut found = head.found(Loss::Contended, &self.round, Some(stand), setting);
-        found.attempt.seen = self.rivals.seen;
+        (found.attempt.seen, found.attempt.has_changed) = (self.rivals.seen, has_changed);
         Some(Ended::Lost { waiter, found: Box::new(found), rolls_back: self.rolls_back })
     }
 

@@ -145,6 +145,13 @@ impl Rivals {
         same.minus(self.holder(quorum).map_or(NodeSet::EMPTY, |holder| self.with(holder)))
     }
 
+    /// Whether a node that was seen has something else than at the look `before`.
+    pub(super) fn has_changed_since(&self, before: &Self) -> bool {
+        let content = |rivals: &Self, node| rivals.at(node).map(|found| found.content.clone());
+        let mut both = self.seen.and(before.seen).iter();
+        both.any(|node| content(self, node) != content(before, node))
+    }
+
     /// Whether somebody else, with more votes than `mine`, or as many and the larger
     /// value, has kept them since the look `before`; `stale` nodes don't count. All that
     /// insist agree on this, by whatever names they know the nodes.
@@ -229,5 +236,17 @@ mod tests {
             stand.seen.minus(NodeId::all(5).skip(4).fold(NodeSet::EMPTY, NodeSet::with))
         );
         assert!(!stand.outbids((1, &a), Some(&stand), stale));
+    }
+
+    #[test]
+    fn what_has_changed_is_seen_at_nodes_that_were_seen_twice() {
+        let before = seen([Some("a"), None, None, None, None]);
+        assert!(!before.has_changed_since(&before));
+        assert!(seen([Some("b"), None, None, None, None]).has_changed_since(&before));
+        assert!(seen([None; 5]).has_changed_since(&before), "it has gone");
+        assert!(seen([Some("a"), Some("b"), None, None, None]).has_changed_since(&before));
+        let mut partial = seen([None; 5]);
+        partial.forget(NodeId::all(1).fold(NodeSet::EMPTY, NodeSet::with));
+        assert!(!partial.has_changed_since(&before), "the first did not answer");
     }
 }
