@@ -1,0 +1,93 @@
+//! From a server's error reply to what it means. The code decides, and the text is dropped: it may
+//! echo what was sent.
+
+use super::{More, NodeError, NodeErrorKind};
+
+/// The words of a server whose ACL stopped a script, up to Redis 7.0 and since
+/// then; there is no code for it.
+const SCRIPT_FORBIDDEN: [&str; 2] =
+    ["The user executing the script can't", "ACL failure in script"];
+
+/// The words of an ACL that forbids the key and not the command, in Redis 7 and later, in 6, and
+/// in scripts; there is no code for it, either.
+const KEY_FORBIDDEN: [&str; 2] = ["access a key", "one of the keys"];
+
+impl NodeError {
+    /// Reads a server's error reply: the code decides, the text is dropped.
+    pub(crate) fn from_reply(text: &str) -> Self {
+        use NodeErrorKind as K;
+        // Before Redis 7, an error inside a script came wrapped as
+        // `ERR Error running script (..): @user_script:3: OOM ..`.
+        let inner = text.split_once("@user_script:").and_then(|(_, rest)| rest.split_once(": "));
+        let text = inner.map_or(text, |(_, inner)| inner.trim_start_matches('-'));
+        let code = text.split_ascii_whitespace().next().unwrap_or("");
+        let kind = match code {
+            "NOAUTH" => K::AuthRequired,
+            "WRONGPASS" => K::AuthFailed,
+            "NOPERM" => K::NotPermitted,
+            "READONLY" => K::ReadOnly,
+            "OOM" => K::OutOfMemory,
+            "LOADING" => K::Loading,
+            "BUSY" => K::ScriptBusy,
+            "MISCONF" | "NOREPLICAS" | "MASTERDOWN" => K::WritesRefused,
+            "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" | "TRYAGAIN" => K::Clustered,
+            "WRONGTYPE" => K::ForeignKey,
+            "DENIED" => K::Protected,
+            "ERR" if text.starts_with("ERR max number of clients") => K::TooManyClients,
+            "ERR" if text.starts_with("ERR unknown command") => K::Unsupported,
+            // Redis's DELEX says WRONGTYPE like this.
+            "ERR" if text.starts_with("ERR Key should be of string type") => K::ForeignKey,
+            _ if SCRIPT_FORBIDDEN.iter().any(|words| text.contains(words)) => K::NotPermitted,
+            _ => K::Server,
+        };
+        let is_code = !code.is_empty()
+            && code.len() <= 32
+            && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        let is_of_the_key =
+            kind == K::NotPermitted && KEY_FORBIDDEN.iter().any(|words| text.contains(words));
+        let code = is_code.then(|| code.into());
+        Self::with(kind, More { code, is_of_the_key, ..More::default() })
+    }
+
+    /// Reads the refusal of a login step: it means `kind` unless its code says
+    /// something else.
+    pub(crate) fn from_login(kind: NodeErrorKind, text: &str) -> Self {
+        let error = Self::from_reply(text);
+        if error.kind == NodeErrorKind::Server { Self { kind, ..error } } else { error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_text_is_read_by_its_code_and_dropped() {
+        for (text, kind) in [
+            ("NOAUTH Authentication required.", NodeErrorKind::AuthRequired),
+            ("OOM command not allowed when used memory > 'maxmemory'.", NodeErrorKind::OutOfMemory),
+            ("ERR unknown command 'DELIFEQ', with args: 's3cret'", NodeErrorKind::Unsupported),
+            (
+                "ERR Error running script (call to f_6b1b): @user_script:3: WRONGTYPE s3cret",
+                NodeErrorKind::ForeignKey,
+            ),
+            (
+                "ERR The user executing the script can't run this command or subcommand script: \
+                 s3cret",
+                NodeErrorKind::NotPermitted,
+            ),
+            (
+                "ERR ACL failure in script: User s3cret has no permissions to run the 'del' \
+                 command",
+                NodeErrorKind::NotPermitted,
+            ),
+            ("ERR s3cret", NodeErrorKind::Server),
+            ("s3cret", NodeErrorKind::Server),
+            ("", NodeErrorKind::Server),
+        ] {
+            let error = NodeError::from_reply(text);
+            assert_eq!(error.kind(), kind, "{text}");
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+        }
+    }
+}
