@@ -228,6 +228,11 @@ impl NodeError {
         self.more.as_ref().is_some_and(|more| more.is_of_the_key)
     }
 
+    /// Whether it was this command that was refused.
+    pub(crate) fn is_to(&self, command: &str) -> bool {
+        self.more.as_ref().is_some_and(|more| more.command == Some(command))
+    }
+
     /// How long something was waited for in vain.
     pub(crate) fn waited_for(&self) -> Option<Duration> {
         self.more.as_ref()?.waited

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use super::{native::Native, resp};
-use crate::{exchange::Role, node_error::NodeErrorKind};
+use crate::{
+    exchange::{Greeted, Role},
+    node_error::NodeErrorKind,
+};
 
 /// What a server says of itself when it is greeted. What it does not say is
 /// empty.
@@ -33,6 +36,12 @@ impl Hello<'_> {
     pub(super) fn name(&self) -> String {
         let words = [self.server, self.version].map(String::from_utf8_lossy);
         words.join(" ").trim_end().to_owned()
+    }
+
+    /// The same as a look at its health gives it.
+    pub(super) fn greeted(&self) -> Greeted {
+        let server = Some(self.name()).filter(|name| !name.is_empty()).map(Into::into);
+        Greeted { role: self.role(), server, ..Greeted::default() }
     }
 
     /// What the server is: its name and version, what else than a server on its own it

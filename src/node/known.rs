@@ -86,6 +86,9 @@ impl Known {
     ) -> Result<(), NodeError> {
         let ask = order.ticket.ask;
         self.note_form(order, answer, endpoint);
+        if self.was_asked_too_early(order, answer) {
+            *answer = Answer::Serves(Box::new(self.server.greeted.clone()));
+        }
         match answer {
             Answer::Granted if ask == Ask::Set => self.refused = None,
             Answer::Granted | Answer::NotPublished if ask == Ask::Release => self.keeps = None,
@@ -107,6 +110,14 @@ impl Known {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether a look at health was put, before there was a connection, by a script, which this
+    /// server does not run: its login has found that its own command will do.
+    fn was_asked_too_early(&self, order: &Order, answer: &Answer) -> bool {
+        let by_script = order.ticket.ask == Ask::Greet && order.form == Form::Short;
+        let has_own = !self.server.scripts && self.server.native.is_some();
+        by_script && has_own && matches!(answer, Answer::Failed(error) if error.is_to("EVAL"))
     }
 
     fn note_refusal(

@@ -258,7 +258,7 @@ impl Node {
                 if let Some(process) = server.process.as_deref() {
                     self.misled |= self.last_process.meet(process, now, &self.endpoint);
                 }
-                let (conn, known) = (Conn::new(stream), Known::new(server));
+                let (conn, known) = (Conn::new(stream), Box::new(Known::new(server)));
                 self.link = Link::Up { conn, known, proven: false };
             }
             Err(cause) => {

@@ -191,7 +191,10 @@ impl Login {
             (Said::Release(_), _) => {
                 self.was_late = *reply == Reply::Int(0);
                 self.refused = match probe::judge(reply, said.command()) {
-                    Verdict::Refused(error) if probe::is_lasting(error.kind()) => Some(error),
+                    // Of a script and a command of the server's own, the script is what is told.
+                    Verdict::Refused(error) if probe::is_lasting(error.kind()) => {
+                        self.refused.take().or(Some(error))
+                    }
                     Verdict::Refused(_) | Verdict::Untold | Verdict::Works => None,
                 };
                 Ok(())

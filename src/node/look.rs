@@ -25,12 +25,7 @@ pub(super) const LONGEST: &[u8] = b"256";
 /// Reads the reply to `HELLO`.
 pub(super) fn greeted(reply: &Reply<'_>) -> Answer {
     match reply {
-        Reply::List(list) => {
-            let hello = Hello::of(list);
-            let server = Some(hello.name()).filter(|name| !name.is_empty()).map(Into::into);
-            let greeted = Greeted { role: hello.role(), server, ..Greeted::default() };
-            Answer::Serves(Box::new(greeted))
-        }
+        Reply::List(list) => Answer::Serves(Box::new(Hello::of(list).greeted())),
         // The server is too old to know the command: the next reply says more.
         Reply::Error(_) => Answer::Serves(Box::default()),
         _ => garbage(),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{hello::Hello, native::Native};
-use crate::node_error::NodeError;
+use crate::{exchange::Greeted, node_error::NodeError};
 
 /// What a login has found out about a server.
 #[derive(Clone, Debug)]
@@ -15,7 +15,9 @@ pub(super) struct Server {
     pub(super) scripts: bool,
     /// Whether it can be greeted.
     pub(super) greets: bool,
-    /// What it is, by its own word; empty if it did not say.
+    /// What it said of itself.
+    pub(super) greeted: Greeted,
+    /// The same in words; empty if it said nothing.
     pub(super) words: Arc<str>,
     /// Which process it is; unknown where it lets us not ask.
     pub(super) process: Option<Box<str>>,
@@ -26,7 +28,15 @@ pub(super) struct Server {
 impl Server {
     /// A server that has said nothing yet.
     pub(super) fn new(greets: bool) -> Self {
-        Self { native: None, scripts: true, greets, words: "".into(), process: None, refuses: None }
+        Self {
+            native: None,
+            scripts: true,
+            greets,
+            greeted: Greeted::default(),
+            words: "".into(),
+            process: None,
+            refuses: None,
+        }
     }
 
     /// Says in the log that there is a connection, and of what use it is.
@@ -41,5 +51,6 @@ impl Server {
 
     pub(super) fn greet(&mut self, hello: &Hello<'_>) {
         (self.native, self.words) = (hello.native(), hello.describe());
+        self.greeted = hello.greeted();
     }
 }

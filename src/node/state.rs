@@ -15,7 +15,7 @@ pub(super) enum Link {
     Connecting { attempt: Attempt, after: Option<NodeError> },
     /// There is a connection. It is `proven` by its first answer: a server that
     /// logs us in and then hangs up must not be redialled at once for ever.
-    Up { conn: Conn, known: Known, proven: bool },
+    Up { conn: Conn, known: Box<Known>, proven: bool },
     /// The last attempt failed, and the next one begins at `retry_at`.
     Down { cause: NodeError, retry_at: Moment },
 }

@@ -16,9 +16,9 @@ impl NodeError {
     /// Reads a server's error reply: the code decides, the text is dropped.
     pub(crate) fn from_reply(text: &str) -> Self {
         use NodeErrorKind as K;
-        // Before Redis 7, an error inside a script came wrapped as
-        // `ERR Error running script (..): @user_script:3: OOM ..`.
-        let inner = text.split_once("@user_script:").and_then(|(_, rest)| rest.split_once(": "));
+        // Before Redis 7, an error inside a script came wrapped, once or twice, as
+        // `ERR Error running script (..): @user_script:3: @user_script: 3: -READONLY ..`.
+        let inner = text.rsplit_once("@user_script:").and_then(|(_, rest)| rest.split_once(": "));
         let text = inner.map_or(text, |(_, inner)| inner.trim_start_matches('-'));
         let code = text.split_ascii_whitespace().next().unwrap_or("");
         let kind = match code {
@@ -67,6 +67,11 @@ mod tests {
             ("NOAUTH Authentication required.", NodeErrorKind::AuthRequired),
             ("OOM command not allowed when used memory > 'maxmemory'.", NodeErrorKind::OutOfMemory),
             ("ERR unknown command 'DELIFEQ', with args: 's3cret'", NodeErrorKind::Unsupported),
+            (
+                "ERR Error running script (call to f_6b1b): @user_script:3: @user_script: 3: \
+                 -READONLY You can't write against a read only replica.",
+                NodeErrorKind::ReadOnly,
+            ),
             (
                 "ERR Error running script (call to f_6b1b): @user_script:3: WRONGTYPE s3cret",
                 NodeErrorKind::ForeignKey,

@@ -101,7 +101,7 @@ fn states() -> Vec<State> {
             command: "ACL SETUSER locker -del",
             login: USER,
             kind: K::NotPermitted,
-            says: " to EVAL by ",
+            says: " EVAL by ",
             ..STATE
         },
         State {
@@ -145,8 +145,11 @@ impl State {
 #[tokio::test]
 async fn readiness_says_of_twelve_states_what_a_lock_finds() {
     for state in states() {
-        let (_cluster, served) = state.bring_about().await;
+        let (cluster, served) = state.bring_about().await;
         let what = state.what;
+        if what == "EVAL was renamed" && native(&cluster.nodes()[0]).await.is_some() {
+            continue; // the server's own command does
+        }
         let ready = served.get("/readyz").await;
         assert_eq!(ready.status, 503, "{what}, right after the start: {ready:?}");
         let locked = served.form("/lock", "key=job").await;
