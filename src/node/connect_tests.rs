@@ -150,28 +150,26 @@ async fn answer(listener: &mut Listener, replies: &str) -> (Vec<u8>, DuplexStrea
     (said, stream)
 }
 
-#[tokio::test(start_paused = true)]
-async fn dead_addresses_first_cost_a_quarter_of_a_second_each() {
-    let (fake, mut listener) = name([address(DEAD), address(DEAD), address(ALIVE)]);
-    let replies = [OLD_SERVER, REST].concat();
-    let endpoint = endpoint();
-    let connecting =
-        async { tokio::join!(try_once(&fake, &endpoint), answer(&mut listener, &replies)).0 };
+/// How long it takes to connect to an old server behind a name.
+async fn time_to_connect(addresses: &[u8]) -> Duration {
+    let (fake, mut listener) = name(addresses.iter().copied().map(address).collect::<Vec<_>>());
+    let (replies, endpoint) = ([OLD_SERVER, REST].concat(), endpoint());
+    let serving = answer(&mut listener, &replies);
+    let connecting = async { tokio::join!(try_once(&fake, &endpoint), serving).0 };
     let (connected, took) = timed(connecting).await;
     connected.unwrap();
+    took
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_addresses_first_cost_a_quarter_of_a_second_each() {
+    let took = time_to_connect(&[DEAD, DEAD, ALIVE]).await;
     assert_eq!(took.as_millis() / 10, 50);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_address_that_refuses_costs_nothing() {
-    let (fake, mut listener) = name([address(REFUSING), address(ALIVE)]);
-    let replies = [OLD_SERVER, REST].concat();
-    let endpoint = endpoint();
-    let connecting =
-        async { tokio::join!(try_once(&fake, &endpoint), answer(&mut listener, &replies)).0 };
-    let (connected, took) = timed(connecting).await;
-    connected.unwrap();
-    assert_eq!(took, Duration::ZERO);
+    assert_eq!(time_to_connect(&[REFUSING, ALIVE]).await, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,6 +282,17 @@ async fn a_probe_that_came_to_nothing_is_made_again() {
     });
     let error = connected.err().unwrap();
     assert_eq!(error.kind(), NodeErrorKind::NotPermitted, "{error}");
+}
+
+/// Nothing was set there, so that nothing was deleted says nothing.
+#[tokio::test(start_paused = true)]
+async fn a_full_server_is_asked_once() {
+    let (fake, mut listener) = name([address(ALIVE)]);
+    let rest = REST.replace("+OK\r\n:1", "-OOM command not allowed\r\n:0");
+    let (replies, endpoint) = ([OLD_SERVER, &rest].concat(), endpoint());
+    let (connected, _) = tokio::join!(try_once(&fake, &endpoint), answer(&mut listener, &replies));
+    let refuses = connected.unwrap().server.refuses;
+    assert_eq!(refuses.map(|error| error.kind()), Some(NodeErrorKind::OutOfMemory));
 }
 
 /// Envoy greets in a server's place, and moves all clients of one of its workers at once.

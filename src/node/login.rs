@@ -189,7 +189,8 @@ impl Login {
             }
             (Said::Acquire, _) => self.handle_acquire(probe::judge(reply, said.command())),
             (Said::Release(_), _) => {
-                self.was_late = *reply == Reply::Int(0);
+                // Where nothing was set, nothing is there to be deleted.
+                self.was_late = *reply == Reply::Int(0) && self.server.refuses.is_none();
                 self.refused = match probe::judge(reply, said.command()) {
                     // Of a script and a command of the server's own, the script is what is told.
                     Verdict::Refused(error) if probe::is_lasting(error.kind()) => {
@@ -207,7 +208,10 @@ impl Login {
     /// can be extended and released there; unless it can't be used at all.
     fn handle_acquire(&mut self, verdict: Verdict) -> Result<(), NodeError> {
         use NodeErrorKind as K;
-        let Verdict::Refused(error) = verdict else { return Ok(()) };
+        let Verdict::Refused(error) = verdict else {
+            self.server.refuses = None;
+            return Ok(());
+        };
         match error.kind() {
             K::AuthRequired | K::ReadOnly | K::Clustered | K::Loading | K::Protocol => Err(error),
             _ => {
