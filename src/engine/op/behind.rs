@@ -31,6 +31,9 @@ pub(in crate::engine) struct Behind {
     checks: bool,
     /// The nodes that are waited for, and until when they may answer.
     asked: NodeSet,
+    /// The nodes that are asked once more, and whose answer before still counts as what was
+    /// seen there.
+    unsure: NodeSet,
     look_by: Moment,
     begun_at: Moment,
     /// Whether all that are asked are asked for everything.
@@ -84,6 +87,7 @@ impl Behind {
                 mine,
                 checks,
                 asked,
+                unsure: NodeSet::EMPTY,
                 begun_at: now,
                 look_by,
                 is_whole: false,
@@ -119,8 +123,10 @@ impl Behind {
         // What is at the node is not known, if it does not say so. A node that was not asked is
         // merely silent, whatever the reason.
         let refusal = self.rivals.note(node, outcome).filter(|_| is_answer);
-        if refusal.is_some_and(|error| !error.is_transient()) {
-            self.denied.insert(node);
+        match refusal {
+            Some(error) if !error.is_transient() => self.denied.insert(node),
+            None if is_answer => self.unsure.remove(node),
+            Some(_) | None => {}
         }
         if self.rivals.forget_mine(node, &head.claim.token) {
             // It has granted after the verdict, and is about to be asked to release.
@@ -162,8 +168,9 @@ impl Behind {
             return None;
         }
         let mut waiter = self.waiter.take()?;
+        self.rivals.forget_empty(self.unsure);
         waiter.looks = waiter.looks.saturating_add(1);
-        let is_quorum = self.rivals.seen.len() >= quorum.votes();
+        let is_quorum = self.surely_seen().len() >= quorum.votes();
         if head.awaited.is_empty() && is_quorum && !self.is_thorough {
             waiter.learn_from_look(setting.now.since(self.begun_at));
         }
@@ -174,7 +181,7 @@ impl Behind {
         // The next time all are looked at: this one node may have been left out of a release.
         waiter.has_checked = self.checks;
         if !self.checks {
-            let is_few = self.rivals.seen.union(self.denied).len() < quorum.votes();
+            let is_few = self.surely_seen().union(self.denied).len() < quorum.votes();
             waiter.has_seen_few = is_few && !mutant::is(Mutant::FewAreEnough);
             let before = waiter.rivals.replace(Box::new(self.rivals.clone()));
             let stays = before.map(|before| self.rivals.unchanged_since(&before, quorum));
@@ -205,7 +212,7 @@ impl Behind {
     /// Asks all nodes once more, for everything.
     fn look_closer(&mut self, head: &mut Head) {
         let all = self.asked.union(self.round.refused()).minus(head.awaited);
-        self.rivals.forget(all);
+        self.unsure = all.and(self.rivals.seen);
         (self.is_thorough, self.checks) = (true, false);
         (self.asked, head.looks) = (self.asked.union(all), all);
     }
@@ -215,9 +222,10 @@ impl Behind {
         let still = |holder: &&Token| self.checks && !self.rivals.with(holder).is_empty();
         let holder = self.rivals.holder(quorum).or_else(|| waiter.holder.as_ref().filter(still));
         let life = self.rivals.life(holder);
-        let unseen = NodeSet::first(quorum.nodes()).minus(self.rivals.seen);
+        let seen = self.surely_seen();
+        let unseen = NodeSet::first(quorum.nodes()).minus(seen);
         let is_sure = holder.is_some() || !self.rivals.may_have_holder(unseen, quorum);
-        let is_enough = self.checks || is_sure && self.rivals.seen.len() >= quorum.votes();
+        let is_enough = self.checks || is_sure && seen.len() >= quorum.votes();
         let is_clear = !self.is_unclear(quorum) && (holder.is_none() || life.is_some());
         Stand {
             life,
@@ -249,15 +257,23 @@ impl Behind {
 
     /// Whether it is worth asking whether it is enough.
     pub(super) fn may_be_enough(&self) -> bool {
-        self.is_undecided() && !self.rivals.seen.union(self.denied).is_empty()
+        self.is_undecided() && !self.surely_seen().union(self.denied).is_empty()
     }
 
     /// Whether a holder is known and how long its key lives, or all have said what they
     /// have.
     fn is_enough(&self, quorum: Quorum) -> bool {
-        let holder = self.rivals.holder(quorum);
-        let is_known = holder.is_some() && self.rivals.life(holder).is_some();
-        is_known || self.asked.minus(self.rivals.seen).minus(self.denied).is_empty()
+        let is_told = |holder: &&Token| {
+            let votes = self.rivals.with(holder).minus(self.unsure).len();
+            votes >= quorum.votes() && self.rivals.life(Some(holder)).is_some()
+        };
+        let is_known = self.rivals.holder(quorum).filter(is_told).is_some();
+        is_known || self.asked.minus(self.surely_seen()).minus(self.denied).is_empty()
+    }
+
+    /// The nodes that have said all they were asked for.
+    fn surely_seen(&self) -> NodeSet {
+        self.rivals.seen.minus(self.unsure)
     }
 }
 

@@ -86,6 +86,8 @@ pub(super) struct Caller {
     next: usize,
     waiting: Option<oneshot::Receiver<Result<Won, Error>>>,
     won: Option<Won>,
+    /// Why it has no lock.
+    pub(super) error: Option<Error>,
     pub(super) locks: Vec<Lock>,
     extended: Vec<oneshot::Receiver<Result<(), Error>>>,
     released: Option<oneshot::Receiver<Result<Released, Error>>>,
@@ -98,6 +100,7 @@ impl Caller {
             next: 0,
             waiting: None,
             won: None,
+            error: None,
             locks: Vec::new(),
             extended: Vec::new(),
             released: None,
@@ -179,7 +182,10 @@ impl Caller {
                 self.locks.push(Lock { claim: Arc::clone(&won.claim), is_over: false });
                 self.won = Some(won);
             }
-            Err(_) => self.next = self.acts.len(),
+            Err(error) => {
+                self.error = Some(error);
+                self.next = self.acts.len();
+            }
         }
     }
 }

@@ -7,7 +7,8 @@ use crate::{
     token::Token,
 };
 
-/// The only key of a node: a value, and until when it lives.
+/// The only key of a node: a value, and until when it lives. An empty value stands for one
+/// that is no string.
 pub(super) type Store = Option<(Vec<u8>, Moment)>;
 
 /// What a master does, and answers.
@@ -24,8 +25,9 @@ pub(super) fn execute(store: &mut Store, sent: &Sent, now: Moment) -> Answer {
         (Ask::Release, Some(_)) if is_ours => (None, Answer::Granted),
         (Ask::Value | Ask::Look, None) => (None, Answer::Free),
         (Ask::Value | Ask::Look, Some((token, until))) => {
-            let value = Token::from_bytes(&token).expect("a token");
-            let (content, life) = (Content::Value(value), Life::Left(until.since(now)));
+            let value = Token::from_bytes(&token);
+            let content = value.map_or(Content::OtherType, Content::Value);
+            let life = Life::Left(until.since(now));
             (Some((token, until)), Answer::Taken(Box::new(AtKey { content, life })))
         }
         (_, value) => (value, Answer::Refused),

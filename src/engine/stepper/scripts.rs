@@ -184,3 +184,26 @@ fn tells(silent: usize) -> bool {
     let mut sent = world.clients[0].links.iter().flat_map(|link| &link.sent);
     sent.any(|sent| sent.tells)
 }
+
+#[test]
+fn what_was_seen_is_told_though_the_closer_look_was_not_answered() {
+    let told = what_is_told();
+    let (why, _) = told.split_once(':').unwrap_or_default();
+    assert!(why.contains("a hash, a list"), "{told}");
+}
+
+/// What one is told that found a quorum with keys of another type, and that got no answer to
+/// its closer look.
+fn what_is_told() -> String {
+    let clients = vec![vec![vec![Try, Drop]]];
+    let mut world = World::new(&Scenario { clients, slow: 1, stalls: 1_000, ..CALM });
+    world.nodes[..2].fill(Some((Vec::new(), Moment::NEVER)));
+    world.play(Step::Act { client: 0, caller: 0 });
+    (0..CALM.nodes).for_each(|node| world.play(Step::Deliver { client: 0, node }));
+    (0..CALM.nodes).for_each(|node| world.play(Step::Deliver { client: 0, node }));
+    while world.clients[0].callers[0].waits() {
+        world.play(Step::Wait);
+    }
+    let error = world.clients[0].callers[0].error.as_ref();
+    error.map(ToString::to_string).unwrap_or_default()
+}
