@@ -105,7 +105,7 @@ impl world::World for Bridge {
 ///
 /// The same as those of [`Builder::build`].
 pub fn build(builder: Builder, world: Arc<dyn World>) -> Result<(Redlock, Driver), Error> {
-    let config = builder.check_in(Arc::new(Bridge(world)))?;
+    let config = builder.live_in(Arc::new(Bridge(world))).check()?;
     let (shared, driver) = driver::detached(config);
     Ok((Redlock::of(shared), Driver(driver)))
 }

@@ -61,6 +61,12 @@ pub(crate) trait World: fmt::Debug + Send + Sync {
     fn wall(&self) -> SystemTime;
     /// A future that is ready when `span` has passed on this host's clock.
     fn sleep(&self, span: Duration) -> Pending<()>;
+    /// How long to sleep at most while something is to be done at its time: timers stand
+    /// still while the machine is suspended, and so late, at worst, a holder hears after it
+    /// that its lock has ended.
+    fn longest_sleep(&self) -> Duration {
+        Duration::from_secs(1)
+    }
     /// The addresses of a host's name, in the order in which they are to be tried. This
     /// may take as long as it likes, and goes on if the future is dropped.
     fn look_up(&self, host: &str, port: u16) -> Pending<io::Result<Vec<SocketAddr>>>;
@@ -68,6 +74,10 @@ pub(crate) trait World: fmt::Debug + Send + Sync {
     fn dial(&self, place: &Place) -> Pending<io::Result<Stream>>;
     /// A source of randomness, for one driver.
     fn rng(&self) -> StdRng;
+    /// A `driver` that lives in this world, so that the world may know when it waits.
+    fn attend(&self, driver: Pending<()>) -> Pending<()> {
+        driver
+    }
 }
 
 /// How long the kernel waits for a peer that acknowledges nothing: its host is gone,

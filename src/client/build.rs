@@ -1,10 +1,8 @@
 //! The last step of a builder: a client with its driver. It checks the settings and
 //! connects to nothing.
 
-use std::sync::Arc;
-
 use super::Redlock;
-use crate::{config::Builder, error::Error, world::System};
+use crate::{config::Builder, error::Error};
 
 impl Builder {
     /// Checks the settings and starts the client. It connects to no node before the
@@ -29,6 +27,6 @@ impl Builder {
     /// ```
     pub fn build(self) -> Result<Redlock, Error> {
         let driver_thread = self.wants_driver_thread();
-        Redlock::start(self.check_in(Arc::new(System))?, driver_thread)
+        Redlock::start(self.check()?, driver_thread)
     }
 }

@@ -3,9 +3,15 @@
 
 mod check;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::{error::Error, node::Endpoint, protocol::Drift, tls};
+use crate::{
+    error::Error,
+    node::Endpoint,
+    protocol::Drift,
+    tls,
+    world::{System, World},
+};
 
 /// The ttl of an acquire that asks for none: that of the Redlock page's examples
 /// and of most libraries.
@@ -62,6 +68,7 @@ pub struct Builder {
     share_with_pollers: bool,
     key_prefix: Vec<u8>,
     driver_thread: bool,
+    world: Arc<dyn World>,
 }
 
 impl Builder {
@@ -80,6 +87,7 @@ impl Builder {
             share_with_pollers: false,
             key_prefix: Vec::new(),
             driver_thread: false,
+            world: Arc::new(System),
         }
     }
 
@@ -294,7 +302,7 @@ impl Builder {
         self
     }
 
-    /// Sets the bytes before every key on the servers: under 1024, and none by
+    /// Sets the bytes before every key on the servers: at most 1,011, and none by
     /// default. Two clients use the same lock if prefix and key together are the same
     /// bytes.
     ///
@@ -309,6 +317,31 @@ impl Builder {
     /// ```
     pub fn key_prefix(mut self, prefix: impl Into<Vec<u8>>) -> Self {
         self.key_prefix = prefix.into();
+        self
+    }
+
+    /// Lets the client live by a clock that a test moves, with in-memory nodes that have the
+    /// same clock. It is for tests alone; see [`Clock`](crate::testing::Clock).
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Clock, Cluster}};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = Clock::new();
+    /// let cluster = Cluster::builder().clock(&clock).start().await?;
+    /// let redlock = Redlock::builder().nodes(cluster.urls()).clock(&clock).build()?;
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "testing-local")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "testing-local")))]
+    pub fn clock(mut self, clock: &crate::testing::Clock) -> Self {
+        self.world = Arc::new(clock.clone());
+        self
+    }
+
+    #[cfg(redlock_sim)]
+    pub(crate) fn live_in(mut self, world: Arc<dyn World>) -> Self {
+        self.world = world;
         self
     }
 

@@ -102,7 +102,7 @@ mod tests {
     use crate::world::System;
 
     fn config(builder: Builder) -> Result<Config, Error> {
-        builder.check_in(Arc::new(System))
+        builder.check()
     }
 
     #[test]

@@ -1,15 +1,11 @@
 //! When to wake although nothing happens. It does nothing that is due.
 
-use std::{task::Context, time::Duration};
+use std::task::Context;
 
 use crate::{
     protocol::Moment,
     world::{Pending, World},
 };
-
-/// The longest sleep while something is to be done at its time: so late, at
-/// worst, a holder hears after a suspend that its lock has ended.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// The driver's only timer.
 pub(super) struct Alarm {
@@ -62,8 +58,7 @@ impl Alarm {
         }
         let now = world.now();
         if self.sleep.is_none() || now < self.at {
-            // The runtime's timers stand still while the machine is suspended.
-            self.at = next.max(now).min(now.after(LONGEST_SLEEP));
+            self.at = next.max(now).min(now.after(world.longest_sleep()));
             self.sleep = Some(world.sleep(self.at.since(now)));
         }
         self.rings(cx)

@@ -21,8 +21,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     config::Config,
-    engine::Shared,
+    engine::{Request, Shared},
     error::{Error, ErrorKind},
+    world::Pending,
 };
 #[cfg(redlock_sim)]
 pub(crate) use run::Driver;
@@ -41,7 +42,7 @@ pub(crate) fn start(config: Config, own_thread: bool) -> Result<Arc<Shared>, Err
         // It yields by itself: a budget that runs out would make sockets look
         // silent that are not.
         Ok(runtime) if !own_thread => {
-            drop(runtime.spawn(tokio::task::unconstrained(Driver::new(config, queue))));
+            drop(runtime.spawn(tokio::task::unconstrained(attended(config, queue))));
             Ok(Arc::new(shared))
         }
         _ => match Thread::spawn(config, queue) {
@@ -53,6 +54,12 @@ pub(crate) fn start(config: Config, own_thread: bool) -> Result<Arc<Shared>, Err
             }
         },
     }
+}
+
+/// A driver that its world knows of.
+fn attended(config: Arc<Config>, queue: mpsc::UnboundedReceiver<Request>) -> Pending<()> {
+    let world = Arc::clone(&config.world);
+    world.attend(Box::pin(Driver::new(config, queue)))
 }
 
 /// The same, but for whoever polls the driver.

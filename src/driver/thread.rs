@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::mpsc};
 
-use super::run::Driver;
+use super::attended;
 use crate::{config::Config, engine::Request};
 
 pub(super) type Cause = Arc<dyn std::error::Error + Send + Sync>;
@@ -61,8 +61,7 @@ impl Thread {
             };
             // The caller waits for this; it can't be gone.
             let _ = report.send(Ok(()));
-            runtime
-                .block_on(tokio::task::unconstrained(async { Driver::new(config, queue).await }));
+            runtime.block_on(tokio::task::unconstrained(async { attended(config, queue).await }));
         };
         let cause = |error: io::Error| Arc::new(error) as Cause;
         std::thread::Builder::new().name("redlock-driver".into()).spawn(run).map_err(cause)?;

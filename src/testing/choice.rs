@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::container::{self, Image};
 use super::locate::{self, Program};
-use super::{FixtureError, wait};
+use super::{Clock, FixtureError, wait};
 
 const VARIABLE: &str = "REDLOCK_TEST_BACKEND";
 const PULL_LIMIT_AUTO: Duration = Duration::from_secs(30);
@@ -42,7 +42,7 @@ impl fmt::Display for Backend {
 pub(super) enum Choice {
     Docker(Image),
     Process(Program),
-    Memory,
+    Memory(Clock),
 }
 
 impl Choice {
@@ -50,7 +50,7 @@ impl Choice {
         match self {
             Self::Docker(_) => Backend::Docker,
             Self::Process(_) => Backend::Process,
-            Self::Memory => Backend::Memory,
+            Self::Memory(_) => Backend::Memory,
         }
     }
 }
@@ -87,7 +87,7 @@ async fn named(backend: Backend) -> Result<Choice, FixtureError> {
     let found = match backend {
         Backend::Docker => container::image(PULL_LIMIT_ASKED).await.map(Choice::Docker),
         Backend::Process => program().await?.map(Choice::Process),
-        Backend::Memory => Ok(Choice::Memory),
+        Backend::Memory => Ok(Choice::Memory(Clock::new())),
     };
     found.map_err(|reason| FixtureError::Unavailable { backend, reason })
 }
@@ -105,7 +105,7 @@ async fn auto(or_memory: bool) -> Result<(Choice, String), FixtureError> {
     // A program that was named and does not run is a mistake to report, not
     // one to hide behind memory nodes.
     if or_memory && locate::named().is_none() {
-        return Ok((Choice::Memory, tried));
+        return Ok((Choice::Memory(Clock::new()), tried));
     }
     Err(FixtureError::NoBackend { tried })
 }
@@ -119,7 +119,7 @@ fn announce(choice: &Choice, why: &str) {
     let what = match choice {
         Choice::Docker(image) => image.label.as_str(),
         Choice::Process(program) => program.label.as_str(),
-        Choice::Memory => "in-memory nodes, demo only",
+        Choice::Memory(_) => "in-memory nodes, demo only",
     };
     let backend = choice.backend();
     ANNOUNCED.call_once(|| {

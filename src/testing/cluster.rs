@@ -3,8 +3,8 @@
 
 use futures_util::future::join_all;
 
-use super::choice::{self, Backend};
-use super::{FixtureError, TestNode};
+use super::choice::{self, Backend, Choice};
+use super::{Clock, FixtureError, TestNode};
 
 /// Independent Redis nodes, all of the same kind. Dropping the cluster stops and
 /// removes them, even when a test panics.
@@ -30,7 +30,13 @@ impl Cluster {
 
     /// A builder for a cluster with other settings than the defaults.
     pub fn builder() -> ClusterBuilder {
-        ClusterBuilder { nodes: 3, backend: None, or_memory: false, server_args: Vec::new() }
+        ClusterBuilder {
+            nodes: 3,
+            backend: None,
+            or_memory: false,
+            server_args: Vec::new(),
+            clock: None,
+        }
     }
 
     /// The nodes' URLs, `redis://host:port` each, in the order of
@@ -94,6 +100,7 @@ pub struct ClusterBuilder {
     backend: Option<Backend>,
     or_memory: bool,
     server_args: Vec<String>,
+    clock: Option<Clock>,
 }
 
 impl ClusterBuilder {
@@ -118,6 +125,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// Gives the nodes a clock that the test moves. They are memory nodes then, whatever
+    /// the environment says: no other server has a clock that can be moved.
+    pub fn clock(mut self, clock: &Clock) -> Self {
+        self.clock = Some(clock.clone());
+        self
+    }
+
     /// Adds arguments for every server, such as `["--maxmemory", "1mb"]`. They
     /// come after the fixture's own. Memory nodes take none, and refuse to start with
     /// any. A password cannot be set here, since the fixture would not know it: use
@@ -138,7 +152,10 @@ impl ClusterBuilder {
     ///
     /// Nodes that were being started when the future is dropped are stopped.
     pub async fn start(self) -> Result<Cluster, FixtureError> {
-        let choice = choice::choose(self.backend, self.or_memory).await?;
+        let choice = match self.clock {
+            None => choice::choose(self.backend, self.or_memory).await?,
+            Some(clock) => moved_by(clock, self.backend)?,
+        };
         let backend = choice.backend();
         if backend == Backend::Memory && !self.server_args.is_empty() {
             return Err(FixtureError::Unavailable {
@@ -150,5 +167,16 @@ impl ClusterBuilder {
             (0..self.nodes).map(|_| TestNode::start(choice.clone(), self.server_args.clone()));
         let nodes = join_all(starting).await.into_iter().collect::<Result<_, _>>()?;
         Ok(Cluster { nodes, backend })
+    }
+}
+
+/// The nodes that have this clock, unless the test asked for others.
+fn moved_by(clock: Clock, asked: Option<Backend>) -> Result<Choice, FixtureError> {
+    match asked {
+        None | Some(Backend::Memory) => Ok(Choice::Memory(clock)),
+        Some(backend) => Err(FixtureError::Unavailable {
+            backend,
+            reason: "a server's clock can't be moved, only that of memory nodes".to_owned(),
+        }),
     }
 }

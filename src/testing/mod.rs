@@ -53,6 +53,7 @@
 
 mod choice;
 mod client;
+mod clock;
 mod cluster;
 #[cfg_attr(not(feature = "testing"), path = "no_container.rs")]
 mod container;
@@ -67,6 +68,7 @@ pub(crate) mod resp;
 mod wait;
 
 pub use choice::Backend;
+pub use clock::Clock;
 pub use cluster::{Cluster, ClusterBuilder};
 pub use error::FixtureError;
 pub use node::TestNode;

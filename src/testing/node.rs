@@ -59,7 +59,7 @@ impl TestNode {
             Choice::Process(program) => Kind::Process(Arc::new(
                 wait::blocking(move || ProcessNode::start(program, extra)).await?,
             )),
-            Choice::Memory => Kind::Memory(Arc::new(MemoryNode::start()?)),
+            Choice::Memory(clock) => Kind::Memory(MemoryNode::start(clock)?),
         };
         Ok(Self { kind })
     }

@@ -41,7 +41,6 @@ pub(super) fn read_command(
 
 /// Reads one command at the front of `buffer`. It returns the command and its length, or
 /// `None` if it has not all arrived.
-#[cfg(redlock_sim)]
 pub(crate) fn take_command(buffer: &[u8]) -> io::Result<Option<(Vec<Vec<u8>>, usize)>> {
     let mut rest = buffer;
     match read_command(&mut rest, usize::MAX >> 1) {
@@ -71,6 +70,14 @@ pub(crate) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
             items.iter().try_for_each(|item| write(out, item))
         }
     }
+}
+
+/// The bytes of `replies`.
+pub(super) fn encode(replies: &[Reply]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // Writing to a Vec cannot fail.
+    replies.iter().for_each(|reply| drop(write(&mut bytes, reply)));
+    bytes
 }
 
 fn write_bulk(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {

@@ -33,6 +33,7 @@ mod line;
 mod line_end;
 mod local;
 mod loss;
+mod moved_clock;
 mod native;
 mod others;
 mod overload;

@@ -11,7 +11,6 @@ use crate::{
     node::{self, Endpoint},
     protocol::{Backoff, Drift, MAX_NODES, Quorum, Ttl},
     tls,
-    world::World,
 };
 
 /// The longest node timeout that may be set. The client gives up a connection that
@@ -26,7 +25,7 @@ const MOST_HAND_OVERS: u32 = 1024;
 const LONGEST_TTL: Ttl = Ttl::from_millis(30 * 24 * 3600 * 1000);
 
 impl Builder {
-    pub(crate) fn check_in(self, world: Arc<dyn World>) -> Result<Config, Error> {
+    pub(crate) fn check(self) -> Result<Config, Error> {
         let mut endpoints = self.endpoints.into_iter().collect::<Result<Vec<_>, _>>()?;
         tls::secure(self.tls, &mut endpoints)?;
         let max_ttl = check_ttl("max_ttl", self.max_ttl, LONGEST_TTL)?;
@@ -83,7 +82,7 @@ impl Builder {
             max_ttl,
             drift,
             node_timeout: self.node_timeout,
-            world,
+            world: self.world,
         })
     }
 }
@@ -125,7 +124,7 @@ mod tests {
     use crate::{ErrorKind, world::System};
 
     fn config(builder: Builder) -> Result<Config, Error> {
-        builder.check_in(Arc::new(System))
+        builder.check()
     }
 
     #[test]

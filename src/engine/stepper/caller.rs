@@ -69,7 +69,7 @@ fn config(scenario: &Scenario, number: usize) -> Config {
     let names = ('a'..='z').take(scenario.nodes).cycle().skip(shift).take(scenario.nodes);
     let urls = names.map(|name| format!("redis://{name}"));
     let builder = Builder::new().nodes(urls).ttl(scenario.ttl);
-    builder.check_in(Arc::new(System)).expect("valid settings")
+    builder.check().expect("valid settings")
 }
 
 /// A lock that some caller has or had.

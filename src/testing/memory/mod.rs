@@ -5,34 +5,48 @@
 mod channels;
 mod command;
 mod flavor;
+mod inside;
 mod keys;
 mod server;
 mod store;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[cfg(redlock_sim)]
 pub use self::flavor::Flavor;
+use self::inside::Inside;
 use self::server::Server;
 #[cfg(redlock_sim)]
 pub(crate) use self::store::Store;
-use super::FixtureError;
 use super::port::Claim;
+use super::{Clock, FixtureError};
 
 /// One node: a port that stays, and a server that comes and goes.
 #[derive(Debug)]
 pub(crate) struct MemoryNode {
     claim: Claim,
+    clock: Clock,
     server: Mutex<Option<Server>>,
 }
 
 impl MemoryNode {
-    pub(crate) fn start() -> Result<Self, FixtureError> {
+    /// Starts one that lives by `clock`, whose clients may connect from inside.
+    pub(crate) fn start(clock: Clock) -> Result<Arc<Self>, FixtureError> {
         let claim = Claim::new().map_err(FixtureError::io("find a free port"))?;
-        let server = Mutex::new(Some(serve(&claim)?));
-        Ok(Self { claim, server })
+        let server = Mutex::new(Some(serve(&claim, &clock)?));
+        let (at, node) = (claim.socket(), Arc::new(Self { claim, clock, server }));
+        node.clock.add_node(at, &node);
+        Ok(node)
+    }
+
+    /// A connection that is no socket's.
+    pub(crate) fn connect(&self) -> io::Result<Inside> {
+        let server = self.server();
+        let server = server.as_ref().ok_or(io::ErrorKind::ConnectionRefused)?;
+        server.connect().ok_or_else(|| io::ErrorKind::ConnectionReset.into())
     }
 
     pub(crate) fn address(&self) -> String {
@@ -57,7 +71,7 @@ impl MemoryNode {
     pub(crate) fn restart(&self) -> Result<(), FixtureError> {
         let mut server = self.server();
         server.take();
-        *server = Some(serve(&self.claim)?);
+        *server = Some(serve(&self.claim, &self.clock)?);
         Ok(())
     }
 
@@ -66,9 +80,9 @@ impl MemoryNode {
     }
 }
 
-fn serve(claim: &Claim) -> Result<Server, FixtureError> {
+fn serve(claim: &Claim, clock: &Clock) -> Result<Server, FixtureError> {
     let socket = claim.socket();
-    Server::start(socket).map_err(|error| FixtureError::Start {
+    Server::start(socket, clock.clone()).map_err(|error| FixtureError::Start {
         address: socket.to_string(),
         reason: error.to_string(),
     })

@@ -8,12 +8,15 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::inside::{Inside, Pipe};
 use super::store::{Outcome, Store};
-use crate::testing::{Reply, resp, wait};
+use crate::protocol::Moment;
+use crate::testing::{Clock, Reply, resp, wait};
+use crate::world::World as _;
 
 const MAX_REQUEST: usize = 1 << 20;
 const MAX_CONNECTIONS: usize = 4096;
@@ -30,10 +33,11 @@ pub(super) struct Server {
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    started: Instant,
+    clock: Clock,
+    started: Moment,
 }
 
 #[derive(Debug)]
@@ -41,12 +45,19 @@ struct State {
     store: Store,
     paused: bool,
     stopped: bool,
-    connections: HashMap<u64, TcpStream>,
+    connections: HashMap<u64, Client>,
     accepted: u64,
 }
 
+/// A client, and how it is connected.
+#[derive(Debug)]
+enum Client {
+    Outside(TcpStream),
+    Inside(Arc<Pipe>),
+}
+
 impl Server {
-    pub(super) fn start(socket: SocketAddr) -> io::Result<Self> {
+    pub(super) fn start(socket: SocketAddr, clock: Clock) -> io::Result<Self> {
         let listener = bind(socket)?;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
@@ -57,7 +68,8 @@ impl Server {
                 accepted: 0,
             }),
             changed: Condvar::new(),
-            started: wait::now(),
+            started: clock.now(),
+            clock,
         });
         let accepting = Arc::clone(&shared);
         let acceptor = thread::Builder::new()
@@ -69,6 +81,14 @@ impl Server {
     pub(super) fn set_paused(&self, paused: bool) {
         self.shared.state().paused = paused;
         self.shared.changed.notify_all();
+        self.shared.serve_all_inside();
+    }
+
+    /// A connection from inside, or `None` if there are too many.
+    pub(super) fn connect(&self) -> Option<Inside> {
+        let pipe = Arc::new(Pipe::default());
+        let number = self.shared.admit(Client::Inside(Arc::clone(&pipe)))?;
+        Some(Inside::new(Arc::clone(&self.shared), number, pipe))
     }
 }
 
@@ -110,7 +130,7 @@ impl Shared {
         let Ok(handle) = stream.try_clone() else {
             return;
         };
-        let Some(id) = self.admit(handle) else {
+        let Some(id) = self.admit(Client::Outside(handle)) else {
             return;
         };
         let shared = Arc::clone(self);
@@ -124,22 +144,22 @@ impl Shared {
         }
     }
 
-    fn admit(&self, handle: TcpStream) -> Option<u64> {
+    fn admit(&self, client: Client) -> Option<u64> {
         let mut state = self.state();
         if state.stopped || state.connections.len() >= MAX_CONNECTIONS {
             return None;
         }
         state.accepted += 1;
         let id = state.accepted;
-        state.connections.insert(id, handle);
+        state.connections.insert(id, client);
         Some(id)
     }
 
     fn forget(&self, id: u64) {
         let mut state = self.state();
         state.store.hang_up(id);
-        if let Some(handle) = state.connections.remove(&id) {
-            let _ = handle.shutdown(Shutdown::Both);
+        if let Some(client) = state.connections.remove(&id) {
+            client.hang_up();
         }
     }
 
@@ -185,23 +205,34 @@ impl Shared {
         if state.stopped {
             return None;
         }
-        let now = self.started.elapsed();
-        let Outcome { replies, messages } = state.store.execute(id, now, args);
-        for (to, message) in messages {
-            state.push(to, &[message]);
+        Some(state.execute(id, self.age(), args))
+    }
+
+    /// How long it has run.
+    fn age(&self) -> Duration {
+        self.clock.now().since(self.started)
+    }
+
+    /// Carries out what a client inside has sent, unless the node is paused: that is done
+    /// when it goes on.
+    pub(super) fn serve_inside(&self, id: u64) {
+        let mut state = self.state();
+        if !state.paused && !state.stopped {
+            state.serve_inside(id, self.age());
         }
-        if !state.store.is_subscribed(id) {
-            return Some(replies);
-        }
-        state.push(id, &replies);
-        Some(Vec::new())
+    }
+
+    fn serve_all_inside(&self) {
+        let mut ids: Vec<_> = self.state().connections.keys().copied().collect();
+        ids.sort_unstable();
+        ids.into_iter().for_each(|id| self.serve_inside(id));
     }
 
     fn stop(&self) {
         let mut state = self.state();
         state.stopped = true;
-        for (_, handle) in state.connections.drain() {
-            let _ = handle.shutdown(Shutdown::Both);
+        for (_, client) in state.connections.drain() {
+            client.hang_up();
         }
         self.changed.notify_all();
     }
@@ -212,27 +243,68 @@ impl Shared {
 }
 
 impl State {
+    /// Carries out a command. It returns the replies that the caller is to send.
+    fn execute(&mut self, id: u64, now: Duration, args: &[Vec<u8>]) -> Vec<Reply> {
+        let Outcome { replies, messages } = self.store.execute(id, now, args);
+        for (to, message) in messages {
+            self.push(to, &[message]);
+        }
+        if !self.store.is_subscribed(id) {
+            return replies;
+        }
+        self.push(id, &replies);
+        Vec::new()
+    }
+
+    fn serve_inside(&mut self, id: u64, now: Duration) {
+        let Some(Client::Inside(pipe)) = self.connections.get(&id) else { return };
+        let pipe = Arc::clone(pipe);
+        loop {
+            match pipe.take_command() {
+                Ok(Some(args)) => {
+                    let replies = self.execute(id, now, &args);
+                    pipe.push(&replies);
+                }
+                Ok(None) if !pipe.has_left() => return,
+                Ok(None) | Err(_) => break,
+            }
+        }
+        self.store.hang_up(id);
+        self.connections.remove(&id);
+        pipe.hang_up();
+    }
+
     /// Sends to a connection that is subscribed, in the order of execution: all its
     /// replies and messages go this way, and nothing else happens meanwhile. If it does
     /// not take them, it is hung up on, as by a server whose buffer is full.
     fn push(&mut self, to: u64, replies: &[Reply]) {
-        let Some(handle) = self.connections.get(&to) else {
-            return;
+        let pushed = match self.connections.get(&to) {
+            Some(Client::Outside(stream)) => push(stream, replies),
+            Some(Client::Inside(pipe)) => return pipe.push(replies),
+            None => return,
         };
-        if push(handle, replies).is_err() {
-            let _ = handle.shutdown(Shutdown::Both);
+        if let (Err(_), Some(client)) = (pushed, self.connections.get(&to)) {
+            client.hang_up();
             self.store.hang_up(to);
         }
     }
 }
 
-fn push(mut handle: &TcpStream, replies: &[Reply]) -> io::Result<()> {
-    // Writing to a Vec cannot fail.
-    let mut bytes = Vec::new();
-    replies.iter().try_for_each(|reply| resp::write(&mut bytes, reply))?;
-    handle.set_write_timeout(Some(PUSH_LIMIT))?;
-    handle.write_all(&bytes)?;
-    handle.set_write_timeout(None)
+impl Client {
+    fn hang_up(&self) {
+        match self {
+            // It may have hung up itself.
+            Self::Outside(stream) => drop(stream.shutdown(Shutdown::Both)),
+            Self::Inside(pipe) => pipe.hang_up(),
+        }
+    }
+}
+
+fn push(mut stream: &TcpStream, replies: &[Reply]) -> io::Result<()> {
+    let bytes = resp::encode(replies);
+    stream.set_write_timeout(Some(PUSH_LIMIT))?;
+    stream.write_all(&bytes)?;
+    stream.set_write_timeout(None)
 }
 
 /// Binds the port. It tries for a moment, since the copies of a listener that `accept`
