@@ -11,9 +11,9 @@
 //! `login` says what must be said first, with `hello` and `probe` for what the
 //! server is and whether a lock would work there; `server` is what comes of it,
 //! and `process` notices a name that leads elsewhere.
-//! `conn` moves bytes, `resp` takes them apart. `wire`, with `native` and `look`,
-//! says what bytes mean for a question, and `push` for a `listener`, which is the
-//! second connection. `url` reads an `endpoint`, which says where the node is.
+//! `conn` moves bytes, `resp` takes them apart. `wire` puts questions into bytes, and
+//! `meaning`, with `native` and `look`, says what a reply means for its question, as
+//! `push` does for a `listener`, which is the second connection. `url` reads an `endpoint`, which says where the node is.
 
 mod conn;
 mod connect;
@@ -25,6 +25,7 @@ mod link;
 mod listener;
 mod login;
 mod look;
+mod meaning;
 mod native;
 mod order;
 mod owed;

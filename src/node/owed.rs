@@ -8,9 +8,10 @@ use std::{
 };
 
 use super::{
+    meaning,
     order::Order,
     resp::{self, Reply, Taken},
-    wire::{self, Form},
+    wire::Form,
 };
 use crate::{
     exchange::{Answer, Ask},
@@ -90,9 +91,9 @@ impl Owed {
         self.warned = false;
         let (ask, form) = (order.ticket.ask, order.form);
         let (answer, taken) = match self.so_far.take() {
-            None => (wire::interpret(ask, form, reply), 1),
+            None => (meaning::interpret(ask, form, reply), 1),
             Some((so_far, taken)) => {
-                (wire::interpret_next(ask, form, taken, so_far, reply), taken.saturating_add(1))
+                (meaning::interpret_next(ask, form, taken, so_far, reply), taken.saturating_add(1))
             }
         };
         if taken < order.replies {

@@ -1,8 +1,5 @@
-//! The commands that put a question to a server, and what its replies mean as an
-//! answer to that question.
-//!
-//! It does no I/O, takes no bytes apart, and does not know what an answer means
-//! for a lock.
+//! The commands that put a question to a server. It does no I/O, and does not know what
+//! a reply means.
 
 use std::sync::LazyLock;
 
@@ -11,12 +8,10 @@ use super::{
     native::Native,
     probe,
     push::{CHANNEL, NewsText},
-    resp::Reply,
 };
 use crate::{
-    exchange::{Answer, Ask, News},
+    exchange::{Ask, News},
     mutant::{self, Mutant},
-    node_error::{NodeError, NodeErrorKind},
     protocol::Ttl,
 };
 
@@ -46,7 +41,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    fn native(self) -> Option<Native> {
+    pub(super) fn native(self) -> Option<Native> {
         if let Self::Native(native) = self { Some(native) } else { None }
     }
 }
@@ -216,108 +211,6 @@ fn write(out: &mut Vec<u8>, head: &[u8], words: &[&[u8]]) {
     }
 }
 
-/// What `reply`, the first to `ask`, means.
-pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
-    match (ask, reply) {
-        // Nearly all replies are these two, so they take the short way.
-        (Ask::Set, Reply::Ok) | (Ask::Release, Reply::Int(1)) => Answer::Granted,
-        (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
-        (Ask::Greet, _) if form == Form::Whole => {
-            look::probed(Answer::Serves(Box::default()), reply, "SET")
-        }
-        (Ask::Greet, _) => look::greeted(reply),
-        (Ask::Value | Ask::Look, _) if form == Form::Whole => look::told(reply),
-        (Ask::Value | Ask::Look, Reply::Error(text)) if is_withheld(text) => Answer::NoScript,
-        (Ask::Value | Ask::Look, _) => look::got(reply),
-        (_, Reply::Error(text)) => {
-            let error = NodeError::from_reply(text).to(command(ask, form));
-            match form {
-                Form::Native(_) if is_for_scripts(error.kind()) => Answer::NoScript,
-                _ => Answer::Failed(error),
-            }
-        }
-        (Ask::Extend, _) => interpret_extend(reply),
-        (Ask::Heal, Reply::Int(1 | 2)) => Answer::Granted,
-        (Ask::Release, Reply::Int(2)) => Answer::NotPublished,
-        (Ask::Set, Reply::Nil) | (Ask::Heal | Ask::Release, Reply::Int(0 | -1)) => Answer::Refused,
-        _ => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
-    }
-}
-
-fn interpret_extend(reply: &Reply<'_>) -> Answer {
-    if mutant::is(Mutant::ExtendWithoutCompare) {
-        return Answer::Granted;
-    }
-    match reply {
-        Reply::Int(code) if is_extended(*code) => Answer::Granted,
-        Reply::Int(0 | -1) => Answer::Refused,
-        _ => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
-    }
-}
-
-/// Whether the script found the key to be ours, which a missing key is not.
-fn is_extended(code: i64) -> bool {
-    if mutant::is(Mutant::MissingKeyIsAVote) {
-        return matches!(code, 0 | 1);
-    }
-    code == 1
-}
-
-/// Whether a server that refuses its own command for this reason may still carry
-/// out the script. The script only reads where there is nothing to delete, as in
-/// most rollbacks, and access rules older than the command allow it.
-fn is_for_scripts(refusal: NodeErrorKind) -> bool {
-    use NodeErrorKind as K;
-    matches!(refusal, K::NotPermitted | K::Unsupported | K::ReadOnly | K::WritesRefused)
-}
-
-/// Whether a server that refuses `GETRANGE` with this `text` may still let a script
-/// look: the least ACL has no grant for it.
-fn is_withheld(text: &str) -> bool {
-    use NodeErrorKind as K;
-    matches!(NodeError::from_reply(text).kind(), K::NotPermitted | K::Unsupported)
-}
-
-/// The name of the first command that puts a question.
-fn command(ask: Ask, form: Form) -> &'static str {
-    match (ask, form) {
-        (Ask::Set, _) => "SET",
-        (_, Form::Native(native)) => native.name(),
-        (Ask::Value | Ask::Look, Form::Short) => "GETRANGE",
-        (Ask::Greet, Form::Short) => "HELLO",
-        (_, Form::Whole) => "EVAL",
-        (Ask::Extend | Ask::Heal | Ask::Release, Form::Short) => "EVALSHA",
-    }
-}
-
-/// The answer to a question of several commands: `so_far` is what the replies before made it,
-/// and `reply` is the one after `taken` others.
-pub(super) fn interpret_next(
-    ask: Ask,
-    form: Form,
-    taken: u8,
-    so_far: Answer,
-    reply: &Reply<'_>,
-) -> Answer {
-    match ask {
-        Ask::Greet if taken == 1 && form != Form::Whole => look::probed(so_far, reply, "SET"),
-        Ask::Greet => look::probed(so_far, reply, probe::release_command(form.native())),
-        Ask::Look => look::timed(so_far, reply),
-        _ => interpret_published(so_far, reply),
-    }
-}
-
-/// The answer to a release whose `PUBLISH` was answered by `reply`.
-fn interpret_published(released: Answer, reply: &Reply<'_>) -> Answer {
-    match (released, reply) {
-        (Answer::Granted, Reply::Error(text)) if !NodeError::from_reply(text).is_transient() => {
-            Answer::NotPublished
-        }
-        (released, Reply::Int(_) | Reply::Error(_)) => released,
-        _ => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -359,28 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_does_not_let_us_use_is_asked_for_by_script() {
-        let native = Form::Native(Native::DelIfEq);
-        for text in [
-            "NOPERM no 'delifeq' for you",
-            "ERR unknown command 'DELIFEQ'",
-            "READONLY You can't write",
-            "NOREPLICAS Not enough",
-        ] {
-            let reply = Reply::Error(text);
-            assert!(matches!(interpret(Ask::Release, native, &reply), Answer::NoScript), "{text}");
-            let by_script = interpret(Ask::Release, Form::Whole, &reply);
-            assert!(matches!(by_script, Answer::Failed(_)), "{text}");
-        }
-        for text in ["WRONGTYPE Operation against", "ERR Key should be of string type if"] {
-            let answer = interpret(Ask::Release, native, &Reply::Error(text));
-            let Answer::Failed(error) = answer else { panic!("{text}: {answer:?}") };
-            assert_eq!(error.kind(), NodeErrorKind::ForeignKey, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_look_that_a_server_does_not_let_us_have_is_one_script() {
+    fn a_look_is_one_or_two_commands_or_a_script() {
         let ttl = Ttl::from_duration(Duration::from_secs(30));
         for (ask, plain) in [(Ask::Value, 1), (Ask::Look, 2)] {
             let request = Request { ask, key: b"k", token: b"", ttl, news: None };
@@ -388,29 +260,7 @@ mod tests {
             let mut out = Vec::new();
             assert_eq!(encode(&mut out, Form::Whole, request), 1);
             assert!(out.starts_with(b"*4\r\n$4\r\nEVAL\r\n") && out.ends_with(b"$1\r\nk\r\n"));
-            for text in ["NOPERM no 'getrange' for you", "ERR unknown command 'GETRANGE'"] {
-                let reply = Reply::Error(text);
-                let first = interpret(ask, Form::Short, &reply);
-                assert!(matches!(first, Answer::NoScript), "{text}");
-                let second = interpret_next(Ask::Look, Form::Short, 1, first, &Reply::Int(5));
-                assert!(matches!(second, Answer::NoScript), "{text}");
-                let by_script = interpret(ask, Form::Whole, &reply);
-                assert!(matches!(by_script, Answer::Failed(_)), "{text}");
-            }
         }
-    }
-
-    #[test]
-    fn the_reply_to_the_news_changes_nothing_but_whether_it_was_published() {
-        use Answer as A;
-        let (published, forbidden) = (Reply::Int(3), Reply::Error("NOPERM no channel"));
-        let busy = Reply::Error("BUSY a script");
-        assert!(matches!(interpret_published(A::Granted, &published), A::Granted));
-        assert!(matches!(interpret_published(A::Granted, &forbidden), A::NotPublished));
-        assert!(matches!(interpret_published(A::Granted, &busy), A::Granted));
-        assert!(matches!(interpret_published(A::Refused, &forbidden), A::Refused));
-        assert!(matches!(interpret_published(A::NoScript, &forbidden), A::NoScript));
-        assert!(matches!(interpret_published(A::Granted, &Reply::Ok), A::Failed(_)));
     }
 
     #[test]
@@ -422,17 +272,6 @@ mod tests {
             write(&mut ours, b"*4\r\n", &words);
             redis::cmd("SET").arg(&words[1..]).write_packed_command(&mut theirs);
             assert_eq!(ours, theirs, "{len}");
-        }
-    }
-
-    #[test]
-    fn garbage_is_an_error_and_never_a_vote() {
-        for ask in [Ask::Set, Ask::Extend, Ask::Heal, Ask::Release, Ask::Value] {
-            for reply in [Reply::Other, Reply::Error("ERR ?"), Reply::Error("")] {
-                let answer = interpret(ask, Form::Short, &reply);
-                let Answer::Failed(error) = answer else { panic!("{ask:?} {reply:?}: {answer:?}") };
-                assert!(!error.surely_had_no_effect(), "{ask:?} {reply:?}");
-            }
         }
     }
 }
