@@ -99,7 +99,6 @@ fn invalid(message: impl Into<String>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::System;
 
     fn config(builder: Builder) -> Result<Config, Error> {
         builder.check()

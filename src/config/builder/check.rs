@@ -121,7 +121,7 @@ fn check_nodes(endpoints: &[Arc<Endpoint>], votes: Option<usize>) -> Result<Quor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ErrorKind, world::System};
+    use crate::ErrorKind;
 
     fn config(builder: Builder) -> Result<Config, Error> {
         builder.check()

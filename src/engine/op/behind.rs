@@ -159,16 +159,24 @@ impl Behind {
 
     /// Goes on once all is seen, or no more will be.
     pub(super) fn end(&mut self, head: &mut Head, setting: &Setting<'_>) -> Option<Ended> {
-        let (quorum, is_time) = (setting.config.quorum, setting.now >= self.look_by);
-        if !self.is_enough(quorum) && !head.awaited.is_empty() && !is_time {
-            return None;
+        let (quorum, is_over) = (setting.config.quorum, setting.now >= head.give_up_at);
+        if !self.is_enough(quorum) && !head.awaited.is_empty() && !is_over {
+            if setting.now < self.look_by {
+                return None;
+            }
+            if !self.checks && self.surely_seen().len() < quorum.votes() {
+                // Too few have said anything for the others not to be worth waiting for.
+                self.look_by = head.give_up_at;
+                return None;
+            }
         }
-        if !is_time && self.is_unclear(quorum) {
-            self.look_closer(head);
+        if !is_over && self.is_unclear(quorum) {
+            self.look_closer(head, setting.now);
             return None;
         }
         let mut waiter = self.waiter.take()?;
-        self.rivals.forget_empty(self.unsure);
+        let unsure = if self.is_thorough { self.unsure } else { self.rivals.seen };
+        self.rivals.forget_empty(unsure);
         waiter.looks = waiter.looks.saturating_add(1);
         let is_quorum = self.surely_seen().len() >= quorum.votes();
         if head.awaited.is_empty() && is_quorum && !self.is_thorough {
@@ -210,11 +218,14 @@ impl Behind {
     }
 
     /// Asks all nodes once more, for everything.
-    fn look_closer(&mut self, head: &mut Head) {
+    fn look_closer(&mut self, head: &mut Head, now: Moment) {
         let all = self.asked.union(self.round.refused()).minus(head.awaited);
         self.unsure = all.and(self.rivals.seen);
         (self.is_thorough, self.checks) = (true, false);
         (self.asked, head.looks) = (self.asked.union(all), all);
+        if let Some(waiter) = &self.waiter {
+            self.look_by = head.give_up_at.min(now.after(waiter.silence()));
+        }
     }
 
     fn stand(&self, waiter: &Waiter, setting: &Setting<'_>) -> Stand {

@@ -16,7 +16,6 @@ use crate::{
     error::Error,
     key::Key,
     protocol::{Moment, Ttl},
-    world::System,
 };
 
 /// What a caller does.

@@ -186,21 +186,29 @@ fn tells(silent: usize) -> bool {
 }
 
 #[test]
-fn what_was_seen_is_told_though_the_closer_look_was_not_answered() {
-    let told = what_is_told();
-    let (why, _) = told.split_once(':').unwrap_or_default();
-    assert!(why.contains("a hash, a list"), "{told}");
+fn what_is_at_the_key_is_told_though_looks_take_long() {
+    for (looks, is_late) in [(1, false), (2, false), (2, true)] {
+        let told = what_is_told(looks, is_late);
+        let (why, _) = told.split_once(':').unwrap_or_default();
+        assert!(why.contains("a hash, a list"), "{looks} {is_late}: {told}");
+    }
 }
 
-/// What one is told that found a quorum with keys of another type, and that got no answer to
-/// its closer look.
-fn what_is_told() -> String {
+/// What one is told that found a quorum with keys of another type, and that got an answer to
+/// so many looks, the first of which may come later than answers did before.
+fn what_is_told(looks: usize, is_late: bool) -> String {
     let clients = vec![vec![vec![Try, Drop]]];
     let mut world = World::new(&Scenario { clients, slow: 1, stalls: 1_000, ..CALM });
     world.nodes[..2].fill(Some((Vec::new(), Moment::NEVER)));
     world.play(Step::Act { client: 0, caller: 0 });
-    (0..CALM.nodes).for_each(|node| world.play(Step::Deliver { client: 0, node }));
-    (0..CALM.nodes).for_each(|node| world.play(Step::Deliver { client: 0, node }));
+    let deliver = |world: &mut World| {
+        (0..CALM.nodes).for_each(|node| world.play(Step::Deliver { client: 0, node }));
+    };
+    deliver(&mut world);
+    if is_late {
+        world.play(Step::Wait);
+    }
+    (0..looks).for_each(|_| deliver(&mut world));
     while world.clients[0].callers[0].waits() {
         world.play(Step::Wait);
     }
