@@ -93,7 +93,8 @@ async fn what_hangs_in_a_full_connection_is_released_after_the_ttl_too() {
     }
     drop(join_all(locking).await);
     let left = redlock.shutdown(3 * ttl).await.unwrap();
-    assert!(!left.is_empty() && left.iter().all(|left| left.node() == hung.address()), "{left:?}");
+    // Nothing is left if all this took so long that the connection was given up meanwhile.
+    assert!(left.iter().all(|left| left.node() == hung.address()), "{left:?}");
     hung.resume().await.unwrap();
     finish(&redlock, &cluster).await;
 }
