@@ -22,16 +22,16 @@ use crate::support::{
 
 /// A name that leads to one server and later to another. What is connected stays connected, as
 /// with DNS, or with haproxy unless it is told to shut sessions down.
-struct Name {
-    url: String,
+pub struct Name {
+    pub url: String,
     leads_to: Arc<Mutex<String>>,
 }
 
 impl Name {
-    async fn of(node: &TestNode) -> Self {
+    pub async fn of(address: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
-        let leads_to = Arc::new(Mutex::new(node.address()));
+        let leads_to = Arc::new(Mutex::new(address));
         let target = Arc::clone(&leads_to);
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
@@ -45,14 +45,16 @@ impl Name {
         Self { url, leads_to }
     }
 
-    fn lead_to(&self, node: &TestNode) {
+    pub fn lead_to(&self, node: &TestNode) {
         *self.leads_to.lock().unwrap() = node.address();
     }
 }
 
-async fn follow(node: &TestNode, master: &TestNode) {
+pub async fn follow(node: &TestNode, master: &TestNode) {
     let address = master.address();
     let (host, port) = address.rsplit_once(':').unwrap();
+    // It would wait for 5 s whether there are more.
+    set_up(std::slice::from_ref(master), "CONFIG SET repl-diskless-sync-delay 0").await;
     node.command(&["REPLICAOF", host, port]).await.unwrap();
     eventually("it follows", async || {
         let Reply::Bulk(info) = run(node, "INFO replication").await else { panic!("a text") };
@@ -69,7 +71,7 @@ async fn three() -> (Cluster, Vec<Name>, Redlock) {
     let mut names = Vec::new();
     for (master, replica) in nodes[..3].iter().zip(&nodes[3..]) {
         follow(replica, master).await;
-        names.push(Name::of(master).await);
+        names.push(Name::of(master.address()).await);
     }
     let urls = names.iter().map(|name| name.url.clone());
     let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(500)).build().unwrap();

@@ -1,0 +1,1 @@
+//! Texts, each provoked by the state that it tells of.
