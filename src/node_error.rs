@@ -27,6 +27,8 @@ struct More {
     server: Option<Arc<str>>,
     step: Option<Step>,
     waited: Option<Duration>,
+    /// It has no password, and so refuses every one.
+    has_no_password: bool,
     /// Only the key was refused, not the command.
     is_of_the_key: bool,
     /// What is at the key.
@@ -171,6 +173,9 @@ pub enum NodeErrorKind {
     #[error("does not speak the Redis protocol: check host and port")]
     Protocol,
 }
+
+/// What is said of a server that refuses a password because it has none.
+const NO_PASSWORD: &str = "has no password: leave it out of the node's URL, or set one there";
 
 impl NodeError {
     pub(crate) fn new(kind: NodeErrorKind) -> Self {
@@ -340,11 +345,16 @@ impl NodeError {
 
 impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.kind, f)?;
-        let Some(more) = &self.more else { return Ok(()) };
-        if let Some(waited) = more.waited {
-            let word = if self.kind == NodeErrorKind::Owing { "for" } else { "in" };
-            write!(f, " {word} {}", Spelled(waited))?;
+        let Some(more) = &self.more else { return fmt::Display::fmt(&self.kind, f) };
+        match (self.kind, more.waited) {
+            (NodeErrorKind::Owing, Some(waited)) => {
+                write!(f, "not asked, it has owed an answer for {}", Spelled(waited))?;
+            }
+            (kind, Some(waited)) => write!(f, "{kind} in {}", Spelled(waited))?,
+            (NodeErrorKind::AuthFailed, None) if more.has_no_password => {
+                f.write_str(NO_PASSWORD)?
+            }
+            (kind, None) => fmt::Display::fmt(&kind, f)?,
         }
         if let Some(step) = more.step {
             write!(f, ", {step}")?;
