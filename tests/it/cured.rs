@@ -13,7 +13,9 @@ use crate::{
     failover::Name,
     http_stand::{Served, settings},
     local::{self, Directory, Port},
-    support::{LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, eventually, run, set_up, start},
+    support::{
+        LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, eventually, run, set_up, start, start_with_debug,
+    },
     unfit::{node_up, said_everywhere},
 };
 
@@ -173,8 +175,7 @@ async fn a_lock_of_before_a_failed_snapshot_is_released_when_writes_are_let_thro
 /// It is asked for the first time while it loads.
 #[tokio::test]
 async fn a_server_that_loads_its_data_votes_when_it_has() {
-    let debug = ["--enable-debug-command", "yes"];
-    let cluster = Cluster::builder().nodes(1).server_args(debug).start().await.unwrap();
+    let cluster = start_with_debug(1).await;
     let node = &cluster.nodes()[0];
     for command in [
         "DEBUG POPULATE 20000",

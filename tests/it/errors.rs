@@ -12,7 +12,7 @@ use redlock_quorum::{
 
 use crate::support::{
     LIMIT, TTL, builder, client, connect, eventually, finish, kinds, ms, run, run_on, set_up,
-    start, take_elsewhere, within,
+    start, start_with_debug, take_elsewhere, within,
 };
 
 /// One try, which must fail on a quorum of nodes because of `kind`, and say
@@ -176,8 +176,7 @@ async fn a_release_tells_of_a_key_of_another_type_and_leaves_it() {
 
 #[tokio::test]
 async fn a_server_that_loads_its_data_is_waited_for() {
-    let cluster =
-        Cluster::builder().server_args(["--enable-debug-command", "yes"]).start().await.unwrap();
+    let cluster = start_with_debug(3).await;
     let redlock = client(&cluster);
     let (loading, ready) = cluster.nodes().split_at(2);
     assert_eq!(ready.len(), 1);

@@ -79,11 +79,36 @@ async fn three() -> (Cluster, Vec<Name>, Redlock) {
     (cluster, names, redlock)
 }
 
+/// Makes a master of a replica, once it has heard of all releases: what it has not heard of it
+/// would keep, and refuse those keys for their ttl.
+pub async fn promote(replica: &TestNode, master: &TestNode) {
+    for node in [master, replica] {
+        eventually("it has no key", async || match run(node, "DBSIZE").await {
+            Reply::Int(0) => Ok(()),
+            keys => Err(keys),
+        })
+        .await;
+    }
+    set_up(std::slice::from_ref(replica), "REPLICAOF NO ONE").await;
+}
+
 async fn fail_over(cluster: &Cluster, names: &[Name], node: usize) {
     let (old, new) = (&cluster.nodes()[node], &cluster.nodes()[node + 3]);
-    set_up(std::slice::from_ref(new), "REPLICAOF NO ONE").await;
+    promote(new, old).await;
     names[node].lead_to(new);
     follow(old, new).await;
+}
+
+/// Waits until so many vote, which is all.
+pub async fn all_vote(redlock: &Redlock, nodes: usize) {
+    eventually("all vote", async || {
+        let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
+        let voted = tokio::time::timeout(ms(500), granted(&guard, nodes)).await;
+        let votes = guard.votes().granted();
+        guard.release().await.unwrap();
+        if voted.is_ok() { Ok(()) } else { Err((votes, redlock.health().await)) }
+    })
+    .await;
 }
 
 /// All three nodes fail over, one after the other, and after each all vote again, though nobody
@@ -95,14 +120,7 @@ async fn nodes_that_fail_over_in_turn_vote_again_where_their_names_lead() {
     let (cluster, names, redlock) = three().await;
     for node in 0..3 {
         fail_over(&cluster, &names, node).await;
-        eventually("all three vote", async || {
-            let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
-            let voted = tokio::time::timeout(ms(500), granted(&guard, 3)).await;
-            let votes = guard.votes().granted();
-            guard.release().await.unwrap();
-            if voted.is_ok() { Ok(()) } else { Err(votes) }
-        })
-        .await;
+        all_vote(&redlock, 3).await;
         let address = names[node].url.trim_start_matches("redis://");
         let warned = printed.lines_with(&["leads to another server", address]);
         assert_eq!(warned, 1, "what was granted before is lost, and that is said by name");

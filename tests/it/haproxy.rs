@@ -8,9 +8,9 @@ use redlock_quorum::{Redlock, testing::TestNode};
 use tokio::process::{Child, Command};
 
 use crate::{
-    failover::follow,
+    failover::{all_vote, follow, promote},
     local::{Directory, Port, skipped},
-    support::{LIMIT, TTL, connect, granted, ms, set_up, start},
+    support::{LIMIT, TTL, connect, granted, ms, start},
 };
 
 /// Where Debian has it, which is not on every user's path.
@@ -85,13 +85,15 @@ async fn three_nodes_behind_haproxy_that_fail_over_at_once_vote_again() {
     let redlock = builder.build().unwrap();
     connect(&redlock, 3).await;
 
-    set_up(new, "REPLICAOF NO ONE").await;
+    for (old, new) in old.iter().zip(new) {
+        promote(new, old).await;
+    }
     for (old, new) in old.iter().zip(new) {
         follow(old, new).await;
     }
     let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
     guard.release().await.unwrap();
-    connect(&redlock, 3).await;
+    all_vote(&redlock, 3).await;
     let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
     granted(&guard, 3).await;
     for node in new {

@@ -66,7 +66,10 @@ pub async fn server(
     let why = match builder.start().await {
         Ok(cluster) => return Ok(Some(cluster)),
         Err(FixtureError::Unavailable { reason, .. }) => reason,
-        Err(FixtureError::Start { reason, .. }) if reason.contains("TLS support") => {
+        // The second is how servers before version 7 say it.
+        Err(FixtureError::Start { reason, .. })
+            if reason.contains("TLS support") || reason.contains("'tls-cert-file ") =>
+        {
             "the program has no TLS".to_owned()
         }
         Err(error) => return Err(error),

@@ -10,7 +10,7 @@ use std::{
 use futures_util::FutureExt as _;
 use redlock_quorum::{
     Acquire, Builder, Error, LockGuard, NodeErrorKind, Redlock,
-    testing::{Cluster, Reply, TestNode},
+    testing::{Cluster, FixtureError, Reply, TestNode},
 };
 use tokio::{
     task::JoinHandle,
@@ -38,6 +38,17 @@ pub const fn ms(millis: u64) -> Duration {
 
 pub async fn start(nodes: usize) -> Cluster {
     Cluster::start(nodes).await.unwrap()
+}
+
+/// Servers that take DEBUG, as those before version 7 do without being told.
+pub async fn start_with_debug(nodes: usize) -> Cluster {
+    let builder = Cluster::builder().nodes(nodes);
+    match builder.clone().server_args(["--enable-debug-command", "yes"]).start().await {
+        Err(FixtureError::Start { reason, .. }) if reason.contains("enable-debug-command") => {
+            builder.start().await.unwrap()
+        }
+        started => started.unwrap(),
+    }
 }
 
 /// A builder for these nodes, with [`TTL`] and [`NODE_TIMEOUT`].

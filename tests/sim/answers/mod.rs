@@ -211,8 +211,8 @@ impl Truth {
         let acquires = is_acquire(call.what);
         match error.nodes()[node].answer() {
             NodeAnswer::Granted => acquires && !granted,
-            NodeAnswer::Refused { .. } => !acquires || !refused && !alive,
-            NodeAnswer::Gone => acquires,
+            NodeAnswer::Refused { .. } => is_extension(call.what) || acquires && !refused && !alive,
+            NodeAnswer::Gone => !is_extension(call.what),
             // The lock ended while a connection was still being made.
             NodeAnswer::Failed(failure)
                 if failure.kind() == NodeErrorKind::Unreachable
