@@ -1,7 +1,8 @@
 //! What went wrong at one node, and what to change there.
 //!
 //! An error is made from what a connection did, or from a server's error reply. It
-//! keeps only the code of a reply: the rest of the text may echo what was sent.
+//! keeps only the code of a reply: the rest of the text may echo what was sent. Only what is said
+//! to the probe, which says nothing secret, is kept where its code means nothing.
 
 mod reply;
 
@@ -21,6 +22,8 @@ pub struct NodeError {
 #[derive(Clone, Debug, Default)]
 struct More {
     code: Option<Box<str>>,
+    /// The server's own words, where nothing that was sent can be among them that is secret.
+    words: Option<Box<str>>,
     /// The command that was refused.
     command: Option<&'static str>,
     /// What the server is, by its own word.
@@ -174,6 +177,9 @@ pub enum NodeErrorKind {
     Protocol,
 }
 
+/// So many bytes of a server's own words are kept.
+const MOST_WORDS: usize = 160;
+
 /// What is said of a server that refuses a password because it has none.
 const NO_PASSWORD: &str = "has no password: leave it out of the node's URL, or set one there";
 
@@ -205,6 +211,28 @@ impl NodeError {
     /// Says which command was refused.
     pub(crate) fn to(self, command: &'static str) -> Self {
         self.and(|more| more.command = Some(command))
+    }
+
+    /// Keeps the server's own words, where they are all that is known: a provider may say there
+    /// what it allows. Not where they repeat `secret`.
+    pub(crate) fn saying(self, text: &str, secret: Option<&str>) -> Self {
+        let text = text.strip_prefix(self.code().unwrap_or_default()).unwrap_or(text).trim();
+        let is_text = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        let repeats = secret.is_some_and(|secret| !secret.is_empty() && text.contains(secret));
+        if self.kind != NodeErrorKind::Server || !is_text || text.is_empty() || repeats {
+            return self;
+        }
+        let text = text.get(..MOST_WORDS.min(text.len())).unwrap_or_default();
+        self.and(|more| more.words = Some(text.into()))
+    }
+
+    /// The same in the server's own words, if it has said this before, in its `earlier` refusal.
+    pub(crate) fn in_words_of(self, earlier: Option<&Self>) -> Self {
+        let words = earlier.filter(|earlier| earlier.kind == self.kind);
+        match words.and_then(|earlier| earlier.more.as_ref()?.words.clone()) {
+            Some(words) => self.and(|more| more.words = Some(words)),
+            None => self,
+        }
     }
 
     /// Says what the server is that refused, unless nothing is known of it.
@@ -378,7 +406,10 @@ impl More {
             write!(f, "{lead}{word}{text}")?;
             lead = " ";
         }
-        if lead == " " { f.write_str(")") } else { Ok(()) }
+        if lead == " " {
+            f.write_str(")")?;
+        }
+        self.words.as_deref().map_or(Ok(()), |words| write!(f, ", in its words: {words}"))
     }
 }
 

@@ -2,7 +2,7 @@
 //! do. What kept its own place: a login that is cut names its step in `cut`, what is at a key in
 //! `at_key`, what servers refuse with in `unfit`, `cured` and `errors`.
 
-use redlock_quorum::{ErrorKind, NodeErrorKind, Redlock};
+use redlock_quorum::{ErrorKind, NodeErrorKind, Redlock, testing::Cluster};
 use reqwest::header::CONTENT_TYPE;
 
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
     http_stand::{FORM, Served, send},
     program::command,
     support::{
-        LIMIT, TTL, builder, client, connect, everywhere, finish, ms, run_on, set_up, start,
-        take_elsewhere, within,
+        LIMIT, TTL, builder, client, connect, everywhere, finish, ms, native, run_on, set_up,
+        start, take_elsewhere, within,
     },
 };
 
@@ -68,6 +68,28 @@ async fn nodes_that_have_answered_are_not_said_to_have_been_silent() {
         assert!(text.contains(": is out of memory: raise maxmemory or free some (OOM"), "{text}");
     }
     finish(&redlock, &cluster).await;
+}
+
+/// A provider that keeps a command back says why, and what it allows instead. Here another command
+/// bears the name of the one that is needed, which is an error without a code of its own.
+#[tokio::test]
+async fn a_server_that_refuses_a_lock_in_its_own_way_is_quoted() {
+    for (needed, other) in [("SET", "GETSET"), ("EVAL", "ECHO")] {
+        let renamed = ["--rename-command", needed, "hidden", "--rename-command", other, needed];
+        let cluster = Cluster::builder().nodes(1).server_args(renamed).start().await.unwrap();
+        if needed == "EVAL" && native(&cluster.nodes()[0]).await.is_some() {
+            continue; // the server's own command does
+        }
+        let redlock = Redlock::builder().nodes(cluster.urls()).ttl(TTL).build().unwrap();
+        let health = redlock.health().await.unwrap();
+        let refused = redlock.try_lock("job").await.unwrap_err();
+        for error in [health.nodes()[0].error().unwrap(), refused.nodes()[0].error().unwrap()] {
+            let text = error.to_string();
+            assert!(text.starts_with(&format!("answered an error (ERR to {needed} by ")), "{text}");
+            assert!(text.contains("), in its words: wrong number of arguments for '"), "{text}");
+        }
+        redlock.shutdown(LIMIT).await.unwrap();
+    }
 }
 
 /// To a server that has no password, every password is wrong, and so is the advice to look for
