@@ -14,7 +14,8 @@ use crate::{
     http_stand::{Served, settings},
     local::{self, Directory, Port},
     support::{
-        LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, eventually, run, set_up, start, start_with_debug,
+        LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, eventually, run, set_up, slow_to_load, start,
+        start_with_debug,
     },
     unfit::{node_up, said_everywhere},
 };
@@ -177,12 +178,8 @@ async fn a_lock_of_before_a_failed_snapshot_is_released_when_writes_are_let_thro
 async fn a_server_that_loads_its_data_votes_when_it_has() {
     let cluster = start_with_debug(1).await;
     let node = &cluster.nodes()[0];
-    for command in [
-        "DEBUG POPULATE 20000",
-        "CONFIG SET loading-process-events-interval-bytes 1024",
-        "CONFIG SET key-load-delay 1000",
-    ] {
-        set_up(cluster.nodes(), command).await;
+    if !slow_to_load(cluster.nodes(), 20_000, 1000).await {
+        return;
     }
     let loading = async { drop(node.command(&["DEBUG", "RELOAD"]).await) };
     let looking = async {

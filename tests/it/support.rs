@@ -51,6 +51,19 @@ pub async fn start_with_debug(nodes: usize) -> Cluster {
     }
 }
 
+/// Gives the servers so many keys, which take so many microseconds each to be loaded again.
+/// `false` if they can't be made to answer meanwhile: those before version 7 answer seldom.
+pub async fn slow_to_load(nodes: &[TestNode], keys: u32, delay: u32) -> bool {
+    const ANSWER: &str = "CONFIG SET loading-process-events-interval-bytes 1024";
+    let answers = run_on(nodes, ANSWER).await;
+    if answers.iter().any(|reply| matches!(reply, Reply::Error(_))) {
+        return false;
+    }
+    set_up(nodes, &format!("DEBUG POPULATE {keys}")).await;
+    set_up(nodes, &format!("CONFIG SET key-load-delay {delay}")).await;
+    true
+}
+
 /// A builder for these nodes, with [`TTL`] and [`NODE_TIMEOUT`].
 pub fn builder(cluster: &Cluster) -> Builder {
     Redlock::builder().nodes(cluster.urls()).ttl(TTL).node_timeout(NODE_TIMEOUT)
