@@ -78,11 +78,14 @@ pub struct NodeReport {
 pub enum NodeAnswer {
     /// The node did what was asked.
     Granted,
-    /// The node said no: another's value is at the key, or ours is gone from it.
+    /// The node said no: another's value is at the key.
     Refused {
         /// How long the key there still lives, if that is known.
         remaining: Option<Duration>,
     },
+    /// The node was to extend a lock, and its key is gone there: it expired, was deleted, or
+    /// has another's value by now.
+    Gone,
     /// The node could not be asked, did not answer in time, or answered an error.
     Failed(NodeError),
     /// The node was only looked at, and does not have the key.
@@ -253,6 +256,14 @@ impl NodeReport {
         Self { address, answer }
     }
 
+    /// The same of an extension: what refused it does not have the lock's key.
+    pub(crate) fn of_an_extension(self) -> Self {
+        match self.answer {
+            NodeAnswer::Refused { .. } => Self { answer: NodeAnswer::Gone, ..self },
+            _ => self,
+        }
+    }
+
     /// Returns the node's address, as `host:port` or a socket's path.
     #[must_use]
     pub fn address(&self) -> &str {
@@ -311,6 +322,7 @@ impl fmt::Display for NodeReport {
             NodeAnswer::Refused { remaining: Some(left) } => {
                 write!(f, "refused, {} left", Spelled(*left))
             }
+            NodeAnswer::Gone => f.write_str("gone"),
             NodeAnswer::Failed(error) => fmt::Display::fmt(error, f),
             NodeAnswer::Free => f.write_str("free"),
             NodeAnswer::Held { remaining: Duration::MAX } => f.write_str("held, never expires"),

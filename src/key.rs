@@ -122,7 +122,17 @@ impl Hash for Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.name().escape_ascii())
+        f.write_str("`")?;
+        for chunk in self.name().utf8_chunks() {
+            for letter in chunk.valid().chars() {
+                match u8::try_from(letter) {
+                    Ok(byte) if byte.is_ascii() => write!(f, "{}", byte.escape_ascii())?,
+                    _ => write!(f, "{}", letter.escape_debug())?,
+                }
+            }
+            write!(f, "{}", chunk.invalid().escape_ascii())?;
+        }
+        f.write_str("`")
     }
 }
 
@@ -142,6 +152,8 @@ mod tests {
         assert_eq!(key.as_bytes(), b"app:\x00\xffjob");
         assert_eq!(key.name(), b"\x00\xffjob");
         assert_eq!(key.to_string(), r"`\x00\xffjob`");
+        let key = Key::new(b"", "grüße\n\u{202e}\u{85}".as_bytes()).unwrap();
+        assert_eq!(key.to_string(), r"`grüße\n\u{202e}\u{85}`", "as text, and no tricks");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What went wrong at one node, and what to change there.
 //!
 //! An error is made from what a connection did, or from a server's error reply. It
-//! keeps only the code of a reply: the rest of the text may echo what was sent.
+//! keeps only the code of a reply: the rest of the text may echo what was sent. Only what is said
+//! to the probe, which says nothing secret, is kept where its code means nothing.
 
 mod reply;
 
@@ -21,12 +22,16 @@ pub struct NodeError {
 #[derive(Clone, Debug, Default)]
 struct More {
     code: Option<Box<str>>,
+    /// The server's own words, where nothing that was sent can be among them that is secret.
+    words: Option<Box<str>>,
     /// The command that was refused.
     command: Option<&'static str>,
     /// What the server is, by its own word.
     server: Option<Arc<str>>,
     step: Option<Step>,
     waited: Option<Duration>,
+    /// It has no password, and so refuses every one.
+    has_no_password: bool,
     /// Only the key was refused, not the command.
     is_of_the_key: bool,
     /// What is at the key.
@@ -172,6 +177,12 @@ pub enum NodeErrorKind {
     Protocol,
 }
 
+/// So many bytes of a server's own words are kept.
+const MOST_WORDS: usize = 160;
+
+/// What is said of a server that refuses a password because it has none.
+const NO_PASSWORD: &str = "has no password: leave it out of the node's URL, or set one there";
+
 impl NodeError {
     pub(crate) fn new(kind: NodeErrorKind) -> Self {
         Self { kind, more: None }
@@ -200,6 +211,28 @@ impl NodeError {
     /// Says which command was refused.
     pub(crate) fn to(self, command: &'static str) -> Self {
         self.and(|more| more.command = Some(command))
+    }
+
+    /// Keeps the server's own words, where they are all that is known: a provider may say there
+    /// what it allows. Not where they repeat `secret`.
+    pub(crate) fn saying(self, text: &str, secret: Option<&str>) -> Self {
+        let text = text.strip_prefix(self.code().unwrap_or_default()).unwrap_or(text).trim();
+        let is_text = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        let repeats = secret.is_some_and(|secret| !secret.is_empty() && text.contains(secret));
+        if self.kind != NodeErrorKind::Server || !is_text || text.is_empty() || repeats {
+            return self;
+        }
+        let text = text.get(..MOST_WORDS.min(text.len())).unwrap_or_default();
+        self.and(|more| more.words = Some(text.into()))
+    }
+
+    /// The same in the server's own words, if it has said this before, in its `earlier` refusal.
+    pub(crate) fn in_words_of(self, earlier: Option<&Self>) -> Self {
+        let words = earlier.filter(|earlier| earlier.kind == self.kind);
+        match words.and_then(|earlier| earlier.more.as_ref()?.words.clone()) {
+            Some(words) => self.and(|more| more.words = Some(words)),
+            None => self,
+        }
     }
 
     /// Says what the server is that refused, unless nothing is known of it.
@@ -340,11 +373,16 @@ impl NodeError {
 
 impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.kind, f)?;
-        let Some(more) = &self.more else { return Ok(()) };
-        if let Some(waited) = more.waited {
-            let word = if self.kind == NodeErrorKind::Owing { "for" } else { "in" };
-            write!(f, " {word} {}", Spelled(waited))?;
+        let Some(more) = &self.more else { return fmt::Display::fmt(&self.kind, f) };
+        match (self.kind, more.waited) {
+            (NodeErrorKind::Owing, Some(waited)) => {
+                write!(f, "not asked, it has owed an answer for {}", Spelled(waited))?;
+            }
+            (kind, Some(waited)) => write!(f, "{kind} in {}", Spelled(waited))?,
+            (NodeErrorKind::AuthFailed, None) if more.has_no_password => {
+                f.write_str(NO_PASSWORD)?
+            }
+            (kind, None) => fmt::Display::fmt(&kind, f)?,
         }
         if let Some(step) = more.step {
             write!(f, ", {step}")?;
@@ -368,7 +406,10 @@ impl More {
             write!(f, "{lead}{word}{text}")?;
             lead = " ";
         }
-        if lead == " " { f.write_str(")") } else { Ok(()) }
+        if lead == " " {
+            f.write_str(")")?;
+        }
+        self.words.as_deref().map_or(Ok(()), |words| write!(f, ", in its words: {words}"))
     }
 }
 

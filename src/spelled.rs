@@ -23,9 +23,43 @@ impl fmt::Display for Spelled {
     }
 }
 
+/// A span that somebody has set: in whole days, hours or minutes where it is that, and never
+/// rounded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exact(pub(crate) Duration);
+
+impl fmt::Display for Exact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        match (seconds, self.0.subsec_nanos()) {
+            (172_800.., 0) if seconds.is_multiple_of(86_400) => write!(f, "{}d", seconds / 86_400),
+            (3_600.., 0) if seconds.is_multiple_of(3_600) => write!(f, "{}h", seconds / 3_600),
+            (120.., 0) if seconds.is_multiple_of(60) => write!(f, "{}min", seconds / 60),
+            _ => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_that_was_set_is_told_as_it_is() {
+        let ms = Duration::from_millis;
+        for (span, text) in [
+            (ms(10), "10ms"),
+            (ms(1_500), "1.5s"),
+            (ms(60_000), "60s"),
+            (ms(5_400_000), "90min"),
+            (ms(3_600_000), "1h"),
+            (ms(3_601_000), "3601s"),
+            (ms(36 * 3_600_000), "36h"),
+            (ms(30 * 24 * 3_600_000), "30d"),
+        ] {
+            assert_eq!(Exact(span).to_string(), text);
+        }
+    }
 
     #[test]
     fn a_span_is_read_at_a_glance() {

@@ -11,6 +11,7 @@ use crate::{
     error::{Error, ErrorKind},
     node::Endpoint,
     protocol::{Backoff, Drift, Lease, Moment, NodeId, Quorum, Ttl},
+    spelled::Exact,
     world::World,
 };
 
@@ -89,7 +90,8 @@ fn check_ttl(what: &str, span: Duration, max: Ttl) -> Result<Ttl, Error> {
         return Ok(ttl);
     }
     let (min, max) = (Ttl::MIN.as_duration(), max.as_duration());
-    Err(invalid(format!("{what} is {span:?}: it must be from {min:?} to {max:?}")))
+    let (span, min, max) = (Exact(span), Exact(min), Exact(max));
+    Err(invalid(format!("{what} is {span}: it must be from {min} to {max}")))
 }
 
 fn invalid(message: impl Into<String>) -> Error {

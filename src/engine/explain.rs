@@ -51,7 +51,7 @@ impl Waiter {
             (Loss::NoQuorum, _) => {
                 let message = format!(
                     "lock {key}: {granted} of {nodes} nodes granted it, {votes} are needed, and \
-                     too many could not answer"
+                     too many could not vote"
                 );
                 (ErrorKind::NoQuorum, message)
             }

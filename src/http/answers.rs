@@ -21,8 +21,8 @@ pub(super) struct NodeSaid<'a> {
     /// The node, as `host:port` or a socket's path.
     #[schema(example = "10.0.0.1:6379")]
     node: &'a str,
-    /// `granted`: the node did what was asked. `refused`: it holds another's value,
-    /// or no longer holds this one. `failed`: it gave no answer, see `error`.
+    /// `granted`: the node did what was asked. `refused`: it holds another's value.
+    /// `gone`: it no longer holds this one. `failed`: it gave no answer, see `error`.
     /// `not_awaited`: the outcome was clear without it. If a lock was only looked
     /// at, instead of the first two: `free`, `held` for a value that may be a lock's, or
     /// `taken` for anything else.
@@ -85,6 +85,7 @@ impl<'a> NodeSaid<'a> {
                 remaining_ms: remaining.map(millis),
                 ..Self::new(report.address(), "refused")
             },
+            NodeAnswer::Gone => Self::new(report.address(), "gone"),
             NodeAnswer::Failed(error) => Self::failed(report.address(), error),
             NodeAnswer::Free => Self::new(report.address(), "free"),
             NodeAnswer::Held { remaining } => Self {

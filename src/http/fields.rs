@@ -56,6 +56,11 @@ pub(super) async fn read<B: Body>(request: Request) -> Result<Fields, Refusal> {
     let is_json = is(request.headers(), "application/json");
     let is_form = B::IS_FORM && is(request.headers(), "application/x-www-form-urlencoded");
     let body = bytes(request).await?;
+    if is_form && is_an_object(&body) {
+        let message = "the body is JSON and was sent as a form: send it as Content-Type: \
+                       application/json";
+        return Err(Refusal::Invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, message.into()));
+    }
     if is_form {
         return form(&body, B::NAMES);
     }
@@ -93,9 +98,14 @@ fn is(headers: &HeaderMap, kind: &str) -> bool {
     value.get(..end).is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(kind.as_bytes()))
 }
 
+/// Whether this is JSON, if anything. No form begins like that.
+fn is_an_object(body: &[u8]) -> bool {
+    body.trim_ascii_start().first() == Some(&b'{')
+}
+
 fn json<B: Body>(body: &[u8]) -> Result<B, Refusal> {
     // From a list, serde would take the fields in their order.
-    if body.trim_ascii_start().first() != Some(&b'{') {
+    if !is_an_object(body) {
         return Err(Refusal::malformed("the body is not the JSON that it should be: an object"));
     }
     serde_json::from_slice(body).map_err(|error| {

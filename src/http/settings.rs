@@ -3,6 +3,8 @@
 
 use std::{error, fmt, time::Duration};
 
+use crate::spelled::Exact;
+
 /// How long a lock is held if the caller does not say: the same as in the services
 /// that this one replaces.
 const DEFAULT_TTL: Duration = Duration::from_secs(30);
@@ -114,13 +116,14 @@ impl Settings {
     pub(super) fn check(&self) -> Result<(), SettingsError> {
         let Self { ttl, max_ttl, bearer_token, .. } = self;
         if *max_ttl < MIN_TTL {
-            let message = format!("max_ttl is {max_ttl:?}: it must be at least {MIN_TTL:?}");
+            let (max_ttl, least) = (Exact(*max_ttl), Exact(MIN_TTL));
+            let message = format!("max_ttl is {max_ttl}: it must be at least {least}");
             return Err(SettingsError(message));
         }
         if !(MIN_TTL..=*max_ttl).contains(ttl) {
-            let message = format!(
-                "the ttl is {ttl:?}: it must be from {MIN_TTL:?} to the max_ttl of {max_ttl:?}"
-            );
+            let (ttl, least, most) = (Exact(*ttl), Exact(MIN_TTL), Exact(*max_ttl));
+            let message =
+                format!("the ttl is {ttl}: it must be from {least} to the max_ttl of {most}");
             return Err(SettingsError(message));
         }
         let Some(token) = bearer_token else { return Ok(()) };

@@ -90,7 +90,9 @@ impl Known {
             *answer = Answer::Serves(Box::new(self.server.greeted.clone()));
         }
         match answer {
-            Answer::Granted if ask == Ask::Set => self.refused = None,
+            Answer::Granted if ask == Ask::Set => {
+                (self.refused, self.server.refuses) = (None, None);
+            }
             Answer::Granted | Answer::NotPublished if ask == Ask::Release => self.keeps = None,
             Answer::Serves(greeted) if greeted.role == Some(Role::Replica) => {
                 return Err(NodeError::new(NodeErrorKind::ReadOnly).by(&self.server.words));
@@ -103,7 +105,8 @@ impl Known {
             }
             Answer::Serves(_) => (self.refused, self.keeps) = (None, None),
             Answer::Failed(error) => {
-                *error = error.clone().by(&self.server.words);
+                let earlier = self.server.refuses.as_ref().filter(|_| ask == Ask::Set);
+                *error = error.clone().by(&self.server.words).in_words_of(earlier);
                 let has_a_script = matches!(order.form, Form::Native(_)) && self.server.scripts;
                 return self.note_refusal(ask, error, has_a_script, now);
             }

@@ -53,6 +53,8 @@ pub(super) struct Login {
     said: Vec<Said>,
     answered: usize,
     db: i64,
+    /// What must not be repeated.
+    password: Option<Box<str>>,
     server: Server,
     /// Why the probe's release was refused.
     refused: Option<NodeError>,
@@ -99,6 +101,7 @@ impl Login {
             said,
             answered: 0,
             db: endpoint.db,
+            password: endpoint.password.as_deref().map(Into::into),
             server,
             refused: None,
             was_late: false,
@@ -187,11 +190,13 @@ impl Login {
             (Said::Hello | Said::Name | Said::Info, Reply::Error(text)) => {
                 refused_at_the_door(text)
             }
-            (Said::Acquire, _) => self.handle_acquire(probe::judge(reply, said.command())),
+            (Said::Acquire, _) => {
+                self.handle_acquire(probe::judge(reply, said.command(), self.password.as_deref()))
+            }
             (Said::Release(_), _) => {
                 // Where nothing was set, nothing is there to be deleted.
                 self.was_late = *reply == Reply::Int(0) && self.server.refuses.is_none();
-                self.refused = match probe::judge(reply, said.command()) {
+                self.refused = match probe::judge(reply, said.command(), self.password.as_deref()) {
                     // Of a script and a command of the server's own, the script is what is told.
                     Verdict::Refused(error) if probe::is_lasting(error.kind()) => {
                         self.refused.take().or(Some(error))

@@ -34,7 +34,7 @@ pub(super) fn greeted(reply: &Reply<'_>) -> Answer {
 
 /// Adds the reply to a `command` of the probe to what came before it.
 pub(super) fn probed(so_far: Answer, reply: &Reply<'_>, command: &'static str) -> Answer {
-    match (so_far, probe::judge(reply, command)) {
+    match (so_far, probe::judge(reply, command, None)) {
         (Answer::Serves(_), Verdict::Refused(error)) => Answer::Failed(error),
         (Answer::Serves(greeted), Verdict::Untold) => {
             Answer::Serves(Box::new(Greeted { untried: true, ..*greeted }))

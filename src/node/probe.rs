@@ -52,13 +52,13 @@ pub(super) enum Verdict {
     Refused(NodeError),
 }
 
-/// What `reply` to this `command` of the probe says.
-pub(super) fn judge(reply: &Reply<'_>, command: &'static str) -> Verdict {
+/// What `reply` to this `command` of the probe says. What was sent before it has this `secret`.
+pub(super) fn judge(reply: &Reply<'_>, command: &'static str, secret: Option<&str>) -> Verdict {
     match reply {
         Reply::Ok | Reply::Nil | Reply::Int(_) => Verdict::Works,
         Reply::Error(text) => match NodeError::from_reply(text) {
             error if error.is_of_the_key() => Verdict::Untold,
-            error => Verdict::Refused(error.to(command)),
+            error => Verdict::Refused(error.to(command).saying(text, secret)),
         },
         Reply::Bulk(_) | Reply::List(_) | Reply::Other => {
             Verdict::Refused(NodeError::new(NodeErrorKind::Protocol))
@@ -88,7 +88,7 @@ mod tests {
             "ERR The user executing the script can't access at least one of the keys mentioned",
             "ACL failure in script: No permissions to access a key",
         ] {
-            assert!(matches!(judge(&Reply::Error(text), "SET"), Verdict::Untold), "{text}");
+            assert!(matches!(judge(&Reply::Error(text), "SET", None), Verdict::Untold), "{text}");
         }
         for (text, kind) in [
             (
@@ -98,13 +98,21 @@ mod tests {
             ("ERR unknown command 'EVAL'", NodeErrorKind::Unsupported),
             ("OOM command not allowed", NodeErrorKind::OutOfMemory),
         ] {
-            let Verdict::Refused(error) = judge(&Reply::Error(text), "SET") else {
+            let Verdict::Refused(error) = judge(&Reply::Error(text), "SET", None) else {
                 panic!("{text}")
             };
             assert_eq!(error.kind(), kind, "{text}");
             assert!(error.to_string().contains("to SET)"), "{error}");
         }
-        let another_tries_too = judge(&Reply::Nil, "SET");
+        for (secret, repeats) in [("pa55", false), ("plan", true), ("", false)] {
+            let text = "ERR this plan has no scripts";
+            let Verdict::Refused(error) = judge(&Reply::Error(text), "EVAL", Some(secret)) else {
+                panic!("{text}")
+            };
+            let words = if repeats { "" } else { ", in its words: this plan has no scripts" };
+            assert_eq!(error.to_string(), format!("answered an error (ERR to EVAL){words}"));
+        }
+        let another_tries_too = judge(&Reply::Nil, "SET", None);
         assert!(matches!(another_tries_too, Verdict::Works));
     }
 }

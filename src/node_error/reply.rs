@@ -12,6 +12,11 @@ const SCRIPT_FORBIDDEN: [&str; 2] =
 /// in scripts; there is no code for it, either.
 const KEY_FORBIDDEN: [&str; 2] = ["access a key", "one of the keys"];
 
+/// The words of a server that is sent a password and has none, since Redis 6 and before; there is
+/// no code for it.
+const NO_PASSWORD: [&str; 2] =
+    ["ERR AUTH <password> called without any password", "ERR Client sent AUTH, but no password"];
+
 impl NodeError {
     /// Reads a server's error reply: the code decides, the text is dropped.
     pub(crate) fn from_reply(text: &str) -> Self {
@@ -53,6 +58,9 @@ impl NodeError {
     /// something else.
     pub(crate) fn from_login(kind: NodeErrorKind, text: &str) -> Self {
         let error = Self::from_reply(text);
+        if NO_PASSWORD.iter().any(|words| text.starts_with(words)) {
+            return Self { kind, ..error.and(|more| more.has_no_password = true) };
+        }
         if error.kind == NodeErrorKind::Server { Self { kind, ..error } } else { error }
     }
 }

@@ -54,8 +54,8 @@ async fn settings_that_can_not_work_are_refused_by_the_builder() {
         (three().ttl(Duration::ZERO), "10ms"),
         (three().ttl(ms(9)), "10ms"),
         (three().ttl(Duration::from_nanos(9_999_999)), "10ms"),
-        (three().ttl(Duration::from_secs(3601)), "3600s"),
-        (three().ttl(Duration::MAX), "3600s"),
+        (three().ttl(Duration::from_secs(3601)), "to 1h"),
+        (three().ttl(Duration::MAX), "to 1h"),
         (three().max_ttl(ms(500)), "500ms"),
         (three().max_ttl(ms(9)), "max_ttl"),
         (three().node_timeout(Duration::ZERO), "node_timeout"),
@@ -82,8 +82,8 @@ async fn calls_that_can_not_work_are_refused_and_send_nothing() {
     refused(redlock.lock(vec![b'k'; 1021]).await, "1025 bytes");
     refused(redlock.lock("job").ttl(Duration::ZERO).await, "10ms");
     refused(redlock.lock("job").ttl(ms(9)).await, "10ms");
-    refused(redlock.lock("job").ttl(Duration::from_secs(3601)).await, "3600s");
-    refused(redlock.lock("job").ttl(Duration::MAX).await, "3600s");
+    refused(redlock.lock("job").ttl(Duration::from_secs(3601)).await, "to 1h");
+    refused(redlock.lock("job").ttl(Duration::MAX).await, "to 1h");
     refused(Token::from_bytes([]), "1 to 256");
     refused(Token::from_bytes([0; 257]), "1 to 256");
     port.assert_nobody_came();

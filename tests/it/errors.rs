@@ -12,7 +12,7 @@ use redlock_quorum::{
 
 use crate::support::{
     LIMIT, TTL, builder, client, connect, eventually, finish, kinds, ms, run, run_on, set_up,
-    start, take_elsewhere, within,
+    slow_to_load, start, start_with_debug, take_elsewhere, within,
 };
 
 /// One try, which must fail on a quorum of nodes because of `kind`, and say
@@ -176,14 +176,13 @@ async fn a_release_tells_of_a_key_of_another_type_and_leaves_it() {
 
 #[tokio::test]
 async fn a_server_that_loads_its_data_is_waited_for() {
-    let cluster =
-        Cluster::builder().server_args(["--enable-debug-command", "yes"]).start().await.unwrap();
+    let cluster = start_with_debug(3).await;
     let redlock = client(&cluster);
     let (loading, ready) = cluster.nodes().split_at(2);
     assert_eq!(ready.len(), 1);
-    set_up(loading, "DEBUG POPULATE 5000").await;
-    set_up(loading, "CONFIG SET loading-process-events-interval-bytes 1024").await;
-    set_up(loading, "CONFIG SET key-load-delay 100").await;
+    if !slow_to_load(loading, 5000, 100).await {
+        return;
+    }
     // Its own answer comes when all is loaded, which is nobody's business here.
     let reload = async |node: &TestNode| drop(node.command(&["DEBUG", "RELOAD"]).await);
     let seen = async {

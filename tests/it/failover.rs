@@ -16,22 +16,22 @@ use tracing::Level;
 
 use crate::printed::Printed;
 use crate::support::{
-    LIMIT, TTL, assert_no_keys, connect, eventually, granted, kinds, listening, ms, run, set_up,
-    start, wait_for, within,
+    LIMIT, TTL, connect, eventually, granted, kinds, listening, ms, run, set_up, start, wait_for,
+    within,
 };
 
 /// A name that leads to one server and later to another. What is connected stays connected, as
 /// with DNS, or with haproxy unless it is told to shut sessions down.
-struct Name {
-    url: String,
+pub struct Name {
+    pub url: String,
     leads_to: Arc<Mutex<String>>,
 }
 
 impl Name {
-    async fn of(node: &TestNode) -> Self {
+    pub async fn of(address: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
-        let leads_to = Arc::new(Mutex::new(node.address()));
+        let leads_to = Arc::new(Mutex::new(address));
         let target = Arc::clone(&leads_to);
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
@@ -45,14 +45,16 @@ impl Name {
         Self { url, leads_to }
     }
 
-    fn lead_to(&self, node: &TestNode) {
+    pub fn lead_to(&self, node: &TestNode) {
         *self.leads_to.lock().unwrap() = node.address();
     }
 }
 
-async fn follow(node: &TestNode, master: &TestNode) {
+pub async fn follow(node: &TestNode, master: &TestNode) {
     let address = master.address();
     let (host, port) = address.rsplit_once(':').unwrap();
+    // It would wait for 5 s whether there are more.
+    set_up(std::slice::from_ref(master), "CONFIG SET repl-diskless-sync-delay 0").await;
     node.command(&["REPLICAOF", host, port]).await.unwrap();
     eventually("it follows", async || {
         let Reply::Bulk(info) = run(node, "INFO replication").await else { panic!("a text") };
@@ -69,7 +71,7 @@ async fn three() -> (Cluster, Vec<Name>, Redlock) {
     let mut names = Vec::new();
     for (master, replica) in nodes[..3].iter().zip(&nodes[3..]) {
         follow(replica, master).await;
-        names.push(Name::of(master).await);
+        names.push(Name::of(master.address()).await);
     }
     let urls = names.iter().map(|name| name.url.clone());
     let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(500)).build().unwrap();
@@ -77,14 +79,36 @@ async fn three() -> (Cluster, Vec<Name>, Redlock) {
     (cluster, names, redlock)
 }
 
+/// Makes a master of a replica, once it has heard of all releases: what it has not heard of it
+/// would keep, and refuse those keys for their ttl.
+pub async fn promote(replica: &TestNode, master: &TestNode) {
+    for node in [master, replica] {
+        eventually("it has no key", async || match run(node, "DBSIZE").await {
+            Reply::Int(0) => Ok(()),
+            keys => Err(keys),
+        })
+        .await;
+    }
+    set_up(std::slice::from_ref(replica), "REPLICAOF NO ONE").await;
+}
+
 async fn fail_over(cluster: &Cluster, names: &[Name], node: usize) {
-    // What a replica has not heard of is lost with its master, a release too: then the key
-    // would stay, and keep that node's vote, until it expires.
-    assert_no_keys(cluster).await;
     let (old, new) = (&cluster.nodes()[node], &cluster.nodes()[node + 3]);
-    set_up(std::slice::from_ref(new), "REPLICAOF NO ONE").await;
+    promote(new, old).await;
     names[node].lead_to(new);
     follow(old, new).await;
+}
+
+/// Waits until so many vote, which is all.
+pub async fn all_vote(redlock: &Redlock, nodes: usize) {
+    eventually("all vote", async || {
+        let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
+        let voted = tokio::time::timeout(ms(500), granted(&guard, nodes)).await;
+        let votes = guard.votes().granted();
+        guard.release().await.unwrap();
+        if voted.is_ok() { Ok(()) } else { Err((votes, redlock.health().await)) }
+    })
+    .await;
 }
 
 /// All three nodes fail over, one after the other, and after each all vote again, though nobody
@@ -96,14 +120,7 @@ async fn nodes_that_fail_over_in_turn_vote_again_where_their_names_lead() {
     let (cluster, names, redlock) = three().await;
     for node in 0..3 {
         fail_over(&cluster, &names, node).await;
-        eventually("all three vote", async || {
-            let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
-            let voted = tokio::time::timeout(ms(500), granted(&guard, 3)).await;
-            let votes = guard.votes().granted();
-            guard.release().await.unwrap();
-            if voted.is_ok() { Ok(()) } else { Err(votes) }
-        })
-        .await;
+        all_vote(&redlock, 3).await;
         let address = names[node].url.trim_start_matches("redis://");
         let warned = printed.lines_with(&["leads to another server", address]);
         assert_eq!(warned, 1, "what was granted before is lost, and that is said by name");

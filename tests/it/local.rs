@@ -5,6 +5,7 @@ use std::{
     fs,
     hash::{BuildHasher as _, RandomState},
     io::{self, Write as _},
+    net::{Ipv4Addr, UdpSocket},
     path::PathBuf,
 };
 
@@ -36,6 +37,25 @@ impl Drop for Directory {
     }
 }
 
+/// A port of its own, of those that no outgoing connection has. As long as it
+/// lives, nobody who asks in the same way gets it.
+pub struct Port {
+    pub number: u16,
+    _claim: UdpSocket,
+}
+
+impl Port {
+    pub fn new() -> Self {
+        (0..256)
+            .find_map(|_| {
+                let number = 10_000 + (draw() % 22_000) as u16;
+                let claim = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
+                Some(Self { number, _claim: claim })
+            })
+            .expect("a free port")
+    }
+}
+
 /// A server with these arguments. `None`, and a word on the output, where no
 /// program for it is installed, or one that was built without TLS: then there
 /// is nothing to test.
@@ -46,12 +66,19 @@ pub async fn server(
     let why = match builder.start().await {
         Ok(cluster) => return Ok(Some(cluster)),
         Err(FixtureError::Unavailable { reason, .. }) => reason,
-        Err(FixtureError::Start { reason, .. }) if reason.contains("TLS support") => {
+        // The second is how servers before version 7 say it.
+        Err(FixtureError::Start { reason, .. })
+            if reason.contains("TLS support") || reason.contains("'tls-cert-file ") =>
+        {
             "the program has no TLS".to_owned()
         }
         Err(error) => return Err(error),
     };
-    // Past what captures a test's output: somebody should know.
-    let _ = writeln!(io::stderr(), "skipped, it takes a local server: {why}");
+    skipped(&format!("it takes a local server: {why}"));
     Ok(None)
+}
+
+/// Says that a test was passed over, past what captures a test's output: somebody should know.
+pub fn skipped(why: &str) {
+    let _ = writeln!(io::stderr(), "skipped, {why}");
 }

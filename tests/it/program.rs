@@ -31,7 +31,11 @@ impl Program {
 
     /// The same, of nodes that are named by flags or environment, or by nothing.
     pub async fn start_alone(flags: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = command(flags, environment);
+        Self::run(command(flags, environment)).await
+    }
+
+    /// The same by a `command` that becomes the program.
+    pub async fn run(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = collect(child.stderr.take().unwrap());
         let mut stdout = BufReader::new(child.stdout.take().unwrap());

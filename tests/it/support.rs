@@ -10,7 +10,7 @@ use std::{
 use futures_util::FutureExt as _;
 use redlock_quorum::{
     Acquire, Builder, Error, LockGuard, NodeErrorKind, Redlock,
-    testing::{Cluster, Reply, TestNode},
+    testing::{Cluster, FixtureError, Reply, TestNode},
 };
 use tokio::{
     task::JoinHandle,
@@ -38,6 +38,30 @@ pub const fn ms(millis: u64) -> Duration {
 
 pub async fn start(nodes: usize) -> Cluster {
     Cluster::start(nodes).await.unwrap()
+}
+
+/// Servers that take DEBUG, as those before version 7 do without being told.
+pub async fn start_with_debug(nodes: usize) -> Cluster {
+    let builder = Cluster::builder().nodes(nodes);
+    match builder.clone().server_args(["--enable-debug-command", "yes"]).start().await {
+        Err(FixtureError::Start { reason, .. }) if reason.contains("enable-debug-command") => {
+            builder.start().await.unwrap()
+        }
+        started => started.unwrap(),
+    }
+}
+
+/// Gives the servers so many keys, which take so many microseconds each to be loaded again.
+/// `false` if they can't be made to answer meanwhile: those before version 7 answer seldom.
+pub async fn slow_to_load(nodes: &[TestNode], keys: u32, delay: u32) -> bool {
+    const ANSWER: &str = "CONFIG SET loading-process-events-interval-bytes 1024";
+    let answers = run_on(nodes, ANSWER).await;
+    if answers.iter().any(|reply| matches!(reply, Reply::Error(_))) {
+        return false;
+    }
+    set_up(nodes, &format!("DEBUG POPULATE {keys}")).await;
+    set_up(nodes, &format!("CONFIG SET key-load-delay {delay}")).await;
+    true
 }
 
 /// A builder for these nodes, with [`TTL`] and [`NODE_TIMEOUT`].

@@ -1,11 +1,7 @@
 //! Nodes at `rediss://`: local servers that speak TLS on a port of their own,
 //! beside the one by which the fixture looks at them.
 
-use std::{
-    fs,
-    net::{Ipv4Addr, UdpSocket},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use redlock_quorum::{
     Builder, Error, ErrorKind, LockGuard, NodeErrorKind, Redlock, Released, Tls,
@@ -15,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     certs::{Authority, Identity},
-    local::{self, Directory, draw},
+    local::{self, Directory, Port},
     printed::Printed,
     support::{
         LIMIT, NODE_TIMEOUT, TTL, WITHOUT_WAITING, assert_no_keys, connect, connected, eventually,
@@ -24,25 +20,6 @@ use crate::{
 };
 
 const HOST: &str = "localhost";
-
-/// A port of its own, of those that no outgoing connection has. As long as it
-/// lives, nobody who asks in the same way gets it.
-struct Port {
-    number: u16,
-    _claim: UdpSocket,
-}
-
-impl Port {
-    fn new() -> Self {
-        (0..256)
-            .find_map(|_| {
-                let number = 10_000 + (draw() % 22_000) as u16;
-                let claim = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
-                Some(Self { number, _claim: claim })
-            })
-            .expect("a free port")
-    }
-}
 
 /// A server with TLS. Each is a cluster of its own, since each has another
 /// port.

@@ -150,22 +150,34 @@ async fn readiness_says_of_twelve_states_what_a_lock_finds() {
         if what == "EVAL was renamed" && native(&cluster.nodes()[0]).await.is_some() {
             continue; // the server's own command does
         }
-        let ready = served.get("/readyz").await;
-        assert_eq!(ready.status, 503, "{what}, right after the start: {ready:?}");
-        let locked = served.form("/lock", "key=job").await;
-        assert_eq!(locked.status, 503, "{what}: {locked:?}");
-        let health = served.redlock.health().await.unwrap();
-        let error = health.nodes()[0].error().unwrap_or_else(|| panic!("{what}: {health:?}"));
-        assert_eq!((health.able(), error.kind()), (0, state.kind), "{what}: {error}");
-        assert!(error.to_string().contains(state.says), "{what}: {error}");
-        let metrics = served.get("/metrics").await.body;
-        let up = metrics.lines().find(|line| line.starts_with("redlock_node_up{"));
-        assert!(up.is_some_and(|line| line.ends_with(" 0")), "{what}: {up:?}");
-        let refused = served.redlock.try_lock("job").await.unwrap_err();
-        let told = refused.nodes()[0].error().unwrap();
-        assert_eq!(told.kind(), state.kind, "{what}: {told}");
-        assert!(told.to_string().contains(state.says), "{what}: {told}");
+        said_everywhere(&served, what, state.kind, state.says).await;
     }
+}
+
+/// Readiness, the lock service, health, metrics and the library's own lock say the same of the
+/// only node: that no lock can be had there, and why.
+pub async fn said_everywhere(served: &Served, what: &str, kind: NodeErrorKind, says: &str) {
+    let ready = served.get("/readyz").await;
+    assert_eq!(ready.status, 503, "{what}, right after the start: {ready:?}");
+    let locked = served.form("/lock", "key=job").await;
+    assert_eq!(locked.status, 503, "{what}: {locked:?}");
+    let health = served.redlock.health().await.unwrap();
+    let error = health.nodes()[0].error().unwrap_or_else(|| panic!("{what}: {health:?}"));
+    assert_eq!((health.able(), error.kind()), (0, kind), "{what}: {error}");
+    assert!(error.to_string().contains(says), "{what}: {error}");
+    let up = node_up(served).await;
+    assert!(up.ends_with(" 0"), "{what}: {up}");
+    let refused = served.redlock.try_lock("job").await.unwrap_err();
+    let told = refused.nodes()[0].error().unwrap();
+    assert_eq!(told.kind(), kind, "{what}: {told}");
+    assert!(told.to_string().contains(says), "{what}: {told}");
+}
+
+/// What the metrics say of the only node.
+pub async fn node_up(served: &Served) -> String {
+    let metrics = served.get("/metrics").await.body;
+    let up = metrics.lines().find(|line| line.starts_with("redlock_node_up{"));
+    up.unwrap_or_else(|| panic!("{metrics}")).to_owned()
 }
 
 /// A node whose own command compares and deletes needs no script to give a lock back.

@@ -166,6 +166,11 @@ fn from_file(path: &Path) -> Result<Vec<Node>, Exit> {
     Ok(nodes)
 }
 
+/// A list of URLs is parted before any of them is read, so that nothing of what is wrong says
+/// where a password was cut in two.
+const IN_A_LIST: &str = ". Commas and blanks part the URLs of a list: in a password write a comma \
+     as %2C and a blank as %20";
+
 /// The builder's error for people: the library counts the nodes, but people want to
 /// know the line of the file.
 fn explain(error: &Error, nodes: &[Node]) -> Exit {
@@ -179,7 +184,10 @@ fn explain(error: &Error, nodes: &[Node]) -> Exit {
             Origin::File { path, line } => {
                 Exit::config(format!("{NODES_FILE} {}: line {line}: {why}", path.display()))
             }
-            _ => Exit::usage(format!("--node or REDLOCK_NODES: node {place}: {why}")),
+            _ => {
+                let hint = if nodes.len() > 1 { IN_A_LIST } else { "" };
+                Exit::usage(format!("--node or REDLOCK_NODES: node {place}: {why}{hint}"))
+            }
         };
     }
     match nodes.first().map(|node| &node.origin) {

@@ -144,6 +144,7 @@ impl Started {
                  REDLOCK_NODES or REDLOCK_NODES_FILE",
             ));
         }
+        locks.check()?;
         let token = access.bearer_token()?;
         // Anything that can be wrong is found before nodes are started, unless finding
         // it takes their addresses.
@@ -217,6 +218,18 @@ async fn unless_asked_again(ending: impl Future<Output = ()>, signals: &mut Sign
 }
 
 impl LockOptions {
+    /// The library would not know what the limit is called here.
+    fn check(&self) -> Result<(), Exit> {
+        if self.ttl <= self.max_ttl {
+            return Ok(());
+        }
+        let [ttl, most] = [self.ttl, self.max_ttl].map(humantime::format_duration);
+        Err(Exit::usage(format!(
+            "--ttl is {ttl}: it must be at most --max-ttl, which is {most}: raise that, too, or \
+             take a shorter one"
+        )))
+    }
+
     fn settings(&self, token: Option<String>, tokenless_unlock: bool) -> Settings {
         let mut settings = Settings::new()
             .ttl(self.ttl)

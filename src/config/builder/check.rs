@@ -141,7 +141,7 @@ mod tests {
             (five().quorum(6), "from 3 to 5"),
             (one().ttl(ms(0)), "from 10ms"),
             (one().ttl(Duration::from_micros(9_999)), "from 10ms"),
-            (one().ttl(Duration::from_secs(3601)), "to 3600s"),
+            (one().ttl(Duration::from_secs(3601)), "to 1h"),
             (one().max_ttl(Duration::MAX), "max_ttl"),
             (one().drift_per_mille(1000), "under 1000"),
             (one().node_timeout(ms(0)), "node_timeout"),

@@ -15,9 +15,10 @@ use crate::{
         request::{Patience, Reply},
         waiter::Waiter,
     },
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, NodeReport},
     exchange::Outcome,
     protocol::{Lease, Moment, NodeId, NodeSet, Round, Vote},
+    spelled::Spelled,
 };
 
 /// An extension under way.
@@ -230,7 +231,7 @@ impl Extension {
         } else {
             let stays = match claim.until() {
                 Moment::NEVER => "as it was".to_owned(), // by its token, of unknown age
-                until => format!("held for {:?}", until.since(now)),
+                until => format!("held for {}", Spelled(until.since(now))),
             };
             let message = format!(
                 "lock {key} was not extended: {granted} of {} nodes did, {} are needed; it stays \
@@ -242,6 +243,7 @@ impl Extension {
         };
         let silent = head.late(self.round.suspects(), now);
         let tally = Tally { granted: self.round.granted(), refused: self.round.refused(), silent };
-        Error::new(kind, message).with_nodes(head.reports(tally, config, now))
+        let reports = head.reports(tally, config, now).into_iter();
+        Error::new(kind, message).with_nodes(reports.map(NodeReport::of_an_extension).collect())
     }
 }

@@ -211,7 +211,8 @@ impl Truth {
         let acquires = is_acquire(call.what);
         match error.nodes()[node].answer() {
             NodeAnswer::Granted => acquires && !granted,
-            NodeAnswer::Refused { .. } => acquires && !refused && !alive,
+            NodeAnswer::Refused { .. } => is_extension(call.what) || acquires && !refused && !alive,
+            NodeAnswer::Gone => !is_extension(call.what),
             // The lock ended while a connection was still being made.
             NodeAnswer::Failed(failure)
                 if failure.kind() == NodeErrorKind::Unreachable
@@ -242,7 +243,7 @@ impl Truth {
         let failed = error.nodes().iter().filter(|report| report.error().is_some()).count();
         let refused = |node: usize| {
             let answer = error.nodes().get(node).map(|report| report.answer());
-            is_extension(call.what) && matches!(answer, Some(NodeAnswer::Refused { .. }))
+            is_extension(call.what) && matches!(answer, Some(NodeAnswer::Gone))
         };
         let troubled = (0..self.plan.nodes.len())
             .filter(|node| refused(*node) || self.had_trouble(call.client, *node, call.since))

@@ -1,0 +1,104 @@
+//! Real servers behind haproxy, which looks for itself who is a master: where it leads to
+//! another server, all that is connected stays at the old one, unless haproxy is told to shut
+//! sessions down. It is not, here.
+
+use std::{fs, process::Stdio};
+
+use redlock_quorum::{Redlock, testing::TestNode};
+use tokio::process::{Child, Command};
+
+use crate::{
+    failover::{all_vote, follow, promote},
+    local::{Directory, Port, skipped},
+    support::{LIMIT, TTL, connect, granted, ms, start},
+};
+
+/// Where Debian has it, which is not on every user's path.
+const PROGRAMS: [&str; 2] = ["haproxy", "/usr/sbin/haproxy"];
+
+/// As in haproxy's manual, under `tcp-check expect`.
+const CHECK: &str = "
+defaults
+  mode tcp
+  timeout connect 1s
+  timeout client 1m
+  timeout server 1m
+  option tcp-check
+  tcp-check send info\\ replication\\r\\n
+  tcp-check expect string role:master
+  default-server inter 100ms fall 1 rise 1
+";
+
+/// haproxy before pairs of servers. It ends when this is dropped.
+struct Haproxy {
+    _process: Child,
+    _files: Directory,
+    ports: Vec<Port>,
+}
+
+impl Haproxy {
+    fn before(program: &str, pairs: &[[&TestNode; 2]]) -> Self {
+        let (files, mut config) = (Directory::new(), CHECK.to_owned());
+        let ports: Vec<_> = pairs.iter().map(|_| Port::new()).collect();
+        for (Port { number, .. }, pair) in ports.iter().zip(pairs) {
+            let [one, two] = pair.map(TestNode::address);
+            config += &format!("listen node{number}\n  bind 127.0.0.1:{number}\n");
+            config += &format!("  server one {one} check\n  server two {two} check\n");
+        }
+        fs::write(files.path("haproxy.cfg"), config).unwrap();
+        let mut command = Command::new(program);
+        command.args(["-db", "-f", &files.path("haproxy.cfg")]).kill_on_drop(true);
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Self { _process: process, _files: files, ports }
+    }
+
+    fn urls(&self) -> Vec<String> {
+        self.ports.iter().map(|port| format!("redis://127.0.0.1:{}", port.number)).collect()
+    }
+}
+
+/// `None`, and a word on the output, where it is not installed.
+async fn installed() -> Option<&'static str> {
+    for program in PROGRAMS {
+        let mut command = Command::new(program);
+        let command = command.arg("-v").stdout(Stdio::null()).stderr(Stdio::null());
+        if command.status().await.is_ok_and(|status| status.success()) {
+            return Some(program);
+        }
+    }
+    skipped("it takes haproxy, which is not installed");
+    None
+}
+
+/// All three masters become replicas at once, of those that were theirs.
+#[tokio::test]
+async fn three_nodes_behind_haproxy_that_fail_over_at_once_vote_again() {
+    let Some(program) = installed().await else { return };
+    let cluster = start(6).await;
+    let (old, new) = cluster.nodes().split_at(3);
+    for (master, replica) in old.iter().zip(new) {
+        follow(replica, master).await;
+    }
+    let pairs: Vec<_> = old.iter().zip(new).map(|(old, new)| [old, new]).collect();
+    let haproxy = Haproxy::before(program, &pairs);
+    let builder = Redlock::builder().nodes(haproxy.urls()).ttl(TTL).node_timeout(ms(500));
+    let redlock = builder.build().unwrap();
+    connect(&redlock, 3).await;
+
+    for (old, new) in old.iter().zip(new) {
+        promote(new, old).await;
+    }
+    for (old, new) in old.iter().zip(new) {
+        follow(old, new).await;
+    }
+    let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
+    guard.release().await.unwrap();
+    all_vote(&redlock, 3).await;
+    let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
+    granted(&guard, 3).await;
+    for node in new {
+        assert!(node.command(&["GET", "job"]).await.unwrap().as_bytes().is_some());
+    }
+    guard.release().await.unwrap();
+    redlock.shutdown(LIMIT).await.unwrap();
+}
