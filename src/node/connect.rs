@@ -19,6 +19,7 @@ use super::{
     server::Server,
 };
 use crate::{
+    mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind, Step},
     tls,
     world::{Address, Pending, Place, Stream, World},
@@ -55,7 +56,7 @@ pub(super) async fn connect(
     // Once, it may have been by chance; and a connection without a greeting tells no replica
     // from a master, nor whether a database is shared.
     let is_again = failure.is_greeting && endpoint.hang_ups.fetch_add(1, Relaxed) > 0;
-    if !is_again || endpoint.db != 0 {
+    if !is_again || endpoint.db != 0 || mutant::is(Mutant::GreetsForEver) {
         return Err(failure.error);
     }
     endpoint.hang_ups.store(1, Relaxed);
@@ -136,6 +137,9 @@ async fn log_in(
         Ok(()) => Ok(Connected { stream, server: login.end()? }),
         Err(error) if error.kind() == NodeErrorKind::Unreachable => {
             let was_hung_up = error.waited_for().is_none();
+            if was_hung_up && mutant::is(Mutant::CutLoginIsRefusal) {
+                return Err(NodeError::new(NodeErrorKind::AuthRequired).into());
+            }
             let is_greeting = was_hung_up && login.may_be_the_greeting();
             let error = error.during(login.step());
             // The server says why, but what we sent meanwhile keeps us from reading it.

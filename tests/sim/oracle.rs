@@ -133,6 +133,12 @@ impl Truth {
         }
     }
 
+    /// A client has asked a server that was the node before. It may say for a while that the
+    /// node fails.
+    pub fn misled(&mut self, client: usize, node: usize) {
+        self.oracle.trouble[client][node].until = Some(self.now);
+    }
+
     pub fn had_trouble(&self, client: usize, node: usize, since: u64) -> bool {
         let trouble = self.oracle.trouble[client][node];
         trouble.active > 0

@@ -46,6 +46,7 @@ pub enum Check {
     RetryAfter,
     NeedlessAsks,
     Unnoticed,
+    NotRegained,
     NotTheSameTwice,
     Simulation,
 }
@@ -78,6 +79,7 @@ impl fmt::Display for Check {
             Self::RetryAfter => "a pause for a lock that nobody had",
             Self::NeedlessAsks => "a waiter that asks too often",
             Self::Unnoticed => "an end that nobody noticed",
+            Self::NotRegained => "no lock after a failover",
             Self::NotTheSameTwice => "the same seed is another run",
             Self::Simulation => "the simulation itself",
         })

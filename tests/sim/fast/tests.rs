@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::{
+    names::Place,
     plan::{Memory, Planned, Refusal},
     profile::Profile,
     tests::array,
@@ -24,7 +25,7 @@ impl Quiet {
     }
 
     fn open(&self, client: usize) -> usize {
-        self.0.net.state().open(client, 0)
+        self.0.net.state().open(client, Place { node: 0, term: 0 }, None)
     }
 
     fn say(&self, conn: usize, args: &[&str]) {
