@@ -47,10 +47,7 @@ pub(super) async fn connect(
     let span = CONNECT_TIMEOUT.saturating_add(places.longest_race());
     let late = &mut Late { sleep: world.sleep(span), span };
     let failure = match log_in(&endpoint, &*world, &places, purpose, true, late).await {
-        Ok(connected) => {
-            endpoint.hang_ups.store(0, Relaxed);
-            return Ok(connected);
-        }
+        Ok(connected) => return Ok(connected),
         Err(failure) => failure,
     };
     // Once, it may have been by chance; and a connection without a greeting tells no replica
@@ -133,7 +130,11 @@ async fn log_in(
     }
     let (words, mut login) = Login::begin(endpoint, purpose, greets);
     let talking = talk(&mut stream, endpoint, words, &mut login);
-    match in_time(talking, late, None).await {
+    let outcome = in_time(talking, late, None).await;
+    if login.was_greeted() {
+        endpoint.hang_ups.store(0, Relaxed);
+    }
+    match outcome {
         Ok(()) => Ok(Connected { stream, server: login.end()? }),
         Err(error) if error.kind() == NodeErrorKind::Unreachable => {
             let was_hung_up = error.waited_for().is_none();
