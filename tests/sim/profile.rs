@@ -235,7 +235,7 @@ impl Profile {
             },
             Self::Failover => Traits {
                 one_key: true,
-                users: 1..=3,
+                users: 1..=2,
                 latency: [(MS / 50, MS / 10), (MS / 2, 5 * MS / 2)],
                 ttl: &[2_000, 5_000, 30_000],
                 ..usual

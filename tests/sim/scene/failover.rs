@@ -17,7 +17,7 @@ use crate::{
 const KEY: &[u8] = b"f";
 
 /// When the first node fails over, at the earliest: all clients are connected then.
-const FIRST: u64 = 3 * SECOND / 2;
+const FIRST: u64 = SECOND;
 
 /// When all is well, somebody gets the lock within this: a client that was told the last wrong
 /// thing pauses for up to 0.5 s before it connects, and a release that was lost with a
@@ -51,7 +51,7 @@ impl Plan {
             let deposed = *pick(rng, &[Deposed::Stays, Deposed::HangsUp, Deposed::Writes]);
             let is_cut = deposed != Deposed::Writes && chance(rng, 500);
             for number in 0..times {
-                let at = FIRST + number * 3 * SECOND + rng.random_range(0..=spread);
+                let at = FIRST + number * 5 * SECOND / 2 + rng.random_range(0..=spread);
                 let lasts = *pick(rng, &[1, 20 * MS, 300 * MS, SECOND]);
                 let fault = Fault::Failover { node, deposed };
                 self.faults.push(Planned { at, lasts, fault });
@@ -100,7 +100,7 @@ impl User {
                 self.world.sleep(LONGEST.mul_f64(share)).await;
                 self.release(holding).await;
             }
-            let share = if chance(&mut self.rng, failover.idles) { 1.0 } else { 0.1 };
+            let share = if chance(&mut self.rng, failover.idles) { 1.0 } else { 0.3 };
             let thought = LONGEST.mul_f64(share * self.rng.random_range(0.1..1.0));
             self.world.sleep(thought).await;
         }
