@@ -133,9 +133,9 @@ impl Truth {
         }
     }
 
-    /// A client has asked a server that was the node before. It may say for a while that the
-    /// node fails.
-    pub fn misled(&mut self, client: usize, node: usize) {
+    /// A client has asked a server that was the node before, or its connection breaks now though
+    /// the fault is over. It may say for a while that the node fails.
+    pub fn lets_down(&mut self, client: usize, node: usize) {
         self.oracle.trouble[client][node].until = Some(self.now);
     }
 

@@ -216,7 +216,7 @@ impl Truth {
         let sent = if is_master {
             self.nodes[node].execute(conn, self.now, command, draw)
         } else {
-            self.misled(client, node);
+            self.lets_down(client, node);
             self.nodes[node].execute_deposed((term, conn), self.now, command)
         };
         self.oracle.unchecked = true;

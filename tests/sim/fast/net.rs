@@ -283,6 +283,7 @@ impl State {
         }
         self.conns[id].received = rest.to_vec();
         if self.is_cut_off(id, &mut replies) {
+            truth.lets_down(client, node);
             truth.nodes[node].hang_up(id as u64);
             return self.hang_up(truth.now, id, replies);
         }

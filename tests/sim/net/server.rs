@@ -160,6 +160,7 @@ impl Conn {
                 self.send(to, message);
             }
             if is_cut_off {
+                self.stage.truth().lets_down(self.client, self.to.node);
                 return Ok(false);
             }
         }
@@ -173,7 +174,7 @@ impl Conn {
         let Place { node, term } = self.to;
         let is_so = self.was_master && truth.nodes[node].has_hung_up(term);
         if is_so {
-            truth.misled(self.client, node);
+            truth.lets_down(self.client, node);
         }
         is_so
     }
