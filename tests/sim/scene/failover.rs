@@ -24,7 +24,7 @@ const FIRST: u64 = SECOND / 2;
 /// connection is sent again by then.
 const SPAN: u64 = 2 * SECOND;
 
-/// No hold, wait or thought of a user is as long as this.
+/// No hold, wait or thought of a user is longer than this.
 const LONGEST: Duration = Duration::from_millis(300);
 
 /// What happens in the scene, beside the faults of the plan.
@@ -72,7 +72,7 @@ impl Plan {
     }
 
     /// All nodes where no old server writes are behind proxies that hang up when they are
-    /// greeted: until all is over, and that is well.
+    /// greeted, until the scene is over: locks must be had through these, too.
     fn put_proxies(&mut self, until: u64) {
         let writes = |planned: &Planned| match planned.fault.deposed() {
             Some((node, Deposed::Writes)) => Some(node),
