@@ -170,6 +170,17 @@ impl Node {
         self.servers.hung_up.contains(&term)
     }
 
+    /// Whether a server that was the node before has granted that `key` to `token`, all by itself.
+    pub fn strayed(&self, now: u64, key: &[u8], token: &[u8]) -> bool {
+        let clock = self.clock(now);
+        self.servers.strays.values().any(|stray| stray.value(clock, key) == Some(token))
+    }
+
+    /// Whether there is such a server.
+    pub fn has_strays(&self) -> bool {
+        !self.servers.strays.is_empty()
+    }
+
     /// Whether this server goes on writing though it is the node no more.
     pub fn is_stray(&self, term: u8) -> bool {
         self.servers.strays.contains_key(&term)

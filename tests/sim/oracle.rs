@@ -247,6 +247,9 @@ impl Truth {
             Some(other) => {
                 Some((Check::TwoHolders, format!("clients {other} and {client} both hold")))
             }
+            None if votes < quorum && self.has_strayed(belief) => {
+                Some((Check::VoteOfReplica, format!("client {client} counts a replica's vote")))
+            }
             None if votes < quorum => {
                 Some((Check::TooFewNodes, format!("client {client} holds by {votes} nodes")))
             }
@@ -260,6 +263,12 @@ impl Truth {
             beliefs[place].counted = true;
             *self.counts.counted.entry(check.to_string()).or_default() += 1;
         }
+    }
+
+    /// Whether a server that is a node no more has granted a lock.
+    fn has_strayed(&self, belief: &Belief) -> bool {
+        let token = belief.peek.token();
+        self.nodes.iter().any(|node| node.strayed(self.now, &belief.key, token))
     }
 
     pub fn tick_nanos(&self) -> u64 {

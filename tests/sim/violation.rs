@@ -23,6 +23,7 @@ impl fmt::Display for Violation {
 pub enum Check {
     TwoHolders,
     TooFewNodes,
+    VoteOfReplica,
     LostAndHeld,
     WorkGoesOn,
     InFlight,
@@ -56,6 +57,7 @@ impl fmt::Display for Check {
         f.write_str(match self {
             Self::TwoHolders => "two holders",
             Self::TooFewNodes => "held by too few nodes",
+            Self::VoteOfReplica => "a vote of a replica",
             Self::LostAndHeld => "lost and held",
             Self::WorkGoesOn => "work that goes on without its lock",
             Self::InFlight => "more in flight than allowed",
