@@ -155,6 +155,16 @@ mutants! {
     PatienceForgotten,
     /// A waiter that joins a line goes to the front.
     LastComeFirstServed,
+    /// A server that refuses to write is kept as the node.
+    ReadonlyKeepsConnection,
+    /// A server that says it is a replica has a vote.
+    ReplicaVotes,
+    /// A login that is cut counts as one that was refused.
+    CutLoginIsRefusal,
+    /// A server that hangs up when it is greeted is greeted again and again.
+    GreetsForEver,
+    /// What a name led to once is not looked up again.
+    NameIsKept,
 }
 
 /// The tests that must notice a wrong turn.

@@ -207,6 +207,16 @@ impl Store {
         self.0.set_flavor(flavor);
     }
 
+    /// From now on the node is another process, which calls itself by `run_id`.
+    pub fn set_run_id(&mut self, run_id: String) {
+        self.0.set_run_id(run_id);
+    }
+
+    /// Makes the node say from now on that it is a replica, or that it is none.
+    pub fn set_replica(&mut self, is_replica: bool) {
+        self.0.set_replica(is_replica);
+    }
+
     /// A connection is over, and so are its subscriptions.
     pub fn hang_up(&mut self, conn: u64) {
         self.0.hang_up(conn);

@@ -19,6 +19,7 @@ use super::{
     server::Server,
 };
 use crate::{
+    mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind, Step},
     tls,
     world::{Address, Pending, Place, Stream, World},
@@ -46,16 +47,13 @@ pub(super) async fn connect(
     let span = CONNECT_TIMEOUT.saturating_add(places.longest_race());
     let late = &mut Late { sleep: world.sleep(span), span };
     let failure = match log_in(&endpoint, &*world, &places, purpose, true, late).await {
-        Ok(connected) => {
-            endpoint.hang_ups.store(0, Relaxed);
-            return Ok(connected);
-        }
+        Ok(connected) => return Ok(connected),
         Err(failure) => failure,
     };
     // Once, it may have been by chance; and a connection without a greeting tells no replica
     // from a master, nor whether a database is shared.
     let is_again = failure.is_greeting && endpoint.hang_ups.fetch_add(1, Relaxed) > 0;
-    if !is_again || endpoint.db != 0 {
+    if !is_again || endpoint.db != 0 || mutant::is(Mutant::GreetsForEver) {
         return Err(failure.error);
     }
     endpoint.hang_ups.store(1, Relaxed);
@@ -132,10 +130,17 @@ async fn log_in(
     }
     let (words, mut login) = Login::begin(endpoint, purpose, greets);
     let talking = talk(&mut stream, endpoint, words, &mut login);
-    match in_time(talking, late, None).await {
+    let outcome = in_time(talking, late, None).await;
+    if login.was_greeted() {
+        endpoint.hang_ups.store(0, Relaxed);
+    }
+    match outcome {
         Ok(()) => Ok(Connected { stream, server: login.end()? }),
         Err(error) if error.kind() == NodeErrorKind::Unreachable => {
             let was_hung_up = error.waited_for().is_none();
+            if was_hung_up && mutant::is(Mutant::CutLoginIsRefusal) {
+                return Err(NodeError::new(NodeErrorKind::AuthRequired).into());
+            }
             let is_greeting = was_hung_up && login.may_be_the_greeting();
             let error = error.during(login.step());
             // The server says why, but what we sent meanwhile keeps us from reading it.

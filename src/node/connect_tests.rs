@@ -231,6 +231,23 @@ async fn who_hangs_up_twice_on_the_greeting_is_asked_without_it() {
     assert!(plain.starts_with(b"*6\r\n$3\r\nSET"));
 }
 
+/// A server that is not greeted does not say that it is a replica, so two hang-ups by chance,
+/// however long apart, must not be enough.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_a_greeting_in_between_has_not_hung_up_twice() {
+    let (fake, mut listener) = name([address(ALIVE)]);
+    let endpoint = endpoint();
+    let replica = "*2\r\n$4\r\nrole\r\n$7\r\nreplica\r\n";
+    for replies in ["", replica, ""] {
+        let serving = async { drop(answer(&mut listener, replies).await) };
+        let (connected, ()) = tokio::join!(try_once(&fake, &endpoint), serving);
+        let error = connected.err().unwrap();
+        let is_replica = error.kind() == NodeErrorKind::ReadOnly;
+        assert!(is_replica || error.to_string().contains("logging in, at HELLO"), "{error}");
+        assert_eq!(is_replica, replies == replica, "{error}");
+    }
+}
+
 /// The least ACL refuses a courtesy or two. That is no reason for a login to fail, nor is it the
 /// reason where one is cut behind it.
 #[tokio::test(start_paused = true)]

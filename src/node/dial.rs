@@ -17,6 +17,7 @@ use futures_util::{
 };
 
 use crate::{
+    mutant::{self, Mutant},
     protocol::Moment,
     world::{Pending, Place, Stream, World},
 };
@@ -54,7 +55,8 @@ impl Names {
         let outcome = look_up.clone().await;
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         // Another that waited for the same may have begun the next already.
-        if under_way.as_ref().is_some_and(|(other, _)| other.ptr_eq(&look_up)) {
+        let is_this = under_way.as_ref().is_some_and(|(other, _)| other.ptr_eq(&look_up));
+        if is_this && !mutant::is(Mutant::NameIsKept) {
             *under_way = None;
         }
         outcome.map_err(|error| io::Error::new(error.kind(), error))

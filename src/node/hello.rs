@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{native::Native, resp};
 use crate::{
     exchange::{Greeted, Role},
+    mutant::{self, Mutant},
     node_error::NodeErrorKind,
 };
 
@@ -54,6 +55,13 @@ impl Hello<'_> {
         words.into_iter().flatten().collect::<Vec<_>>().join(", ").into()
     }
 
+    fn is_replica(&self) -> bool {
+        if mutant::is(Mutant::ReplicaVotes) {
+            return false;
+        }
+        self.role() == Some(Role::Replica)
+    }
+
     /// Why a server that says this of itself has no vote, where the URL names the database
     /// `db`.
     pub(super) fn objection(&self, db: i64) -> Option<NodeErrorKind> {
@@ -62,7 +70,7 @@ impl Hello<'_> {
         if self.mode == b"sentinel" {
             return Some(NodeErrorKind::Sentinel);
         }
-        if self.role() == Some(Role::Replica) {
+        if self.is_replica() {
             return Some(NodeErrorKind::ReadOnly);
         }
         let is_shared = db != 0 && self.server == SHARES_ITS_DATABASE;

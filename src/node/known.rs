@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{endpoint::Endpoint, order::Order, server::Server, wire::Form};
 use crate::{
     exchange::{Answer, Ask, Role},
+    mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
     protocol::Moment,
 };
@@ -132,7 +133,7 @@ impl Known {
     ) -> Result<(), NodeError> {
         let kind = error.kind();
         match ask {
-            _ if kind == NodeErrorKind::ReadOnly => return Err(error.clone()),
+            _ if is_misled(kind) => return Err(error.clone()),
             Ask::Set if kind == NodeErrorKind::NotPermitted => {
                 self.refused = Some((error.clone(), now.after(REFUSED)));
             }
@@ -169,6 +170,14 @@ impl Known {
             tracing::info!(%node, command, "node does not let us use its own command: a script does it");
         }
     }
+}
+
+/// Whether an error says that the connection leads to the wrong server.
+fn is_misled(kind: NodeErrorKind) -> bool {
+    if mutant::is(Mutant::ReadonlyKeepsConnection) {
+        return false;
+    }
+    kind == NodeErrorKind::ReadOnly
 }
 
 /// Whether the server lets us not release, whatever the key.

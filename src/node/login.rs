@@ -150,8 +150,12 @@ impl Login {
     /// Whether a server that hangs up now may do so because it was greeted: some proxies hang up
     /// on a command that they don't know.
     pub(super) fn may_be_the_greeting(&self) -> bool {
-        let answered = self.said.get(..self.answered).unwrap_or_default();
-        self.server.greets && !answered.contains(&Said::Hello)
+        self.server.greets && !self.was_greeted()
+    }
+
+    /// Whether the server has answered the greeting, whatever it said.
+    pub(super) fn was_greeted(&self) -> bool {
+        self.said.get(..self.answered).unwrap_or_default().contains(&Said::Hello)
     }
 
     /// Takes the replies that have all arrived off the front of `replies`.

@@ -7,7 +7,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::SmallRng};
 use redlock_quorum::sim::Flavor;
 
 use crate::{
-    plan::{ClientPlan, Fault, Habits, MS, Memory, Plan, Planned, Refusal, SECOND},
+    plan::{ClientPlan, Deposed, Fault, Habits, MS, Memory, Plan, Planned, Refusal, SECOND},
     profile::{Family, Profile, Traits},
 };
 
@@ -160,9 +160,20 @@ fn draw_fault(rng: &mut SmallRng, plan: &Plan, families: &[Family]) -> Fault {
             let memory = *pick(rng, &[Memory::Gone, Memory::Stale]);
             Fault::Crash { node, memory, silent: false }
         }
+        Family::Moves => draw_move(rng, node),
         Family::Steps => {
             Fault::Step { node, millis: *pick(rng, &[-40_000, -500, 100, 2_000, 40_000]) }
         }
+    }
+}
+
+fn draw_move(rng: &mut SmallRng, node: usize) -> Fault {
+    match rng.random_range(0..5) {
+        0 => Fault::CutLogin { node, per_mille: *pick(rng, &[300, 1000]) },
+        1 => Fault::Refuse { node, how: Refusal::Greeting, per_mille: 1000 },
+        // One that goes on writing may be met by a login that does not greet, where other
+        // faults have cut the one before. So it is for a scene, where nothing else is wrong.
+        _ => Fault::Failover { node, deposed: *pick(rng, &[Deposed::Stays, Deposed::HangsUp]) },
     }
 }
 

@@ -38,6 +38,9 @@ impl Truth {
                 self.nodes[node].refuse(how, per_mille);
             }
             Fault::Refuse { node, how, .. } => self.nodes[node].stop_refusing(how),
+            Fault::Failover { node, deposed } if begins => self.nodes[node].fail_over(deposed),
+            Fault::Failover { node, .. } => self.nodes[node].be_named(),
+            Fault::CutLogin { node, per_mille } => self.nodes[node].cut_logins(per_mille, begins),
             Fault::ForgetScripts { node } if begins => self.nodes[node].forget_scripts(),
             Fault::Step { node, millis } if begins => {
                 self.nodes[node].step(millis);
@@ -77,6 +80,8 @@ fn concerns(fault: Fault) -> Option<(Option<usize>, Option<usize>)> {
         | Fault::Crash { node, .. }
         | Fault::Refuse { node, .. }
         | Fault::ForgetScripts { node }
+        | Fault::Failover { node, .. }
+        | Fault::CutLogin { node, .. }
         | Fault::Step { node, .. } => (None, Some(node)),
     })
 }

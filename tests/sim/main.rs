@@ -17,9 +17,13 @@ mod draw;
 #[cfg(redlock_sim)]
 mod fast;
 #[cfg(redlock_sim)]
+mod fault;
+#[cfg(redlock_sim)]
 mod faults;
 #[cfg(redlock_sim)]
 mod holding;
+#[cfg(redlock_sim)]
+mod names;
 #[cfg(redlock_sim)]
 mod net;
 #[cfg(redlock_sim)]

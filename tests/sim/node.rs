@@ -3,12 +3,14 @@
 //!
 //! `tests/it/fixture.rs` compares the same store with real servers.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use rand::{RngExt as _, rngs::SmallRng};
 use redlock_quorum::sim::{Flavor, Sent, Store};
 
 use crate::{
-    plan::{MS, Memory, Refusal},
+    draw::chance,
+    plan::{Deposed, MS, Memory, Refusal},
     stage::at_rate,
 };
 
@@ -30,6 +32,25 @@ pub struct Node {
     pub silent: bool,
     pub hung: u32,
     refusals: Vec<(Refusal, u32)>,
+    /// For each fault that cuts logins: how many out of 1000.
+    cut_logins: Vec<u32>,
+    /// How many processes the node has been.
+    processes: u32,
+    servers: Servers,
+}
+
+/// The servers that the node is and was, by their terms: the first is 0.
+#[derive(Default)]
+struct Servers {
+    term: u8,
+    /// The server that the node's name leads to.
+    named: u8,
+    /// How many failovers the name does not know of yet.
+    unknown: u32,
+    /// Those that closed their connections when they ceased to be the node.
+    hung_up: Vec<u8>,
+    /// What those have that go on writing.
+    strays: BTreeMap<u8, Store>,
 }
 
 impl Node {
@@ -48,6 +69,9 @@ impl Node {
             silent: false,
             hung: 0,
             refusals: Vec::new(),
+            cut_logins: Vec::new(),
+            processes: 0,
+            servers: Servers::default(),
         }
     }
 
@@ -92,9 +116,91 @@ impl Node {
             Memory::Gone => self.store = Store::new(),
             Memory::Stale => self.store = self.on_disk.clone(),
         }
+        self.become_another_process();
+    }
+
+    fn become_another_process(&mut self) {
         self.store.restart();
         self.flavors.reverse();
         self.store.set_flavor(self.flavors[0]);
+        self.processes += 1;
+        self.store.set_run_id(format!("{:040x}", self.processes));
+    }
+
+    /// Another server is the node from now on, which has all its keys. The node's name does
+    /// not know of it before [`Self::be_named`].
+    pub fn fail_over(&mut self, deposed: Deposed) {
+        let servers = &mut self.servers;
+        let before = servers.term;
+        match deposed {
+            Deposed::Stays => {}
+            Deposed::HangsUp => servers.hung_up.push(before),
+            Deposed::Writes => {
+                servers.hung_up.push(before);
+                let mut stray = self.store.clone();
+                stray.set_replica(true);
+                servers.strays.insert(before, stray);
+            }
+        }
+        (servers.term, servers.unknown) = (before + 1, servers.unknown + 1);
+        self.become_another_process();
+    }
+
+    /// The name has heard of one of the failovers. After the last one it leads to the node.
+    pub fn be_named(&mut self) {
+        let servers = &mut self.servers;
+        servers.unknown -= 1;
+        if servers.unknown == 0 {
+            servers.named = servers.term;
+        }
+    }
+
+    /// The server that the node's name leads to now.
+    pub fn named(&self) -> u8 {
+        self.servers.named
+    }
+
+    /// Whether this server is the node, and not its replica.
+    pub fn is_master(&self, term: u8) -> bool {
+        term == self.servers.term
+    }
+
+    /// Whether this server has closed the connections that it had when it was the node.
+    pub fn has_hung_up(&self, term: u8) -> bool {
+        self.servers.hung_up.contains(&term)
+    }
+
+    /// Whether a server that was the node before has granted that `key` to `token`, all by itself.
+    pub fn strayed(&self, now: u64, key: &[u8], token: &[u8]) -> bool {
+        let clock = self.clock(now);
+        self.servers.strays.values().any(|stray| stray.value(clock, key) == Some(token))
+    }
+
+    /// Whether there is such a server.
+    pub fn has_strays(&self) -> bool {
+        !self.servers.strays.is_empty()
+    }
+
+    /// Whether this server goes on writing though it is the node no more.
+    pub fn is_stray(&self, term: u8) -> bool {
+        self.servers.strays.contains_key(&term)
+    }
+
+    pub fn cut_logins(&mut self, per_mille: u32, begins: bool) {
+        if begins {
+            self.cut_logins.push(per_mille);
+        } else if let Some(place) = self.cut_logins.iter().position(|other| *other == per_mille) {
+            self.cut_logins.remove(place);
+        }
+    }
+
+    /// After how many bytes a new connection breaks, if it does.
+    pub fn cut_at(&self, rng: &mut SmallRng) -> Option<usize> {
+        let per_mille = self.cut_logins.iter().max()?;
+        let is_first = chance(rng, 250);
+        let at = rng.random_range(0..LONGEST_LOGIN);
+        // Right at the greeting is where it matters most.
+        chance(rng, *per_mille).then_some(if is_first { 0 } else { at })
     }
 
     /// Since when the node is down, if it is.
@@ -146,16 +252,52 @@ impl Node {
             }
             Refusal::Loading => return error("LOADING Redis is loading the dataset in memory"),
             Refusal::Busy => return error("BUSY Redis is busy running a script."),
-            Refusal::ReadOnly if writes(command) => {
-                return error("READONLY You can't write against a read only replica.");
+            Refusal::Greeting if &*command[0] == b"HELLO" => {
+                self.hang_up(conn);
+                return None;
             }
-            Refusal::ReadOnly | Refusal::OutOfMemory | Refusal::NoPubSub => {
+            Refusal::ReadOnly if writes(command) => return error(READ_ONLY),
+            Refusal::Greeting | Refusal::ReadOnly | Refusal::OutOfMemory | Refusal::NoPubSub => {
                 return Some(self.obey(conn, now, command, Some(how)));
             }
             Refusal::Unclear => b"-ERR upstream timed out\r\n",
             Refusal::Garbage => b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
         };
         Some(Sent { reply: instead.to_vec(), ..self.obey(conn, now, command, None) })
+    }
+
+    /// What a server answers that was the node before a failover. It has what the node has, as
+    /// a replica does, and changes nothing; or it goes on by itself, and says what it is.
+    pub fn execute_deposed(
+        &mut self,
+        (term, conn): (u8, u64),
+        now: u64,
+        command: &[Vec<u8>],
+    ) -> Option<Sent> {
+        let clock = self.clock(now);
+        if let Some(stray) = self.servers.strays.get_mut(&term) {
+            return Some(stray.execute(conn, clock, command));
+        }
+        if self.would_write(now, command) {
+            return error(READ_ONLY);
+        }
+        self.store.set_replica(true);
+        let sent = self.store.execute(conn, clock, command);
+        self.store.set_replica(false);
+        Some(sent)
+    }
+
+    /// Whether a replica refuses a command: a script is refused where it comes to writing.
+    fn would_write(&self, now: u64, command: &[Vec<u8>]) -> bool {
+        let is_script = matches!(&*command[0], b"EVAL" | b"EVALSHA");
+        match command {
+            [_, _, _, key, token, arguments @ ..] if is_script => match self.value(now, key) {
+                Some(value) => value == token,
+                // A release writes nothing then, and an extension may heal.
+                None => arguments.len() > 1,
+            },
+            _ => writes(command),
+        }
     }
 
     /// Carries out a command, except for what `how` forbids.
@@ -165,6 +307,11 @@ impl Node {
         self.store.execute(conn, self.clock(now), command)
     }
 }
+
+/// The answers to a login are about so many bytes.
+const LONGEST_LOGIN: usize = 450;
+
+const READ_ONLY: &str = "READONLY You can't write against a read only replica.";
 
 /// An error reply, without carrying out anything.
 fn error(text: &str) -> Option<Sent> {

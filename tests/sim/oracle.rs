@@ -133,6 +133,12 @@ impl Truth {
         }
     }
 
+    /// A client has asked a server that was the node before, or its connection breaks now though
+    /// the fault is over. It may say for a while that the node fails.
+    pub fn lets_down(&mut self, client: usize, node: usize) {
+        self.oracle.trouble[client][node].until = Some(self.now);
+    }
+
     pub fn had_trouble(&self, client: usize, node: usize, since: u64) -> bool {
         let trouble = self.oracle.trouble[client][node];
         trouble.active > 0
@@ -241,6 +247,9 @@ impl Truth {
             Some(other) => {
                 Some((Check::TwoHolders, format!("clients {other} and {client} both hold")))
             }
+            None if votes < quorum && self.has_strayed(belief) => {
+                Some((Check::VoteOfReplica, format!("client {client} counts a replica's vote")))
+            }
             None if votes < quorum => {
                 Some((Check::TooFewNodes, format!("client {client} holds by {votes} nodes")))
             }
@@ -254,6 +263,12 @@ impl Truth {
             beliefs[place].counted = true;
             *self.counts.counted.entry(check.to_string()).or_default() += 1;
         }
+    }
+
+    /// Whether a server that is a node no more has granted a lock.
+    fn has_strayed(&self, belief: &Belief) -> bool {
+        let token = belief.peek.token();
+        self.nodes.iter().any(|node| node.strayed(self.now, &belief.key, token))
     }
 
     pub fn tick_nanos(&self) -> u64 {

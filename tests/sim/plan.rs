@@ -1,184 +1,15 @@
 //! The plan of one run: its clients, nodes and users, and what goes wrong when.
 //! `draw` draws plans from seeds.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use redlock_quorum::sim::Flavor;
 
+pub use crate::fault::{Deposed, Fault, Memory, Refusal};
 use crate::{profile::Profile, scene::Scene};
 
 pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1_000 * MS;
-
-/// What a node knows when it comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
-    Kept,
-    Gone,
-    Stale,
-}
-
-/// How a node answers instead of doing what it was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    Loading,
-    ReadOnly,
-    OutOfMemory,
-    /// The node lets nobody publish or subscribe, and does all else.
-    NoPubSub,
-    Busy,
-    /// The node does what was asked, and answers an error that says nothing.
-    Unclear,
-    /// The node does what was asked, and answers bytes that are no reply.
-    Garbage,
-    /// The node closes the connection.
-    HangUp,
-}
-
-/// One thing that goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Nothing passes between a client and a node, in the directions named.
-    Cut {
-        client: usize,
-        node: usize,
-        up: bool,
-        down: bool,
-    },
-    /// The connection breaks. What was on its way to the node arrives up to `late`
-    /// nanoseconds later.
-    Break {
-        client: usize,
-        node: usize,
-        late: u64,
-    },
-    /// Packets of a node are lost, and sent again.
-    Loss {
-        node: usize,
-        per_mille: u32,
-    },
-    /// All that goes to or comes from a node takes longer.
-    Slow {
-        node: usize,
-        by: u64,
-    },
-    /// The node accepts connections, and reads nothing.
-    Hang {
-        node: usize,
-    },
-    /// The node goes down. Its connections close, unless the host is silent too.
-    Crash {
-        node: usize,
-        memory: Memory,
-        silent: bool,
-    },
-    Refuse {
-        node: usize,
-        how: Refusal,
-        per_mille: u32,
-    },
-    ForgetScripts {
-        node: usize,
-    },
-    /// The node's clock is set forward or back.
-    Step {
-        node: usize,
-        millis: i64,
-    },
-    /// The client's process stands still.
-    Pause {
-        client: usize,
-    },
-    /// The client's process ends, whatever it was doing.
-    Kill {
-        client: usize,
-    },
-    /// The runtime that the driver runs on ends, and the callers live on.
-    EndRuntime {
-        client: usize,
-    },
-}
-
-impl Fault {
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Cut { up: true, down: true, .. } => "cut",
-            Self::Cut { .. } => "one-way cut",
-            Self::Break { .. } => "broken connection",
-            Self::Loss { .. } => "packet loss",
-            Self::Slow { .. } => "slow node",
-            Self::Hang { .. } => "hung node",
-            Self::Crash { memory: Memory::Kept, .. } => "crash, memory kept",
-            Self::Crash { memory: Memory::Gone, .. } => "crash, memory gone",
-            Self::Crash { memory: Memory::Stale, .. } => "crash, memory stale",
-            Self::Refuse { .. } => "error replies",
-            Self::ForgetScripts { .. } => "scripts forgotten",
-            Self::Step { .. } => "node clock set",
-            Self::Pause { .. } => "client paused",
-            Self::Kill { .. } => "client killed",
-            Self::EndRuntime { .. } => "runtime ended",
-        }
-    }
-
-    /// The client that the fault ends for good, if it does.
-    pub fn ends(self) -> Option<usize> {
-        match self {
-            Self::Kill { client } | Self::EndRuntime { client } => Some(client),
-            Self::Cut { .. }
-            | Self::Break { .. }
-            | Self::Loss { .. }
-            | Self::Slow { .. }
-            | Self::Hang { .. }
-            | Self::Crash { .. }
-            | Self::Refuse { .. }
-            | Self::ForgetScripts { .. }
-            | Self::Step { .. }
-            | Self::Pause { .. } => None,
-        }
-    }
-
-    /// Whether a node comes back without anything that it had granted.
-    pub fn forgets(self) -> bool {
-        match self {
-            Self::Crash { memory: Memory::Gone, .. } => true,
-            Self::Crash { memory: Memory::Kept | Memory::Stale, .. } => false,
-            Self::Cut { .. }
-            | Self::Break { .. }
-            | Self::Loss { .. }
-            | Self::Slow { .. }
-            | Self::Hang { .. }
-            | Self::Refuse { .. }
-            | Self::ForgetScripts { .. }
-            | Self::Step { .. }
-            | Self::Pause { .. }
-            | Self::Kill { .. }
-            | Self::EndRuntime { .. } => false,
-        }
-    }
-
-    /// Whether a client's process stands still. No message is late or lost because
-    /// of that.
-    pub fn is_pause(self) -> bool {
-        match self {
-            Self::Pause { .. } => true,
-            Self::Cut { .. }
-            | Self::Break { .. }
-            | Self::Loss { .. }
-            | Self::Slow { .. }
-            | Self::Hang { .. }
-            | Self::Crash { .. }
-            | Self::Refuse { .. }
-            | Self::ForgetScripts { .. }
-            | Self::Step { .. }
-            | Self::Kill { .. }
-            | Self::EndRuntime { .. } => false,
-        }
-    }
-}
 
 /// A fault, when it begins, and how long it lasts, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
@@ -267,17 +98,6 @@ impl Plan {
         host.split('-').next()?.strip_prefix('n')?.parse().ok()
     }
 
-    /// The address of a node.
-    pub fn address(node: usize) -> IpAddr {
-        Ipv4Addr::new(10, 0, 0, u8::try_from(node).unwrap_or(u8::MAX)).into()
-    }
-
-    /// The node that has such an address.
-    pub fn node_of(address: IpAddr) -> Option<usize> {
-        let IpAddr::V4(address) = address else { return None };
-        Some(address.octets()[3].into())
-    }
-
     /// Keeps a node that forgets its keys down until all of them have ended, as the
     /// assumptions ask for.
     pub fn stay_away(&self, planned: &mut Planned) {
@@ -293,13 +113,14 @@ impl Plan {
         if self.habits.ttl < Duration::from_secs(2) { 20.0 } else { 1.5 }
     }
 
+    /// How many servers a node is, one after the other.
+    pub fn servers(&self, node: usize) -> u8 {
+        let moved = self.faults.iter().filter_map(|planned| planned.fault.deposed());
+        let times = moved.filter(|(moved, _)| *moved == node).count();
+        u8::try_from(1 + times).unwrap_or(u8::MAX)
+    }
+
     pub fn quorum(&self) -> usize {
         self.nodes.len() / 2 + 1
     }
-}
-
-/// The address of the node that has such a name.
-pub fn look_up(host: &str) -> io::Result<Vec<IpAddr>> {
-    let node = Plan::node_at(host).ok_or(io::ErrorKind::NotFound)?;
-    Ok(vec![Plan::address(node)])
 }

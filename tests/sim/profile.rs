@@ -42,6 +42,10 @@ pub enum Profile {
     Rush,
     /// A scene: one holds a lock for long, and others wait for it.
     Watch,
+    /// Nodes' names lead elsewhere, and logins are cut.
+    Moves,
+    /// A scene: nodes fail over while clients ask for a key again and again.
+    Failover,
 }
 
 /// Faults that are drawn together.
@@ -55,6 +59,7 @@ pub enum Family {
     Drops,
     Amnesia,
     Steps,
+    Moves,
 }
 
 /// All families that are within the assumptions.
@@ -100,7 +105,7 @@ pub struct Traits {
 }
 
 impl Profile {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Calm,
         Self::Crowd,
         Self::Line,
@@ -117,14 +122,19 @@ impl Profile {
         Self::Steps,
         Self::Rush,
         Self::Watch,
+        Self::Moves,
+        Self::Failover,
     ];
 
     /// The profile of a seed, unless one is asked for.
     pub fn of(seed: u64) -> Self {
-        // The scenes have their seeds by number, so that no other seed is another run.
+        // The scenes and what came last have their seeds by number, so that no other seed is
+        // another run.
         match seed % 64 {
             12 => return Self::Rush,
             60 => return Self::Watch,
+            4 | 36 => return Self::Moves,
+            28 => return Self::Failover,
             _ => {}
         }
         let mut rng = SmallRng::seed_from_u64(seed ^ 0x9e37_79b9_7f4a_7c15);
@@ -210,6 +220,26 @@ impl Profile {
             Self::Steps => {
                 Traits { within_assumptions: false, faults: &[Family::Steps], ..trouble }
             }
+            Self::Moves => Traits {
+                latency: [(MS / 50, MS / 10), (MS / 2, 5 * MS / 2)],
+                ttl: &[500, 3_000, 30_000, 30_000],
+                faults: &[
+                    Family::Moves,
+                    Family::Moves,
+                    Family::Moves,
+                    Family::Links,
+                    Family::Nodes,
+                    Family::Errors,
+                ],
+                ..trouble
+            },
+            Self::Failover => Traits {
+                one_key: true,
+                users: 1..=2,
+                latency: [(MS / 50, MS / 10), (MS / 2, 5 * MS / 2)],
+                ttl: &[2_000, 5_000, 30_000],
+                ..usual
+            },
             Self::Rush => Traits {
                 one_key: true,
                 clients: 2..=6,

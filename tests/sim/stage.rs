@@ -10,6 +10,7 @@ use std::{
 use redlock_quorum::sim::Sent;
 
 use crate::{
+    names::{Line, Place},
     node::Node,
     oracle::Oracle,
     plan::Plan,
@@ -206,24 +207,30 @@ impl Truth {
         self.nodes.iter().filter(|node| node.value(self.now, key) == Some(token)).count()
     }
 
-    /// Carries out one command of a client at a node, on the connection with that
-    /// number. `None` means that the node hangs up.
-    pub fn execute(
-        &mut self,
-        (client, node, conn): (usize, usize, u64),
-        command: &[Vec<u8>],
-        draw: u32,
-    ) -> Option<Sent> {
+    /// Carries out one command of a client at a node, or at a server that was the node
+    /// before. `None` means that the server hangs up.
+    pub fn execute(&mut self, line: Line, command: &[Vec<u8>], draw: u32) -> Option<Sent> {
+        let Line { client, to: Place { node, term }, conn } = line;
         self.counts.commands += 1;
-        let sent = self.nodes[node].execute(conn, self.now, command, draw);
+        let is_master = self.nodes[node].is_master(term);
+        let sent = if is_master {
+            self.nodes[node].execute(conn, self.now, command, draw)
+        } else {
+            self.lets_down(client, node);
+            self.nodes[node].execute_deposed((term, conn), self.now, command)
+        };
         self.oracle.unchecked = true;
         let reply = sent.as_ref().map(|sent| &*sent.reply);
-        self.learn(client, node, command, reply);
+        // What a server does by itself that is the node no more, the node never hears of.
+        if !self.nodes[node].is_stray(term) {
+            self.learn(client, node, command, reply);
+        }
         self.trace.mix(sum(reply.unwrap_or_default()));
         self.trace.note(self.now, Lane::Node(node), Kind::Command, || {
             let words: Vec<_> = command.iter().take(3).map(|word| shorten(word)).collect();
             let answer = reply.map_or("hangs up".into(), shorten);
-            format!("c{client}: {} -> {answer}", words.join(" "))
+            let place = if is_master { "" } else { " (a replica)" };
+            format!("c{client}: {} -> {answer}{place}", words.join(" "))
         });
         for (to, message) in sent.iter().flat_map(|sent| &sent.messages) {
             self.trace.mix(*to);

@@ -23,6 +23,7 @@ impl fmt::Display for Violation {
 pub enum Check {
     TwoHolders,
     TooFewNodes,
+    VoteOfReplica,
     LostAndHeld,
     WorkGoesOn,
     InFlight,
@@ -46,6 +47,7 @@ pub enum Check {
     RetryAfter,
     NeedlessAsks,
     Unnoticed,
+    NotRegained,
     NotTheSameTwice,
     Simulation,
 }
@@ -55,6 +57,7 @@ impl fmt::Display for Check {
         f.write_str(match self {
             Self::TwoHolders => "two holders",
             Self::TooFewNodes => "held by too few nodes",
+            Self::VoteOfReplica => "a vote of a replica",
             Self::LostAndHeld => "lost and held",
             Self::WorkGoesOn => "work that goes on without its lock",
             Self::InFlight => "more in flight than allowed",
@@ -78,6 +81,7 @@ impl fmt::Display for Check {
             Self::RetryAfter => "a pause for a lock that nobody had",
             Self::NeedlessAsks => "a waiter that asks too often",
             Self::Unnoticed => "an end that nobody noticed",
+            Self::NotRegained => "no lock after a failover",
             Self::NotTheSameTwice => "the same seed is another run",
             Self::Simulation => "the simulation itself",
         })

@@ -18,6 +18,8 @@ use crate::testing::Reply;
 pub(crate) struct Store {
     flavor: Flavor,
     run_id: String,
+    /// What it says of itself: `master` or `replica`.
+    role: &'static str,
     started: Duration,
     keys: Keys,
     scripts: HashSet<Script>,
@@ -42,6 +44,7 @@ impl Store {
         Self {
             flavor: Flavor::default(),
             run_id,
+            role: "master",
             started: now,
             keys: Keys::default(),
             scripts: HashSet::new(),
@@ -93,6 +96,19 @@ impl Store {
     pub(crate) fn restart(&mut self) {
         self.forget_scripts();
         self.channels = Channels::default();
+    }
+
+    /// From now on the node is another process, which calls itself by `run_id`.
+    #[cfg(redlock_sim)]
+    pub(crate) fn set_run_id(&mut self, run_id: String) {
+        self.run_id = run_id;
+    }
+
+    /// Makes the node say from now on that it is a replica, or that it is none. What it
+    /// carries out is the same.
+    #[cfg(redlock_sim)]
+    pub(crate) fn set_replica(&mut self, is_replica: bool) {
+        self.role = if is_replica { "replica" } else { "master" };
     }
 
     #[cfg(redlock_sim)]
@@ -269,7 +285,7 @@ impl Store {
             ("proto", Reply::Int(2)),
             ("id", Reply::Int(i64::try_from(conn).unwrap_or(i64::MAX))),
             ("mode", Reply::bulk("standalone")),
-            ("role", Reply::bulk("master")),
+            ("role", Reply::bulk(self.role)),
             ("modules", Reply::Array(Vec::new())),
         ];
         Reply::Array(said.into_iter().flat_map(|(name, it)| [Reply::bulk(name), it]).collect())
@@ -281,8 +297,8 @@ impl Store {
         format!(
             "# Server\r\nserver_name:redlock-quorum in-memory node\r\n{name}_version:{version}\r\n\
              redis_mode:standalone\r\nrun_id:{}\r\nuptime_in_seconds:{uptime}\r\n\r\n\
-             # Replication\r\nrole:master\r\nconnected_slaves:0\r\n",
-            self.run_id
+             # Replication\r\nrole:{}\r\nconnected_slaves:0\r\n",
+            self.run_id, self.role
         )
     }
 }

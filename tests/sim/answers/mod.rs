@@ -163,7 +163,9 @@ impl Truth {
         for (node, report) in error.nodes().iter().enumerate() {
             if self.is_lie(call, elapsed, error, node) {
                 let what = format!("{}: node {node} did not do this: {report}", call.what);
-                return self.violate(Check::InnocentNode, what);
+                let is_vote = report.error().is_none() && self.nodes[node].has_strays();
+                let check = if is_vote { Check::VoteOfReplica } else { Check::InnocentNode };
+                return self.violate(check, what);
             }
         }
     }

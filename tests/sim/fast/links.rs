@@ -4,7 +4,7 @@ use std::io;
 
 use rand::RngExt as _;
 
-use super::net::{Event, Item, State};
+use super::net::{Conn, Event, Item, State};
 use crate::{plan::MS, stage::Truth};
 
 impl State {
@@ -20,7 +20,7 @@ impl State {
         link.up_cuts -= u32::from(up);
         link.down_cuts -= u32::from(down);
         for id in 0..self.conns.len() {
-            if (self.conns[id].client, self.conns[id].node) == (client, node) {
+            if (self.conns[id].client, self.conns[id].to.node) == (client, node) {
                 let again = now + self.rng.random_range(0..200 * MS);
                 self.push(again, Event::Up(id));
                 self.push(again, Event::Down(id));
@@ -33,7 +33,7 @@ impl State {
     pub fn break_off(&mut self, now: u64, client: usize, node: usize, late: u64) {
         for id in 0..self.conns.len() {
             let conn = &mut self.conns[id];
-            if (conn.client, conn.node) != (client, node) || conn.end.is_some() {
+            if (conn.client, conn.to.node) != (client, node) || conn.end.is_some() {
                 continue;
             }
             conn.deaf = true;
@@ -63,7 +63,7 @@ impl State {
     pub fn crash(&mut self, now: u64, node: usize, silent: bool) {
         for id in 0..self.conns.len() {
             let conn = &mut self.conns[id];
-            if conn.node != node || conn.gone {
+            if conn.to.node != node || conn.gone {
                 continue;
             }
             conn.gone = true;
@@ -75,11 +75,30 @@ impl State {
         }
     }
 
+    /// The servers that have ceased to be the node close their connections, if they do. What
+    /// they had not read is lost.
+    pub fn hang_up_old(&mut self, truth: &mut Truth, node: usize) {
+        for id in 0..self.conns.len() {
+            let Conn { to, gone, deaf, .. } = self.conns[id];
+            if to.node != node || gone || !truth.nodes[node].has_hung_up(to.term) {
+                continue;
+            }
+            let conn = &mut self.conns[id];
+            conn.gone = true;
+            conn.received.clear();
+            conn.up.queue.clear();
+            truth.nodes[node].hang_up(id as u64);
+            if !deaf {
+                self.send(truth.now, id, false, Item::Close);
+            }
+        }
+    }
+
     /// A host that is back closes its old connections, which it does not know.
     pub fn restart(&mut self, now: u64, node: usize) {
         for id in 0..self.conns.len() {
             let conn = &self.conns[id];
-            if conn.node == node && conn.gone && conn.end.is_none() && !conn.deaf {
+            if conn.to.node == node && conn.gone && conn.end.is_none() && !conn.deaf {
                 self.send(now, id, false, Item::Close);
             }
         }
@@ -88,7 +107,7 @@ impl State {
     /// A node that hung reads what has arrived meanwhile.
     pub fn wake_up(&mut self, truth: &mut Truth, node: usize) {
         for id in 0..self.conns.len() {
-            if self.conns[id].node == node {
+            if self.conns[id].to.node == node {
                 self.serve(truth, id);
             }
         }

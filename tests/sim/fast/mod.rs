@@ -297,6 +297,7 @@ impl Run {
             }
             Fault::Crash { node, silent, .. } if begins => state.crash(now, node, silent),
             Fault::Crash { node, .. } if !truth.nodes[node].is_down() => state.restart(now, node),
+            Fault::Failover { node, .. } if begins => state.hang_up_old(&mut truth, node),
             Fault::Pause { .. } if !begins => {
                 // Tasks of other clients that still stand still are set aside again.
                 let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
@@ -318,8 +319,13 @@ impl Run {
             | Fault::Pause { .. }
             | Fault::Kill { .. }
             | Fault::EndRuntime { .. } => {}
-            // These change the node's answers or its clock, and no connection.
-            Fault::Refuse { .. } | Fault::ForgetScripts { .. } | Fault::Step { .. } => {}
+            // These change the node's answers or its clock, or where its name leads, or what
+            // comes of the next connections, and no connection that there is.
+            Fault::Refuse { .. }
+            | Fault::ForgetScripts { .. }
+            | Fault::Failover { .. }
+            | Fault::CutLogin { .. }
+            | Fault::Step { .. } => {}
         }
     }
 

@@ -18,6 +18,7 @@ use redlock_quorum::sim::decode_command;
 
 use crate::{
     draw::chance,
+    names::{Line, Place},
     plan::{MS, Plan},
     stage::{Shared, Truth},
 };
@@ -84,7 +85,9 @@ pub(super) struct Pipe {
 /// One connection of a client to a node.
 pub(super) struct Conn {
     pub(super) client: usize,
-    pub(super) node: usize,
+    pub(super) to: Place,
+    /// After how many more bytes of the server's answers the connection breaks, if it does.
+    left: Option<usize>,
     pub(super) up: Pipe,
     pub(super) down: Pipe,
     /// What the node has received and not yet carried out.
@@ -154,7 +157,7 @@ impl State {
     }
 
     fn is_cut(&self, conn: &Conn, up: bool) -> bool {
-        let link = &self.links[conn.client][conn.node];
+        let link = &self.links[conn.client][conn.to.node];
         if up { link.up_cuts > 0 } else { link.down_cuts > 0 }
     }
 
@@ -170,10 +173,12 @@ impl State {
         self.delay(node) + self.delay(node)
     }
 
-    pub fn open(&mut self, client: usize, node: usize) -> usize {
+    /// Opens a connection to a server, which breaks after `left` bytes of its answers.
+    pub fn open(&mut self, client: usize, to: Place, left: Option<usize>) -> usize {
         self.conns.push(Conn {
             client,
-            node,
+            to,
+            left,
             up: Pipe::default(),
             down: Pipe::default(),
             received: Vec::new(),
@@ -227,7 +232,7 @@ impl State {
     }
 
     pub(super) fn send(&mut self, now: u64, id: usize, up: bool, item: Item) {
-        let delay = self.delay(self.conns[id].node);
+        let delay = self.delay(self.conns[id].to.node);
         let conn = &mut self.conns[id];
         let pipe = if up { &mut conn.up } else { &mut conn.down };
         pipe.last = pipe.last.max(now + delay);
@@ -258,7 +263,8 @@ impl State {
 
     /// The node carries out what it has received, unless it hangs.
     pub(super) fn serve(&mut self, truth: &mut Truth, id: usize) {
-        let Conn { client, node, gone, .. } = self.conns[id];
+        let Conn { client, to, gone, .. } = self.conns[id];
+        let node = to.node;
         if gone || truth.nodes[node].hung > 0 || truth.nodes[node].is_down() {
             return;
         }
@@ -266,8 +272,8 @@ impl State {
         let (mut rest, mut replies) = (&received[..], Vec::new());
         while let Ok(Some((command, len))) = decode_command(rest) {
             rest = &rest[len..];
-            let from = (client, node, id as u64);
-            match truth.execute(from, &command, self.rng.next_u32()) {
+            let line = Line { client, to, conn: id as u64 };
+            match truth.execute(line, &command, self.rng.next_u32()) {
                 Some(sent) => {
                     replies.extend(sent.reply);
                     self.deliver(truth.now, sent.messages);
@@ -276,6 +282,11 @@ impl State {
             }
         }
         self.conns[id].received = rest.to_vec();
+        if self.is_cut_off(id, &mut replies) {
+            truth.lets_down(client, node);
+            truth.nodes[node].hang_up(id as u64);
+            return self.hang_up(truth.now, id, replies);
+        }
         if !replies.is_empty() && !self.conns[id].deaf {
             self.send(truth.now, id, false, Item::Bytes(replies));
         }
@@ -283,6 +294,15 @@ impl State {
             self.conns[id].gone = true;
             truth.nodes[node].hang_up(id as u64);
         }
+    }
+
+    /// Whether a connection breaks now, and leaves only so much of `replies`.
+    fn is_cut_off(&mut self, id: usize, replies: &mut Vec<u8>) -> bool {
+        let Some(left) = self.conns[id].left else { return false };
+        let is_over = !replies.is_empty() && replies.len() >= left;
+        replies.truncate(left);
+        self.conns[id].left = Some(left - replies.len());
+        is_over
     }
 
     /// Sends messages to their connections, none of which is the publisher's.

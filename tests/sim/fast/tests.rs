@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::{
-    plan::{Memory, Planned, Refusal},
+    names::Place,
+    plan::{Deposed, Memory, Planned, Refusal},
     profile::Profile,
     tests::array,
 };
@@ -24,7 +25,14 @@ impl Quiet {
     }
 
     fn open(&self, client: usize) -> usize {
-        self.0.net.state().open(client, 0)
+        self.open_to(client, 0)
+    }
+
+    /// A connection to the first server that the node is, or to the next one, as a dial makes it.
+    fn open_to(&self, client: usize, term: u8) -> usize {
+        let mut state = self.0.net.state();
+        let left = self.0.stage.truth().nodes[0].cut_at(&mut state.rng);
+        state.open(client, Place { node: 0, term }, left)
     }
 
     fn say(&self, conn: usize, args: &[&str]) {
@@ -179,4 +187,83 @@ fn a_connection_that_is_over_is_told_nothing() {
         assert_eq!(quiet.heard(other), format!(":{reached}\r\n"));
         assert_eq!(quiet.heard(broken), "end");
     }
+}
+
+const READ_ONLY: &str = "-READONLY You can't write against a read only replica.\r\n";
+
+#[test]
+fn an_old_server_has_what_the_node_has_and_writes_nothing() {
+    for deposed in [Deposed::Stays, Deposed::HangsUp] {
+        let mut quiet = Quiet::with(vec![from_to(2, 4, Fault::Failover { node: 0, deposed })]);
+        let before = quiet.open(0);
+        quiet.say(before, &["SET", "k", "mine"]);
+        quiet.until(3);
+        assert_eq!(
+            quiet.0.stage.truth().look_up("n0").unwrap(),
+            [Place { node: 0, term: 0 }.address()]
+        );
+        let (old, new) = (quiet.open_to(0, 0), quiet.open_to(0, 1));
+        quiet.say(new, &["SET", "k", "yours", "NX"]);
+        quiet.say(new, &["SET", "other", "yours"]);
+        quiet.until(5);
+        let stays = deposed == Deposed::Stays;
+        for asked in if stays { vec![before, old] } else { vec![old] } {
+            quiet.say(asked, &["SET", "k", "yours", "NX"]);
+            quiet.say(asked, &["EVAL", RELEASE, "1", "k", "mine", ""]);
+            quiet.say(asked, &["EVAL", RELEASE, "1", "k", "yours", ""]);
+            quiet.say(asked, &["GET", "other"]);
+        }
+        quiet.until(6);
+        let told = format!("{READ_ONLY}{READ_ONLY}:-1\r\n$5\r\nyours\r\n");
+        assert_eq!(quiet.heard(new), "$-1\r\n+OK\r\n", "it has what the one before had");
+        assert_eq!(quiet.heard(old), told);
+        let then = if stays { &told } else { "end" };
+        assert_eq!(quiet.heard(before), format!("+OK\r\n{then}"));
+        assert_eq!(
+            quiet.0.stage.truth().look_up("n0").unwrap(),
+            [Place { node: 0, term: 1 }.address()]
+        );
+    }
+}
+
+#[test]
+fn an_old_server_that_writes_says_what_it_is_and_the_node_never_hears_of_it() {
+    let fault = Fault::Failover { node: 0, deposed: Deposed::Writes };
+    let mut quiet = Quiet::with(vec![from_to(2, 4, fault)]);
+    let before = quiet.open(0);
+    quiet.until(3);
+    let (old, new) = (quiet.open_to(0, 0), quiet.open_to(0, 1));
+    quiet.say(old, &["SET", "k", "mine"]);
+    quiet.say(old, &["HELLO", "2"]);
+    quiet.until(4);
+    quiet.say(new, &["GET", "k"]);
+    quiet.say(new, &["HELLO", "2"]);
+    quiet.until(5);
+    assert_eq!(quiet.heard(before), "end");
+    let (old, new) = (quiet.heard(old), quiet.heard(new));
+    assert!(old.starts_with("+OK\r\n*") && old.contains("\r\nreplica\r\n"), "{old}");
+    assert!(new.starts_with("$-1\r\n*") && new.contains("\r\nmaster\r\n"), "{new}");
+}
+
+#[test]
+fn a_login_is_cut_at_any_byte_of_its_answers() {
+    let mut quiet = Quiet::with(vec![from_to(1, 4, Fault::CutLogin { node: 0, per_mille: 1000 })]);
+    let whole = quiet.open(0);
+    quiet.until(2);
+    let cut: Vec<_> = (0..50).map(|_| quiet.open(0)).collect();
+    for conn in cut.iter().chain([&whole]) {
+        // A login's answers, and as much again.
+        (0..200).for_each(|_| quiet.say(*conn, &["PING"]));
+    }
+    quiet.until(3);
+    let whole = quiet.heard(whole);
+    assert_eq!(whole, "+PONG\r\n".repeat(200));
+    let lengths = cut.into_iter().map(|conn| {
+        let heard = quiet.heard(conn);
+        let heard = heard.strip_suffix("end").expect("it is cut");
+        assert!(whole.starts_with(heard));
+        heard.len()
+    });
+    let lengths: std::collections::BTreeSet<_> = lengths.collect();
+    assert!(lengths.contains(&0) && lengths.len() > 20, "{lengths:?}");
 }

@@ -14,7 +14,7 @@ use redlock_quorum::sim::{Io, Promise, World};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::net::{Event, Net};
-use crate::plan::{MS, Plan};
+use crate::{names::Place, plan::MS};
 
 /// A host that does not answer is asked again after so long.
 const DIAL_AGAIN: u64 = 200 * MS;
@@ -41,22 +41,24 @@ impl World for FastWorld {
     }
 
     fn look_up(&self, host: &str) -> Promise<io::Result<Vec<IpAddr>>> {
-        Box::pin(std::future::ready(crate::plan::look_up(host)))
+        Box::pin(std::future::ready(self.net.stage().truth().look_up(host)))
     }
 
     fn dial(&self, address: IpAddr) -> Promise<io::Result<Box<dyn Io>>> {
         let (net, client) = (Arc::clone(&self.net), self.client);
-        let node = Plan::node_of(address).unwrap_or(usize::MAX);
+        let to = Place::of(address);
         Box::pin(async move {
+            let to = to.ok_or(io::ErrorKind::NotFound)?;
             let now = net.stage().truth().now;
-            let mut at = now + net.state().round_trip(node);
+            let mut at = now + net.state().round_trip(to.node);
             loop {
                 Timer { net: Arc::clone(&net), at, set: false }.await;
                 let mut state = net.state();
                 let truth = net.stage().truth();
-                match state.try_dial(&truth, client, node) {
+                match state.try_dial(&truth, client, to.node) {
                     Some(true) => {
-                        let id = state.open(client, node);
+                        let left = truth.nodes[to.node].cut_at(&mut state.rng);
+                        let id = state.open(client, to, left);
                         drop((truth, state));
                         return Ok(Box::new(Stream { net, id }) as Box<dyn Io>);
                     }

@@ -50,6 +50,8 @@ fn degrades(fault: Fault) -> (Option<usize>, (u64, u32)) {
         | Fault::Crash { .. }
         | Fault::Refuse { .. }
         | Fault::ForgetScripts { .. }
+        | Fault::Failover { .. }
+        | Fault::CutLogin { .. }
         | Fault::Step { .. }
         | Fault::Pause { .. }
         | Fault::Kill { .. }
@@ -68,6 +70,8 @@ pub(super) fn loses_segments(fault: Fault) -> bool {
         | Fault::Crash { .. }
         | Fault::Refuse { .. }
         | Fault::ForgetScripts { .. }
+        | Fault::Failover { .. }
+        | Fault::CutLogin { .. }
         | Fault::Step { .. }
         | Fault::Pause { .. }
         | Fault::Kill { .. }

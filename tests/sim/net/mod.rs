@@ -67,7 +67,7 @@ pub fn coarsen(plan: &mut Plan) {
     let least = match plan.scene {
         // A rush is about clients for whom a round trip is a thirtieth of this at most.
         Some(Scene::Rush(_)) => 100 * TICK,
-        Some(Scene::Watch(_)) | None => 15 * TICK,
+        Some(Scene::Watch(_) | Scene::Failover(_)) | None => 15 * TICK,
     };
     for client in 0..plan.clients.len() {
         let timeout = plan.node_timeout(client, plan.habits.ttl).max(least);
@@ -250,6 +250,9 @@ impl Run<'_> {
             | Fault::EndRuntime { .. } => {}
             // The node's connections look at the stage whether it hangs.
             Fault::Hang { .. } => {}
+            // The node's connections look at the stage whether their server is the node still,
+            // and new ones whether they are cut.
+            Fault::Failover { .. } | Fault::CutLogin { .. } => {}
             // These change the node's answers or its clock, and no connection.
             Fault::Refuse { .. } | Fault::ForgetScripts { .. } | Fault::Step { .. } => {}
             // No process stands still at this level: `coarsen` takes these out.

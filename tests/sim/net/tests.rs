@@ -7,7 +7,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use turmoil::net::TcpStream;
 
 use super::{TICK, server};
-use crate::{plan::Plan, profile::Profile, stage::Stage, tests::array};
+use crate::{
+    plan::{Deposed, Fault, Plan, Planned, SECOND},
+    profile::Profile,
+    stage::Stage,
+    tests::array,
+};
 
 /// Sends a command, and reads as many bytes as are expected.
 async fn ask(stream: &mut TcpStream, args: &[&str], expected: &str) -> turmoil::Result {
@@ -51,4 +56,31 @@ fn messages_go_out_in_the_order_of_execution() {
         ask(&mut other, &["PUBLISH", "c", "x"], ":0\r\n").await
     });
     sim.run().unwrap();
+}
+
+#[test]
+fn an_old_server_goes_on_at_its_address_or_hangs_up() {
+    for deposed in [Deposed::Stays, Deposed::HangsUp] {
+        let fault = Fault::Failover { node: 0, deposed };
+        let mut plan = Plan::draw(0, Profile::Calm);
+        plan.faults = vec![Planned { at: 0, lasts: SECOND, fault }];
+        let stage = Stage::new(plan, false);
+        let (serving, truth) = (Arc::clone(&stage), stage);
+        let mut sim = turmoil::Builder::new().tick_duration(TICK).build();
+        sim.host("n0", move || server::serve(Arc::clone(&serving), 0, 7));
+        sim.client("c0", async move {
+            let mut old = TcpStream::connect(("n0", server::port(0))).await?;
+            let mut new = TcpStream::connect(("n0", server::port(1))).await?;
+            ask(&mut old, &["SET", "k", "mine"], "+OK\r\n").await?;
+            truth.truth().fault(fault, true);
+            ask(&mut new, &["SET", "k", "yours"], "+OK\r\n").await?;
+            old.write_all(array(&["SET", "k", "mine"]).as_bytes()).await?;
+            match deposed {
+                Deposed::Stays => hear(&mut old, "-READONLY").await?,
+                Deposed::HangsUp | Deposed::Writes => assert_eq!(old.read(&mut [0]).await?, 0),
+            }
+            ask(&mut new, &["GET", "k"], "$5\r\nyours\r\n").await
+        });
+        sim.run().unwrap();
+    }
 }

@@ -5,7 +5,8 @@ use std::{io, net::IpAddr, time::Duration};
 use redlock_quorum::sim::{Io, Promise, World};
 use turmoil::net::TcpStream;
 
-use crate::{plan::Plan, stage::Shared};
+use super::server;
+use crate::{names::Place, stage::Shared};
 
 pub struct NetWorld {
     pub stage: Shared,
@@ -28,14 +29,16 @@ impl World for NetWorld {
     }
 
     fn look_up(&self, host: &str) -> Promise<io::Result<Vec<IpAddr>>> {
-        Box::pin(std::future::ready(crate::plan::look_up(host)))
+        Box::pin(std::future::ready(self.stage.truth().look_up(host)))
     }
 
     fn dial(&self, address: IpAddr) -> Promise<io::Result<Box<dyn Io>>> {
-        // A node's other names are for the clients alone.
-        let host = Plan::node_of(address).map_or(String::new(), |node| super::name("n", node));
+        let to = Place::of(address);
         Box::pin(async move {
-            let stream = TcpStream::connect((host.as_str(), 6379)).await?;
+            // A node's other names are for the clients alone.
+            let to = to.ok_or(io::ErrorKind::NotFound)?;
+            let host = super::name("n", to.node);
+            let stream = TcpStream::connect((host.as_str(), server::port(to.term))).await?;
             Ok(Box::new(stream) as Box<dyn Io>)
         })
     }

@@ -48,6 +48,8 @@ impl Plan {
             Scene::Rush(self.direct_rush(&mut rng))
         } else if self.profile == Profile::Watch {
             Scene::Watch(self.direct_watch(&mut rng))
+        } else if self.profile == Profile::Failover {
+            Scene::Failover(self.direct_failover(&mut rng))
         } else {
             return;
         };

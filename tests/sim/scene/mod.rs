@@ -6,6 +6,7 @@
 //! that a user could not ask for.
 
 mod draw;
+mod failover;
 mod rush;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use redlock_quorum::{Acquire, ErrorKind};
 
-pub use self::{rush::Rush, watch::Watch};
+pub use self::{failover::Failover, rush::Rush, watch::Watch};
 use crate::{holding::Holding, stage::Truth, users::User};
 
 /// The directions of a run.
@@ -23,6 +24,7 @@ use crate::{holding::Holding, stage::Truth, users::User};
 pub enum Scene {
     Rush(Rush),
     Watch(Watch),
+    Failover(Failover),
 }
 
 /// What has come of a scene so far.
@@ -40,6 +42,8 @@ pub struct Progress {
     quiet: Vec<(u64, u64)>,
     /// How many of those who waited have got the lock.
     served: u64,
+    /// How many have got it since all failovers were over.
+    regained: u64,
     /// By key: when a value was last set that a quorum of nodes had then.
     ruled_at: BTreeMap<Vec<u8>, u64>,
 }
@@ -74,6 +78,7 @@ impl User {
         match scene {
             Scene::Rush(rush) => self.rush(rush).await,
             Scene::Watch(watch) => self.watch(watch).await,
+            Scene::Failover(failover) => self.live_on(failover).await,
         }
     }
 

@@ -6,7 +6,7 @@ use std::{collections::HashSet, time::Duration};
 use super::*;
 use crate::{
     net,
-    plan::{Fault, Plan, SECOND},
+    plan::{Deposed, Fault, Plan, Planned, Refusal, SECOND},
     profile::Profile,
 };
 
@@ -45,7 +45,7 @@ fn in_a_rush_a_round_trip_is_short_and_a_quorum_is_up() {
 
 #[test]
 fn in_half_of_the_scenes_each_client_has_names_of_its_own_for_the_nodes() {
-    for profile in [Profile::Rush, Profile::Watch] {
+    for profile in [Profile::Rush, Profile::Watch, Profile::Failover] {
         let named = share(profile, |plan| plan.clients[0].alias.is_some());
         assert!((40..=60).contains(&named), "{named}");
     }
@@ -86,7 +86,7 @@ fn a_watch_is_quiet_only_where_those_who_wait_hear() {
 /// What the slower level makes of a plan must keep its promises, too.
 #[test]
 fn the_slower_level_keeps_to_the_directions() {
-    for mut plan in plans(Profile::Rush).chain(plans(Profile::Watch)) {
+    for mut plan in [Profile::Rush, Profile::Watch, Profile::Failover].into_iter().flat_map(plans) {
         let before = plan.faults.len();
         net::coarsen(&mut plan);
         match &plan.scene {
@@ -100,7 +100,48 @@ fn the_slower_level_keeps_to_the_directions() {
                 let crashes = |fault: Fault| matches!(fault, Fault::Crash { .. });
                 assert!(plan.faults.iter().all(|planned| crashes(planned.fault)), "{plan:#?}");
             }
+            Some(Scene::Failover(_)) => assert_eq!(plan.faults.len(), before),
             None => panic!("{plan:#?}"),
         }
     }
+}
+
+#[test]
+fn after_the_failovers_all_names_lead_to_the_nodes_and_no_login_is_cut() {
+    let is_proxy = |fault| matches!(fault, Fault::Refuse { how: Refusal::Greeting, .. });
+    for plan in plans(Profile::Failover) {
+        let Some(Scene::Failover(failover)) = &plan.scene else { panic!("{plan:#?}") };
+        let (proxies, others): (Vec<&Planned>, Vec<&Planned>) =
+            plan.faults.iter().partition(|planned| is_proxy(planned.fault));
+        assert!(others.iter().all(|planned| planned.at + planned.lasts <= failover.well_from));
+        assert!(plan.faults.iter().all(|planned| planned.lasts < 10 * SECOND), "{plan:#?}");
+        assert!(proxies.iter().all(|planned| planned.at + planned.lasts > failover.well_from));
+        assert!(plan.faults.iter().any(|planned| planned.fault.deposed().is_some()));
+    }
+    let proxied = |plan: &Plan| plan.faults.iter().any(|planned| is_proxy(planned.fault));
+    assert!(share(Profile::Failover, proxied) > 10);
+    let moved = |plan: &Plan| (0..plan.nodes.len()).filter(|node| plan.servers(*node) > 1).count();
+    assert!(share(Profile::Failover, |plan| moved(plan) >= plan.quorum()) > 50);
+}
+
+/// Only its greeting says what such a server is, so all logins there must come to it.
+#[test]
+fn where_an_old_server_writes_nothing_keeps_a_login_from_greeting_it() {
+    let writes = |planned: &Planned| match planned.fault.deposed() {
+        Some((node, Deposed::Writes)) => Some(node),
+        Some((_, Deposed::Stays | Deposed::HangsUp)) | None => None,
+    };
+    for plan in plans(Profile::Failover) {
+        let writing: Vec<_> = plan.faults.iter().filter_map(writes).collect();
+        for planned in &plan.faults {
+            let (Fault::CutLogin { node, .. } | Fault::Refuse { node, .. }) = planned.fault else {
+                continue;
+            };
+            assert!(!writing.contains(&node), "{plan:#?}");
+        }
+    }
+    assert!(plans(Profile::Moves).all(|plan| plan.faults.iter().filter_map(writes).count() == 0));
+    assert!(
+        share(Profile::Failover, |plan| plan.faults.iter().any(|it| writes(it).is_some())) > 30
+    );
 }
