@@ -52,11 +52,11 @@ pub(super) async fn connect(
     };
     // Once, it may have been by chance; and a connection without a greeting tells no replica
     // from a master, nor whether a database is shared.
-    let is_again = failure.is_greeting && endpoint.hang_ups.fetch_add(1, Relaxed) > 0;
+    let is_again = failure.is_greeting && endpoint.hang_ups.of(purpose).fetch_add(1, Relaxed) > 0;
     if !is_again || endpoint.db != 0 || mutant::is(Mutant::GreetsForEver) {
         return Err(failure.error);
     }
-    endpoint.hang_ups.store(1, Relaxed);
+    endpoint.hang_ups.of(purpose).store(1, Relaxed);
     let plain = log_in(&endpoint, &*world, &places, purpose, false, late);
     plain.await.map_err(|failure| failure.error)
 }
@@ -132,7 +132,7 @@ async fn log_in(
     let talking = talk(&mut stream, endpoint, words, &mut login);
     let outcome = in_time(talking, late, None).await;
     if login.was_greeted() {
-        endpoint.hang_ups.store(0, Relaxed);
+        endpoint.hang_ups.of(purpose).store(0, Relaxed);
     }
     match outcome {
         Ok(()) => Ok(Connected { stream, server: login.end()? }),

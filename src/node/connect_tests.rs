@@ -248,6 +248,23 @@ async fn a_server_that_answers_a_greeting_in_between_has_not_hung_up_twice() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_cuts_both_connections_has_not_hung_up_twice() {
+    let (fake, mut listener) = name([address(ALIVE)]);
+    let endpoint = endpoint();
+    for purpose in [Purpose::Listening, Purpose::Commands] {
+        let world = Arc::new(Handle(Arc::clone(&fake)));
+        let serving = async {
+            let mut stream = listener.recv().await.unwrap();
+            assert_ne!(stream.read_buf(&mut Vec::new()).await.unwrap(), 0);
+        };
+        let trying = connect(Arc::clone(&endpoint), world, purpose);
+        let (connected, ()) = tokio::join!(trying, serving);
+        let error = connected.err().unwrap();
+        assert!(error.to_string().contains("logging in, at HELLO"), "{error}");
+    }
+}
+
 /// The least ACL refuses a courtesy or two. That is no reason for a login to fail, nor is it the
 /// reason where one is cut behind it.
 #[tokio::test(start_paused = true)]

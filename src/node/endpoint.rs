@@ -10,6 +10,7 @@ use redis::{ConnectionAddr, ConnectionInfo};
 
 use super::{
     dial::Names,
+    login::Purpose,
     probe,
     url::{self, INSECURE},
 };
@@ -18,6 +19,23 @@ use crate::{
     tls::Session,
     world::Address,
 };
+
+/// How many attempts in a row were hung up on when the server was greeted. A restart may cut an
+/// attempt of either kind: that is no habit.
+#[derive(Default)]
+pub(super) struct HangUps {
+    commands: AtomicU8,
+    listening: AtomicU8,
+}
+
+impl HangUps {
+    pub(super) fn of(&self, purpose: Purpose) -> &AtomicU8 {
+        match purpose {
+            Purpose::Commands => &self.commands,
+            Purpose::Listening => &self.listening,
+        }
+    }
+}
 
 /// One node's address and credentials.
 pub(crate) struct Endpoint {
@@ -29,8 +47,7 @@ pub(crate) struct Endpoint {
     /// The key at which it is tried whether a lock would work.
     pub(crate) probe: Box<[u8]>,
     pub(super) names: Names,
-    /// How many attempts in a row were hung up on when the server was greeted.
-    pub(super) hang_ups: AtomicU8,
+    pub(super) hang_ups: HangUps,
     /// How long a lock lives there at most.
     pub(crate) longest_ttl: Duration,
     wants_tls: bool,
@@ -86,7 +103,7 @@ impl Endpoint {
             db: settings.db(),
             probe: probe::key(b""),
             names: Names::default(),
-            hang_ups: AtomicU8::new(0),
+            hang_ups: HangUps::default(),
             longest_ttl: Duration::MAX,
             wants_tls: matches!(info.addr(), ConnectionAddr::TcpTls { .. }),
             session: None,
