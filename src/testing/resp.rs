@@ -12,10 +12,21 @@ const MAX_DEPTH: usize = 8;
 /// value would begin.
 pub(super) fn read(input: &mut impl BufRead, limit: usize) -> io::Result<Option<Reply>> {
     let mut reader = Reader { input, left: limit };
-    if reader.input.fill_buf()?.is_empty() {
+    if has_ended(reader.input)? {
         return Ok(None);
     }
     reader.value(MAX_DEPTH).map(Some)
+}
+
+/// Whether there is nothing more to read. Of all that reads here this alone is not begun again
+/// by the standard library where a signal interrupts it.
+fn has_ended(input: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            filled => return filled.map(<[u8]>::is_empty),
+        }
+    }
 }
 
 /// Reads one command of at most `limit` bytes: an array of bulk strings.
@@ -220,5 +231,28 @@ mod tests {
             let kind = read(&mut &bytes[..], 1024).unwrap_err().kind();
             assert_eq!(kind, io::ErrorKind::InvalidData);
         }
+    }
+
+    /// Each second read is interrupted, as by the end of a child.
+    struct Interrupted<'a>(&'a [u8], bool);
+
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let some = buffer.len().min(1);
+            self.0.read(&mut buffer[..some])
+        }
+    }
+
+    #[test]
+    fn a_signal_is_no_error() {
+        let interrupted = Interrupted(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", false);
+        let mut input = io::BufReader::new(interrupted);
+        let command = read_command(&mut input, 100).unwrap().unwrap();
+        assert_eq!(command, [&b"GET"[..], b"k"]);
+        assert!(read_command(&mut input, 100).unwrap().is_none());
     }
 }

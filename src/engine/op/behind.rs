@@ -134,7 +134,8 @@ impl Behind {
         }
         let Some(found) = self.rivals.at(node) else { return };
         // A key that comes between the two commands of a look seems empty; not twice.
-        let is_sure = self.is_thorough || found.content != Content::Empty;
+        let is_sure = self.is_thorough || self.before(node) == Some(&found.content);
+        let is_sure = is_sure || found.content != Content::Empty;
         if let Some(foreign) = found.content.foreign().filter(|_| is_sure) {
             head.notes.fail(node, NodeError::foreign(Some(foreign)));
         }
@@ -174,9 +175,8 @@ impl Behind {
             self.look_closer(head, setting.now);
             return None;
         }
+        self.forget_unsure();
         let mut waiter = self.waiter.take()?;
-        let unsure = if self.is_thorough { self.unsure } else { self.rivals.seen };
-        self.rivals.forget_empty(unsure);
         waiter.looks = waiter.looks.saturating_add(1);
         let is_quorum = self.surely_seen().len() >= quorum.votes();
         if head.awaited.is_empty() && is_quorum && !self.is_thorough {
@@ -215,6 +215,20 @@ impl Behind {
         };
         let may_know_more = !self.is_whole || self.rivals.has_empty();
         !self.is_thorough && !is_clear && may_know_more
+    }
+
+    /// Leaves out what may be a key that came between the two commands of a look.
+    fn forget_unsure(&mut self) {
+        let unsure = if self.is_thorough { self.unsure } else { self.rivals.seen };
+        let is_new = |node: &NodeId| self.before(*node) != Some(&Content::Empty);
+        let unsure = unsure.iter().filter(is_new).fold(NodeSet::EMPTY, NodeSet::with);
+        self.rivals.forget_empty(unsure);
+    }
+
+    /// What `node` had at the look before.
+    fn before(&self, node: NodeId) -> Option<&Content> {
+        let before = self.waiter.as_ref()?.rivals.as_ref()?;
+        before.at(node).map(|found| &found.content)
     }
 
     /// Asks all nodes once more, for everything.

@@ -7,9 +7,11 @@ use crate::{
     token::Token,
 };
 
-/// The only key of a node: a value, and until when it lives. An empty value stands for one
-/// that is no string.
+/// The only key of a node: a value, and until when it lives.
 pub(super) type Store = Option<(Vec<u8>, Moment)>;
+
+/// What stands for a value that is no string.
+pub(super) const HASH: &[u8] = b"a hash";
 
 /// What a master does, and answers.
 pub(super) fn execute(store: &mut Store, sent: &Sent, now: Moment) -> Answer {
@@ -25,8 +27,11 @@ pub(super) fn execute(store: &mut Store, sent: &Sent, now: Moment) -> Answer {
         (Ask::Release, Some(_)) if is_ours => (None, Answer::Granted),
         (Ask::Value | Ask::Look, None) => (None, Answer::Free),
         (Ask::Value | Ask::Look, Some((token, until))) => {
-            let value = Token::from_bytes(&token);
-            let content = value.map_or(Content::OtherType, Content::Value);
+            let content = match Token::from_bytes(&token) {
+                _ if token == HASH => Content::OtherType,
+                Ok(value) => Content::Value(value),
+                Err(_) => Content::Empty,
+            };
             let life = Life::Left(until.since(now));
             (Some((token, until)), Answer::Taken(Box::new(AtKey { content, life })))
         }

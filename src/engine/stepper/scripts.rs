@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{
     CALM,
     caller::Act::{Ask, Drop, Lock, Try},
+    node::HASH,
     world::{Scenario, Step, World},
 };
 use crate::{
@@ -199,7 +200,7 @@ fn what_is_at_the_key_is_told_though_looks_take_long() {
 fn what_is_told(looks: usize, is_late: bool) -> String {
     let clients = vec![vec![vec![Try, Drop]]];
     let mut world = World::new(&Scenario { clients, slow: 1, stalls: 1_000, ..CALM });
-    world.nodes[..2].fill(Some((Vec::new(), Moment::NEVER)));
+    world.nodes[..2].fill(Some((HASH.to_vec(), Moment::NEVER)));
     world.play(Step::Act { client: 0, caller: 0 });
     let deliver = |world: &mut World| {
         (0..CALM.nodes).for_each(|node| world.play(Step::Deliver { client: 0, node }));
@@ -214,4 +215,36 @@ fn what_is_told(looks: usize, is_late: bool) -> String {
     }
     let error = world.clients[0].callers[0].error.as_ref();
     error.map(ToString::to_string).unwrap_or_default()
+}
+
+/// A waiter that has seen twice that a value is empty need not see it again to say so when its
+/// time is over.
+#[test]
+fn an_empty_value_is_told_though_the_last_look_was_cut_short() {
+    let clients = vec![vec![vec![Lock, Drop]]];
+    let wait = Duration::from_millis(300);
+    let mut world = World::new(&Scenario { clients, slow: 1, stalls: 1_000, wait, ..CALM });
+    world.nodes.fill(Some((Vec::new(), Moment::NEVER)));
+    let end = world.now.after(wait / 2);
+    world.play(Step::Act { client: 0, caller: 0 });
+    while world.now < end {
+        deliver_all(&mut world, 0);
+        world.play(Step::Wait);
+    }
+    // From now on each look is answered by two of three, and only once.
+    let attempts = world.clients[0].attempts;
+    while world.clients[0].attempts == attempts {
+        deliver_all(&mut world, 0);
+        world.play(Step::Wait);
+    }
+    for _ in 0..2 {
+        (0..2).for_each(|node| world.play(Step::Deliver { client: 0, node }));
+    }
+    while world.clients[0].callers[0].waits() {
+        world.play(Step::Wait);
+    }
+    let told = world.clients[0].callers[0].error.as_ref().map(ToString::to_string);
+    let told = told.unwrap_or_default();
+    let (why, _) = told.split_once(" after ").unwrap_or_default();
+    assert!(why.contains("an empty string"), "{told}");
 }
