@@ -23,6 +23,7 @@ struct Inner {
     retry_after: Option<Duration>,
     /// What is in the way is known never to go by itself, or later than any lock.
     has_no_end: bool,
+    owner: Option<Box<str>>,
     nodes: Vec<NodeReport>,
     source: Option<Arc<dyn error::Error + Send + Sync>>,
 }
@@ -106,6 +107,7 @@ impl Error {
             message: message.into(),
             retry_after: None,
             has_no_end: false,
+            owner: None,
             nodes: Vec::new(),
             source: None,
         }))
@@ -118,6 +120,11 @@ impl Error {
 
     pub(crate) fn with_retry_after(mut self, after: Option<Duration>) -> Self {
         self.0.retry_after = after;
+        self
+    }
+
+    pub(crate) fn with_owner(mut self, owner: Option<&str>) -> Self {
+        self.0.owner = owner.map(Box::from);
         self
     }
 
@@ -215,6 +222,15 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Returns what the holder calls itself that is in the way ([`Acquire::owner`]), if there
+    /// is one that does.
+    ///
+    /// [`Acquire::owner`]: crate::Acquire::owner
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        self.0.owner.as_deref()
     }
 }
 

@@ -96,6 +96,7 @@ mod held;
 pub mod http;
 pub mod inspect;
 mod key;
+mod label;
 mod mutant;
 mod node;
 mod node_error;

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    label::Label,
+};
 
 /// The proof of ownership of one acquisition. It is a secret, since anyone who has it
 /// can extend and release the lock; `Debug` does not show it.
@@ -15,7 +18,9 @@ use crate::error::{Error, ErrorKind};
 /// digits, `-` and `_`, which are 132 random bits: at a million locks a second for
 /// ten years, the chance that two are ever equal is about one in a hundred thousand
 /// million. In the middle stands a `~`, by which a waiter knows that the holder is of
-/// this library and tells of its release.
+/// this library and tells of its release. Where the holder gave itself a label
+/// ([`Acquire::owner`](crate::Acquire::owner)), a dot and the label come behind them; that
+/// part alone is told to others.
 #[doc(alias("value", "nonce", "WithGenValueFunc"))]
 #[derive(Clone)]
 pub struct Token(Bytes);
@@ -59,8 +64,26 @@ impl Token {
         Self(Bytes::Own(digits))
     }
 
+    /// The same with a label that others are told.
+    pub(crate) fn with_label(self, label: Option<&Label>) -> Self {
+        let Some(label) = label else { return self };
+        Self(Bytes::Foreign([self.as_bytes(), b".", label.as_str().as_bytes()].concat().into()))
+    }
+
+    /// Whether a holder with this label may have it, be it none.
+    pub(crate) fn has_label(&self, label: Option<&Label>) -> bool {
+        self.label() == label.map(Label::as_str)
+    }
+
+    /// What the holder calls itself; never anything of a value that other libraries make.
+    pub(crate) fn label(&self) -> Option<&str> {
+        let Bytes::Foreign(bytes) = &self.0 else { return None };
+        let label = bytes.get(Self::OWN_BYTES + 1..)?;
+        if self.is_of_our_shape() { Label::in_bytes(label) } else { None }
+    }
+
     /// Whether it has the shape of the tokens that this library makes, perhaps with a
-    /// label behind a dot, which is for a later version.
+    /// label behind a dot.
     pub(crate) fn is_of_our_shape(&self) -> bool {
         let (own, label) = self.as_bytes().split_at_checked(Self::OWN_BYTES).unwrap_or_default();
         let is_own = |(place, byte): (usize, &u8)| match place {
@@ -172,6 +195,22 @@ mod tests {
             assert!(!shape(others.as_bytes()), "{others}");
         }
         assert!(!shape(&[0xfe; 20]), "twenty bytes by chance");
+    }
+
+    #[test]
+    fn a_label_is_told_and_the_secret_is_not() {
+        let secret = Token::random(&mut rand::rng());
+        let label = Label::new("worker-7.b").unwrap();
+        let token = secret.clone().with_label(Some(&label));
+        assert!(token.is_of_our_shape() && token != secret);
+        assert_eq!((token.label(), secret.label()), (Some("worker-7.b"), None));
+        assert_eq!(secret.clone().with_label(None), secret);
+        let label_of = |bytes: &[u8]| Token::from_bytes(bytes).unwrap().label().map(str::to_owned);
+        for others in ["n1Tg6HsPq9WcUf4o_EzKxA.me", "0f8fad5b-d9cb.469f", ".me", "a.b"] {
+            assert_eq!(label_of(others.as_bytes()), None, "{others}");
+        }
+        let ours = |label: &[u8]| label_of(&[secret.as_bytes(), label].concat());
+        assert_eq!([ours(b"."), ours(b".a\n"), ours(b".\xff"), ours(b"")], [const { None }; 4]);
     }
 
     #[test]

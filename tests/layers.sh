@@ -18,7 +18,7 @@ dir=${1:-$(dirname "$0")/..}
 # word FOLDER REGEX [EXCEPT]  no line there matches this, but in this folder
 RULES='
 never src/engine crate::(node|driver|guard|client)
-only  src/engine crate::(engine|claim|protocol|exchange|config|error|node_error|key|token|permit|mutant|spelled) src/engine/stepper
+only  src/engine crate::(engine|claim|protocol|exchange|config|error|node_error|key|label|token|permit|mutant|spelled) src/engine/stepper
 never src/engine tokio::(net|time|task|runtime|spawn|io|fs|process|signal)
 never src/engine std::(net|thread|time::Instant|time::SystemTime)
 word  src/engine (^|[^A-Za-z0-9_])tokio_util([^A-Za-z0-9_]|$)

@@ -17,6 +17,7 @@ use crate::{
     engine::{AcquireRequest, Patience, Request, Won},
     error::{Error, ErrorKind},
     guard::LockGuard,
+    label::Label,
     permit::Permit,
 };
 
@@ -31,12 +32,13 @@ impl Acquire {
             Some(Duration::ZERO) => Patience::Once,
             Some(wait) => Patience::Until(config.world.now().after(wait)),
         };
+        let owner = self.owner.as_deref().map(Label::new).transpose()?;
         let key = self.key?;
         let (reply, answer) = oneshot::channel();
         let (awaited, queued) = self.shared.permits()?;
         let shared = Arc::clone(&self.shared);
         let request = AcquireRequest::new(shared, key, ttl, patience, reply);
-        let request = AcquireRequest { renew, ..request };
+        let request = AcquireRequest { renew, owner, ..request };
         self.shared.send(Request::acquire(request, queued))?;
         Ok(Asked { answer, _awaited: awaited })
     }

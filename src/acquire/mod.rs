@@ -64,11 +64,21 @@ pub struct Acquire {
     renew: bool,
     every: Option<Duration>,
     max_hold: Option<Duration>,
+    owner: Option<Arc<str>>,
 }
 
 impl Acquire {
     pub(crate) fn new(shared: Arc<Shared>, name: &[u8]) -> Self {
         let key = Key::new(&shared.config.prefix, name);
-        Self { shared, key, ttl: None, wait: None, renew: false, every: None, max_hold: None }
+        Self {
+            shared,
+            key,
+            ttl: None,
+            wait: None,
+            renew: false,
+            every: None,
+            max_hold: None,
+            owner: None,
+        }
     }
 }

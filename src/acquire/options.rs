@@ -55,6 +55,34 @@ impl Acquire {
         self
     }
 
+    /// Sets what the holder calls itself, for others to know whom they wait for: a host, a
+    /// process, a task. It is 1 to 232 bytes of text without control characters. Whoever is
+    /// refused is told it ([`Error::owner`]), and so is whoever looks
+    /// ([`Inspection::owner`](crate::inspect::Inspection::owner)); so it must be no secret.
+    ///
+    /// It stands in the value at the key, behind the secret, so a lock is handed on within
+    /// one client only between tasks with the same label. Nothing is decided by it. By
+    /// default there is none.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("report").owner("worker-7").await?;
+    ///
+    /// let refused = redlock.try_lock("report").await.unwrap_err();
+    /// assert_eq!(refused.owner(), Some("worker-7"));
+    /// assert!(refused.to_string().contains("is held by `worker-7`"));
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("label", "lockInfo", "holder"))]
+    pub fn owner(mut self, label: impl AsRef<str>) -> Self {
+        self.owner = Some(label.as_ref().into());
+        self
+    }
+
     /// Renews the lock in the background for as long as it is held, every third
     /// of its ttl or up to a quarter of that sooner. Work may then take longer
     /// than the ttl, and the ttl is only how long others wait if the holder

@@ -63,7 +63,8 @@ impl Engine {
         let age = self.turns.begin_trying(&mut waiter, now);
         // Where we may not publish, others may not either, as a rule: nobody will tell.
         waiter.subscribed = waiter.subscribed.minus(self.no_publish);
-        let claim = Arc::new(Claim::new(key, self.chance.token(), ttl, lease, nodes));
+        let token = self.chance.token(waiter.request.owner.as_ref());
+        let claim = Arc::new(Claim::new(key, token, ttl, lease, nodes));
         claim.note_age(age);
         if !once {
             self.turns.note_trying(waiter.slot, &claim);

@@ -4,6 +4,7 @@ use rand::{Rng as _, rngs::StdRng};
 
 use crate::{
     exchange::News,
+    label::Label,
     mutant::{self, Mutant},
     token::Token,
 };
@@ -31,7 +32,11 @@ impl Chance {
 
     /// A token of its own for each attempt: the release of an earlier one may
     /// still be on its way, and must not delete this one's key.
-    pub(super) fn token(&mut self) -> Token {
+    pub(super) fn token(&mut self, label: Option<&Label>) -> Token {
+        self.secret().with_label(label)
+    }
+
+    fn secret(&mut self) -> Token {
         if mutant::is(Mutant::TokenReused) {
             let rng = &mut self.rng;
             return self.first_token.get_or_insert_with(|| Token::random(rng)).clone();

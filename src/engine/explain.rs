@@ -66,7 +66,9 @@ impl Waiter {
         };
         let is_contended = told.loss == Loss::Contended;
         let after = if is_contended { self.retry_after(stand, config) } else { None };
-        let error = Error::new(kind, message).with_retry_after(after).with_nodes(told.reports);
+        let owner = stand.filter(|_| is_contended).and_then(Stand::owner);
+        let error = Error::new(kind, message).with_retry_after(after).with_owner(owner);
+        let error = error.with_nodes(told.reports);
         if stand.is_some_and(|stand| has_no_end(stand, config)) {
             error.without_end()
         } else {
@@ -99,9 +101,9 @@ fn has_no_end(stand: &Stand, config: &Config) -> bool {
 }
 
 /// Who or what is in the way.
-enum InTheWay {
-    /// A holder.
-    Holder,
+enum InTheWay<'a> {
+    /// A holder, and what it calls itself.
+    Holder(Option<&'a str>),
     /// A holder, perhaps: too little was seen to know.
     Somebody,
     /// What no contender gives back.
@@ -112,12 +114,12 @@ enum InTheWay {
     Others,
 }
 
-impl InTheWay {
-    fn by(stand: Option<&Stand>) -> Self {
+impl<'a> InTheWay<'a> {
+    fn by(stand: Option<&'a Stand>) -> Self {
         let Some(stand) = stand else { return Self::Somebody };
         match (stand.obstacle(), stand.stuck) {
             (Some(what), _) => Self::Thing(what),
-            _ if stand.holder.is_some() => Self::Holder,
+            _ if stand.holder.is_some() => Self::Holder(stand.owner()),
             _ if stand.is_taken() => Self::Somebody,
             (None, Some(stuck)) => Self::Values(stuck),
             (None, None) if stand.is_seen => Self::Others,
@@ -128,7 +130,8 @@ impl InTheWay {
     /// What to tell a single attempt at `nodes` nodes, behind the lock's name.
     fn at_once(&self, nodes: usize) -> String {
         match self {
-            Self::Holder | Self::Somebody => " is held or asked for by another".into(),
+            Self::Holder(Some(owner)) => format!(" is held by `{owner}`"),
+            Self::Holder(None) | Self::Somebody => " is held or asked for by another".into(),
             Self::Thing(what) => format!(" can't be had, {what} is at its key"),
             Self::Values(stuck) => format!(" has {}", values_that_stay(*stuck, nodes)),
             Self::Others => " was asked for by others at the same time".into(),
@@ -138,7 +141,8 @@ impl InTheWay {
     /// And a waiter whose time is over.
     fn still(&self, nodes: usize) -> String {
         match self {
-            Self::Holder => " was still held by another".into(),
+            Self::Holder(Some(owner)) => format!(" was still held by `{owner}`"),
+            Self::Holder(None) => " was still held by another".into(),
             Self::Somebody => " was still held or asked for by another".into(),
             Self::Thing(what) => format!(": {what} was still at its key"),
             Self::Values(stuck) => format!(" still had {}", values_that_stay(*stuck, nodes)),

@@ -19,6 +19,7 @@ use crate::{
     error::{Error, ErrorKind},
     exchange::{Ask, Seen},
     key::Key,
+    label::Label,
     mutant::{self, Mutant},
     permit::Permit,
     protocol::{Moment, Ttl},
@@ -58,6 +59,8 @@ pub(crate) struct AcquireRequest {
     pub(crate) ttl: Ttl,
     pub(crate) patience: Patience,
     pub(crate) renew: Option<Renew>,
+    /// What the holder calls itself.
+    pub(crate) owner: Option<Label>,
     pub(crate) reply: Reply<Won>,
 }
 
@@ -70,7 +73,7 @@ impl AcquireRequest {
         patience: Patience,
         reply: Reply<Won>,
     ) -> Self {
-        Self { shared, key, ttl, patience, renew: None, reply }
+        Self { shared, key, ttl, patience, renew: None, owner: None, reply }
     }
 }
 

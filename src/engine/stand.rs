@@ -120,6 +120,11 @@ impl Stand {
         Self { life, ..self.clone() }
     }
 
+    /// What the holder calls itself.
+    pub(super) fn owner(&self) -> Option<&str> {
+        self.holder.as_ref().and_then(Token::label)
+    }
+
     /// What is in the way of everyone that no contender gives back.
     pub(super) fn obstacle(&self) -> Option<&'static str> {
         let is_it = self.is_blocked && self.holder.is_none();

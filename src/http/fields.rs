@@ -29,10 +29,6 @@ pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
 /// a client that sends none would keep a connection for nothing.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
-/// The longest owner: enough for a host, a process and a task, and no more than
-/// the page can show.
-const MAX_OWNER_BYTES: usize = 256;
-
 /// The fields of all bodies together; each endpoint takes some of them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields {
@@ -185,14 +181,9 @@ impl Fields {
         Err(Refusal::unprocessable(format!("wait_ms is {asked}: it must be at most {most}")))
     }
 
-    pub(super) fn owner(&self) -> Result<Option<&str>, Refusal> {
-        match self.owner.as_deref() {
-            Some(owner) if owner.len() > MAX_OWNER_BYTES => Err(Refusal::unprocessable(format!(
-                "owner has {} bytes: at most {MAX_OWNER_BYTES} are kept",
-                owner.len()
-            ))),
-            owner => Ok(owner),
-        }
+    /// What the holder calls itself; an empty text stands for none.
+    pub(super) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref().filter(|owner| !owner.is_empty())
     }
 }
 

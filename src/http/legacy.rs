@@ -43,8 +43,9 @@ body! {
     /// not at all.
     #[schema(example = 0)]
     wait_ms: u64 = u64::into,
-    /// A label for the caller: it is shown on the page, and logged at debug.
-    #[schema(max_length = 256, example = "worker-7")]
+    /// What the caller calls itself: 1 to 232 bytes without control characters. Whoever is
+    /// refused or looks is told it; it is shown on the page, and logged at debug.
+    #[schema(max_length = 232, example = "worker-7")]
     owner: String = String::into,
 }
 
@@ -94,6 +95,10 @@ struct Outcome<'a> {
     /// After how long another try may succeed, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    /// What the holder calls itself that is in the way, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "worker-7")]
+    owner: Option<&'a str>,
     /// What each node said, if too few answered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Option<Vec<NodeSaid>>)]
@@ -156,7 +161,7 @@ impl IntoResponse for Refused {
         let nodes = if code == 4 { NodeSaid::all(refusal.nodes()) } else { Vec::new() };
         let retry_after_ms = refusal.retry_after().map(millis);
         let detail = (code == 1).then(|| refusal.detail());
-        let body = Outcome { code, message, retry_after_ms, nodes, detail };
+        let body = Outcome { code, message, retry_after_ms, owner: refusal.owner(), nodes, detail };
         with_headers(json(refusal.status(), &body), &refusal)
     }
 }

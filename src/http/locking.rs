@@ -26,9 +26,10 @@ pub(super) struct Lease {
 pub(super) async fn acquire(state: &State, key: &[u8], fields: &Fields) -> Result<Lease, Refusal> {
     let settings = &state.settings;
     let (ttl, wait) = (fields.ttl(settings)?, fields.wait(settings)?);
-    let owner = fields.owner()?;
+    let owner = fields.owner();
     let acquiring = state.metrics.acquiring();
     let acquire = state.redlock.lock(key).ttl(ttl).wait(wait);
+    let acquire = if let Some(owner) = owner { acquire.owner(owner) } else { acquire };
     let answer = if wait.is_zero() {
         acquire.await.map_err(Refusal::of)
     } else {

@@ -37,8 +37,9 @@ body! {
     /// not at all.
     #[schema(example = 2_000)]
     wait_ms: u64 = u64::into,
-    /// A label for the caller: it is shown on the page, and logged at debug.
-    #[schema(max_length = 256, example = "worker-7")]
+    /// What the caller calls itself: 1 to 232 bytes without control characters. Whoever is
+    /// refused or looks is told it; it is shown on the page, and logged at debug.
+    #[schema(max_length = 232, example = "worker-7")]
     owner: String = String::into,
 }
 
@@ -109,6 +110,10 @@ struct Seen<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 12_031)]
     remaining_ms: Option<u64>,
+    /// What the holder calls itself, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "worker-7")]
+    owner: Option<&'a str>,
     nodes: Vec<NodeSaid<'a>>,
 }
 
@@ -321,6 +326,7 @@ async fn look(Shared(state): Shared<StateRef>, PathKey(key): PathKey) -> Result<
         votes: found.votes(),
         needed: found.needed(),
         remaining_ms: Some(found.remaining()).filter(|left| *left < Duration::MAX).map(millis),
+        owner: found.owner(),
         nodes: NodeSaid::seen(&found),
     };
     Ok(([(CACHE_CONTROL, "no-store")], json(StatusCode::OK, &body)).into_response())

@@ -53,6 +53,10 @@ pub(super) struct Problem<'a> {
     /// After how long another try may succeed, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    /// What the holder calls itself that is in the way, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "worker-7")]
+    owner: Option<&'a str>,
     /// What each node said, if nodes were asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Option<Vec<NodeSaid>>)]
@@ -145,6 +149,7 @@ impl IntoResponse for Refusal {
             detail: self.detail(),
             kind,
             retry_after_ms: self.retry_after().map(millis),
+            owner: self.owner(),
             nodes: NodeSaid::all(self.nodes()),
         };
         let body = serde_json::to_vec(&problem).unwrap_or_default();

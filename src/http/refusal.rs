@@ -74,6 +74,11 @@ impl Refusal {
         }
     }
 
+    /// What the holder calls itself that is in the way.
+    pub(super) fn owner(&self) -> Option<&str> {
+        if let Self::Held(error) = self { error.owner() } else { None }
+    }
+
     /// What went wrong, and what to change.
     pub(super) fn detail(&self) -> Cow<'_, str> {
         match self {

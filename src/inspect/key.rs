@@ -19,6 +19,7 @@ pub struct Inspection {
     votes: usize,
     needed: usize,
     remaining: Duration,
+    owner: Option<Box<str>>,
     nodes: Vec<(Arc<str>, Told)>,
 }
 
@@ -87,6 +88,24 @@ impl Inspection {
     #[must_use]
     pub fn votes(&self) -> usize {
         self.votes
+    }
+
+    /// Returns what the holder calls itself ([`Acquire::owner`](crate::Acquire::owner)), if
+    /// there is one that does.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("job").owner("worker-7").await?;
+    /// assert_eq!(redlock.inspect("job").await?.owner(), Some("worker-7"));
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
     }
 
     /// Returns how many votes a holder needs: the quorum.
@@ -189,9 +208,10 @@ impl Inspection {
             return Err(Error::new(ErrorKind::NoQuorum, message).with_nodes(reports));
         }
         let state = state(&found, votes, quorum);
+        let owner = owner(&found, needed);
         let key = |found: Found| found.map(|found| found.as_ref().map(NodeKey::of));
         let nodes = addresses().zip(found.into_iter().map(key)).collect();
-        Ok(Self { state, votes, needed, remaining, nodes })
+        Ok(Self { state, votes, needed, remaining, owner, nodes })
     }
 }
 
@@ -234,23 +254,32 @@ fn state(found: &[Found], votes: usize, quorum: Quorum) -> State {
 /// How many nodes have the most common value, and for how long `needed` of them
 /// will keep it.
 fn most_common(found: &[Found], needed: usize) -> (usize, Duration) {
-    let values = || {
-        let taken = found.iter().filter_map(|found| found.as_ref().ok()?.as_ref());
-        taken.filter_map(|found| match &found.content {
-            Content::Value(token) => Some((token, left(found.life).unwrap_or(Duration::MAX))),
-            _ => None,
-        })
-    };
     let lifetimes = |token: &Token| {
-        let same = values().filter(|(other, _)| *other == token).map(|(_, left)| left);
+        let same = values(found).filter(|(other, _)| *other == token).map(|(_, left)| left);
         let mut lifetimes: Vec<_> = same.collect();
         lifetimes.sort_unstable_by(|a, b| b.cmp(a));
         lifetimes
     };
-    let most = values().map(|(token, _)| lifetimes(token)).max_by_key(Vec::len);
+    let most = values(found).map(|(token, _)| lifetimes(token)).max_by_key(Vec::len);
     let most = most.unwrap_or_default();
     let last = needed.checked_sub(1).and_then(|place| most.get(place));
     (most.len(), last.copied().unwrap_or_default())
+}
+
+/// What the holder calls itself, whose value `needed` nodes have.
+fn owner(found: &[Found], needed: usize) -> Option<Box<str>> {
+    let votes = |token: &Token| values(found).filter(|(other, _)| *other == token).count();
+    let holder = values(found).map(|(token, _)| token).find(|token| votes(token) >= needed)?;
+    holder.label().map(Box::from)
+}
+
+/// The values that may be a lock's, and how long each lives.
+fn values(found: &[Found]) -> impl Iterator<Item = (&Token, Duration)> {
+    let taken = found.iter().filter_map(|found| found.as_ref().ok()?.as_ref());
+    taken.filter_map(|found| match &found.content {
+        Content::Value(token) => Some((token, left(found.life).unwrap_or(Duration::MAX))),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

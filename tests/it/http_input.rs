@@ -82,7 +82,7 @@ fn drop_in() -> Vec<(Bad, u16, u64, &'static str)> {
         (lock("ttl_ms=-1"), 422, 5, "ttl_ms must be a whole number"),
         (lock("wait_ms=60001"), 422, 5, "wait_ms is 60001: it must be at most 60000"),
         (lock("wait_ms=1e3"), 422, 5, "wait_ms must be a whole number"),
-        (lock(&format!("owner={}", &large[..257])), 422, 5, "owner has 257 bytes"),
+        (lock(&format!("owner={}", &large[..257])), 422, 5, "it has 257 bytes"),
         (lock("owner=%FF"), 422, 5, "owner must be UTF-8"),
         (lock("tll_ms=10"), 422, 5, "unknown field `tll_ms`: the fields are key, ttl_ms"),
         (form("/unlock", "key=a&ttl_ms=10"), 422, 5, "the fields are key, token"),

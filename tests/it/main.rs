@@ -42,6 +42,7 @@ mod names;
 mod native;
 mod others;
 mod overload;
+mod owner;
 #[cfg(unix)]
 mod page;
 #[cfg(unix)]

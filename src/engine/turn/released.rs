@@ -65,8 +65,9 @@ impl Turns {
         }
         let waiter = self.next_in_line(&claim.key, now)?;
         // The key is never made to live shorter: then it would outlive the next
-        // holder.
-        if claim.remaining(now) > waiter.request.ttl.as_duration() {
+        // holder. And its value says whose it is.
+        let is_too_long = claim.remaining(now) > waiter.request.ttl.as_duration();
+        if is_too_long || !claim.token.has_label(waiter.request.owner.as_ref()) {
             self.put_back(waiter);
             return None;
         }
