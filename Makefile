@@ -1,6 +1,6 @@
 # What each target needs it installs or finds itself. `make help` lists them.
 
-.PHONY: help quickstart test test-busy test-containers test-sim sim mutants fuzz check
+.PHONY: help quickstart test test-busy test-containers test-sim test-model sim model mutants fuzz check
 .PHONY: nightly nightly-seeds nightly-mutants nightly-fuzz nightly-containers
 .PHONY: bench bench-contention bench-waiting bench-http bench-instructions bench-criterion bench-all
 
@@ -20,8 +20,9 @@ quickstart: ## five nodes, a lock, a refusal, a node killed: the library in a mi
 
 test: ## all tests, on whatever servers there are: containers, or local processes
 	sh tests/setup.sh
-	cargo test --workspace --exclude redlock-quorum-benches
+	cargo test --workspace --exclude redlock-quorum-benches --exclude redlock-quorum-model
 	$(MAKE) test-sim
+	$(MAKE) test-model
 
 test-busy: ## the tests on real servers beside four busy loops, until one fails: RUNS=, ONLY= these names, LOOPS=
 	sh tests/setup.sh
@@ -45,6 +46,12 @@ test-sim: ## a fixed set of simulated runs, and that every mutant is noticed
 	$(SIM) test $(SIM_FLAGS)
 	$(STEPPER)
 
+test-model: ## the small runs of the model of fencing numbers, and that every mutant is found
+	cargo test --quiet --release -p redlock-quorum-model -- --nocapture --test-threads 1
+
+model: ## all its runs, in at most 3 GB: RUN= one of them, MUTANT= the way to where that fails
+	@cargo run --quiet --release -p redlock-quorum-model -- $(RUN)$(MUTANT)
+
 sim: ## simulated runs: SEEDS= how many, SEED= one again, LEVEL= a or b, PROFILE=, FIRST=, SLICE=, THREADS=
 	@$(SIM) run $(SIM_FLAGS) -- campaign
 
@@ -57,7 +64,7 @@ mutants: ## every wrong turn, until a test notices; writes docs/mutants.md: SEED
 TODAY = $(shell echo $$(( $$(date +%s) / 86400 * 10000000 )))
 
 nightly: ## what takes too long for every push, an hour or two: SEEDS= at each level, FIRST=
-	$(MAKE) --keep-going nightly-seeds nightly-mutants nightly-fuzz nightly-containers
+	$(MAKE) --keep-going nightly-seeds nightly-mutants model nightly-fuzz nightly-containers
 
 nightly-seeds: ## its simulated runs, in slices: SEEDS=, LEVEL=, FIRST=, SLICE=
 	$(MAKE) sim SEEDS=$(or $(SEEDS),300000) FIRST=$(or $(FIRST),$(TODAY)) SLICE=$(or $(SLICE),50000)
