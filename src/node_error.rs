@@ -4,10 +4,14 @@
 //! keeps only the code of a reply: the rest of the text may echo what was sent. Only what is said
 //! to the probe, which says nothing secret, is kept where its code means nothing.
 
+mod kind;
 mod reply;
+mod step;
 
 use std::{error, fmt, io, sync::Arc, time::Duration};
 
+pub use self::kind::NodeErrorKind;
+pub(crate) use self::step::Step;
 use crate::spelled::Spelled;
 
 /// Why one node's answer did not count. `Display` says what to change at the node.
@@ -37,144 +41,6 @@ struct More {
     /// What is at the key.
     found: Option<&'static str>,
     source: Option<Arc<io::Error>>,
-}
-
-/// The steps on the way to a connection that can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    LookUp,
-    Connect,
-    Tls,
-    /// The login, at the command that was not answered.
-    Login(&'static str),
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LookUp => f.write_str("looking up its name"),
-            Self::Connect => f.write_str("connecting"),
-            Self::Tls => f.write_str("in the TLS handshake"),
-            Self::Login(command) => write!(f, "logging in, at {command}"),
-        }
-    }
-}
-
-/// The kinds of [`NodeError`]: one for each thing to change at a node.
-///
-/// `Display` says what is wrong and what to change; that of [`NodeError`] adds what
-/// was found at this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum NodeErrorKind {
-    /// No connection could be made: refused, unreachable, unknown host.
-    #[error("no connection")]
-    Unreachable,
-    /// The node did not answer within the node timeout. It may have done what was
-    /// asked, so the client releases the key there as if it had.
-    #[error("no answer")]
-    Timeout,
-    /// Nothing was sent: the node still owes the answer to an earlier request.
-    #[error("not asked, it owes an answer")]
-    Owing,
-    /// The connection broke before the answer came.
-    #[error("the connection broke")]
-    ConnectionLost,
-    /// Nothing was sent: too many requests are on their way to this node already.
-    #[error("not asked, too many requests are on their way to it")]
-    Overloaded,
-    /// The server's TLS certificate is not trusted: an unknown authority has
-    /// signed it, or it is no longer valid.
-    #[error(
-        "its TLS certificate is not trusted: trust its authority by `Tls::root_pem`, or renew \
-         it"
-    )]
-    Untrusted,
-    /// The server's TLS certificate is for another host than the URL names.
-    #[error("its TLS certificate is for another host: name it in the URL as the certificate does")]
-    WrongHost,
-    /// The TLS handshake was refused, usually by the server: it wants a client's
-    /// certificate, or another one.
-    #[error(
-        "refused TLS: see in its log whether it wants a client's certificate, which \
-         `Tls::client_pem` gives"
-    )]
-    TlsRefused,
-    /// The program that answered does not speak TLS.
-    #[error("speaks no TLS at this port: check the port, or write redis://")]
-    NoTls,
-    /// The server wants a password (`NOAUTH`).
-    #[error("wants a password: put it in the node's URL")]
-    AuthRequired,
-    /// The server refused the user or the password (`WRONGPASS`).
-    #[error("refused the user or password in the node's URL")]
-    AuthFailed,
-    /// The server takes no more clients (`max number of clients reached`).
-    #[error("takes no more clients: raise maxclients")]
-    TooManyClients,
-    /// The server is in protected mode: without a password it takes clients of
-    /// its own host only (`DENIED`).
-    #[error("is in protected mode: set a password, and put it in the node's URL")]
-    Protected,
-    /// The server has no database of the number in the URL.
-    #[error("has no such database: change the number at the end of the node's URL")]
-    NoDatabase,
-    /// The server's ACL forbids a command or the key (`NOPERM`).
-    #[error(
-        "its ACL forbids this user the key or a command: allow +set +get +del +pexpire +pttl \
-         +eval +evalsha on the lock keys"
-    )]
-    NotPermitted,
-    /// The server is a replica (`READONLY`).
-    #[error("is a replica: list masters only")]
-    ReadOnly,
-    /// The server is a sentinel, which keeps no keys.
-    #[error("is a sentinel: list the masters themselves")]
-    Sentinel,
-    /// The server is a proxy that has one database for all its clients: one client's
-    /// choice would move the others.
-    #[error(
-        "is a proxy that has one database for all its clients: leave the number out of the \
-         node's URL"
-    )]
-    SharedDatabase,
-    /// The server is out of memory and evicts nothing (`OOM`).
-    #[error("is out of memory: raise maxmemory or free some")]
-    OutOfMemory,
-    /// The server is loading its data (`LOADING`).
-    #[error("is still loading its data")]
-    Loading,
-    /// A script that another client runs blocks the server (`BUSY`).
-    #[error("is blocked by a script: SCRIPT KILL ends it")]
-    ScriptBusy,
-    /// The server refuses writes: it can't persist (`MISCONF`), lacks replicas
-    /// (`NOREPLICAS`), or has lost its master (`MASTERDOWN`).
-    #[error("refuses writes: see its log")]
-    WritesRefused,
-    /// The server belongs to a cluster that wants the key elsewhere.
-    #[error("is part of a cluster: list independent masters")]
-    Clustered,
-    /// Something that is not a lock of this kind is at the key: an empty string, one that
-    /// is too long for a token, or a key of another type (`WRONGTYPE`), which may be
-    /// another library's lock. An acquire waits for it to go.
-    #[error(
-        "something that is not a lock of this kind is at this key: choose another key or \
-         prefix, or DEL it"
-    )]
-    ForeignKey,
-    /// The server does not know a command that is needed: it was renamed or disabled
-    /// there, or a proxy does not pass it on, or the server is older than Redis 2.6.12.
-    #[error(
-        "does not know a command that is needed: see whether it was renamed, or is kept back by \
-         a proxy"
-    )]
-    Unsupported,
-    /// The server answered an error that is none of the above.
-    #[error("answered an error")]
-    Server,
-    /// The answer is not that of a Redis server.
-    #[error("does not speak the Redis protocol: check host and port")]
-    Protocol,
 }
 
 /// So many bytes of a server's own words are kept.

@@ -5,9 +5,9 @@
 //! nothing, a guard's drop is one push into a queue, a release is always behind
 //! its acquire, and a request costs one wake however many nodes there are.
 //!
-//! `run` is the loop, `net` the connections, `alarm` the timer, `wakes` says which
-//! connections to look at, `thread` is where it runs if not in a task. What is decided about locks is decided by the `engine`,
-//! never here.
+//! `run` is the loop, `net` the connections, `alarm` the timer; `wakes` says which
+//! connections to look at, `thread` is where it runs if not in a task. What is decided
+//! about locks is decided by the `engine`, never here.
 
 mod alarm;
 mod net;

@@ -1,24 +1,18 @@
-//! A node's life: idle, connecting, up, down; and the order of what it is asked.
+//! A node: the order of what it is asked, and what comes back. `life` is how it comes up and
+//! goes down.
 //!
 //! The rule that everything rests on: what is offered first is written first,
 //! on one connection. So a release reaches the server behind its acquire, and a
 //! reply belongs to the oldest command that has none.
 
-use std::{
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+mod life;
+
+use std::{fmt, sync::Arc, task::Context, time::Duration};
 
 use super::{
-    conn::Conn,
-    connect::{self, Connected},
     endpoint::Endpoint,
-    known::Known,
-    login::Purpose,
     order::Order,
-    owed::{Owed, Sent},
+    owed::Owed,
     process::LastProcess,
     queue::{Queue, Waiting},
     state::Link,
@@ -40,14 +34,6 @@ pub(crate) const MAX_IN_FLIGHT: usize = if cfg!(redlock_sim) { 32 } else { 8192 
 /// The pauses between attempts to reconnect: short at first, since a restart takes
 /// moments, and then long enough to be nothing to a host that stays away.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
-
-/// The pause before a name is looked up anew that has led to a replica. A proxy may mix
-/// replicas with masters, for one command and not for the next.
-const MISLED: Duration = Duration::from_millis(250);
-
-/// The pause before a login that was refused is tried again: someone has to
-/// change something first, and some servers lock out a client that tries too often.
-const MISCONFIGURED: Duration = Duration::from_secs(5);
 
 /// One Redis master.
 pub(crate) struct Node {
@@ -231,114 +217,6 @@ impl Node {
             return Err(NodeError::new(NodeErrorKind::Overloaded));
         }
         Ok(())
-    }
-
-    fn reconnect(&mut self, after: Option<NodeError>) {
-        let attempt = connect::connect(
-            Arc::clone(&self.endpoint),
-            Arc::clone(&self.world),
-            Purpose::Commands,
-        );
-        self.link = Link::Connecting { attempt: Box::pin(attempt), after };
-    }
-
-    fn poll_connect(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Moment,
-        draw: &mut dyn FnMut() -> u64,
-        events: &mut Vec<Event>,
-    ) {
-        let Link::Connecting { attempt, after } = &mut self.link else { return };
-        let Poll::Ready(outcome) = attempt.as_mut().poll(cx) else { return };
-        let node = self.endpoint.label();
-        match outcome {
-            Ok(Connected { stream, server }) => {
-                server.announce(node);
-                if let Some(process) = server.process.as_deref() {
-                    self.misled |= self.last_process.meet(process, now, &self.endpoint);
-                }
-                let (conn, known) = (Conn::new(stream), Box::new(Known::new(server)));
-                self.link = Link::Up { conn, known, proven: false };
-            }
-            Err(cause) => {
-                if after.is_none() {
-                    tracing::warn!(%node, error = %cause, "node is down, trying again in the background");
-                }
-                self.stay_down(cause, now, draw, events);
-            }
-        }
-    }
-
-    fn poll_answers(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Moment,
-        events: &mut Vec<Event>,
-    ) -> Result<(), NodeError> {
-        let Link::Up { conn, known, proven } = &mut self.link else { return Ok(()) };
-        conn.poll_read(cx, |unread| {
-            let Some((reply, len)) = self.owed.decode(unread)? else { return Ok(None) };
-            let answered = self.owed.take(&reply)?;
-            *proven = true;
-            self.backoff = RECONNECT;
-            if let Some((Sent { order, offered_at, .. }, mut answer)) = answered {
-                let is_right = known.note_answer(&order, &mut answer, &self.endpoint, now);
-                let (node, ticket, outcome) = (self.id, order.ticket, Outcome::Answered(answer));
-                events.push(Event { node, ticket, outcome, offered_at });
-                is_right?;
-            }
-            Ok(Some(len))
-        })
-    }
-
-    /// Drops the connection and all that was on its way, and starts anew.
-    fn lose(
-        &mut self,
-        error: NodeError,
-        now: Moment,
-        draw: &mut dyn FnMut() -> u64,
-        events: &mut Vec<Event>,
-    ) {
-        self.last_process.leave(now);
-        let in_use = !self.owed.is_empty();
-        if in_use {
-            tracing::warn!(node = %self.endpoint.label(), %error, "connection lost");
-        }
-        for Sent { order, offered_at, .. } in self.owed.drain() {
-            let (node, ticket, outcome) = (self.id, order.ticket, Outcome::Lost(error.clone()));
-            events.push(Event { node, ticket, outcome, offered_at });
-        }
-        if error.kind() == NodeErrorKind::ReadOnly {
-            // The name may lead to another server by now, or will soon.
-            self.stay_down(error, now, draw, events);
-        } else if matches!(self.link, Link::Up { proven: true, .. }) {
-            self.reconnect(None);
-        } else if in_use {
-            self.stay_down(error, now, draw, events);
-        } else {
-            self.link = Link::Idle { retry_at: now.after(self.backoff.next_delay(draw())) };
-        }
-    }
-
-    fn stay_down(
-        &mut self,
-        cause: NodeError,
-        now: Moment,
-        draw: &mut dyn FnMut() -> u64,
-        events: &mut Vec<Event>,
-    ) {
-        let pause = self.backoff.next_delay(draw());
-        let pause = match cause.kind() {
-            NodeErrorKind::ReadOnly => pause.max(MISLED),
-            _ if cause.is_transient() => pause,
-            _ => MISCONFIGURED,
-        };
-        self.misled |= cause.kind() == NodeErrorKind::ReadOnly;
-        let retry_at = now.after(pause);
-        let doomed: Vec<_> = self.waiting.take_others().collect();
-        self.drop_unsent(doomed, &cause, events);
-        self.link = Link::Down { cause, retry_at };
     }
 
     /// Drops the commands that nobody waits for any more.

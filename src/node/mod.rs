@@ -5,15 +5,16 @@
 //! never decides what an answer means for a lock, never retries a command, and
 //! spawns nothing: it lives by being polled.
 //!
-//! `link` is the node. `queue` keeps what waits for its connection, `owed` what
-//! was sent, `state` and `known` what the connection is and what its server can
-//! do. `connect` makes connections: `dial` finds and races a name's addresses,
+//! `link` is the node, `link::life` how it comes up and goes down. `queue` keeps what waits
+//! for its connection, `owed` what was sent, `state` and `known` what the connection is and
+//! what its server can do. `connect` makes connections: `dial` finds and races a name's addresses,
 //! `login` says what must be said first, with `hello` and `probe` for what the
 //! server is and whether a lock would work there; `server` is what comes of it,
 //! and `process` notices a name that leads elsewhere.
 //! `conn` moves bytes, `resp` takes them apart. `wire` puts questions into bytes, and
 //! `meaning`, with `native` and `look`, says what a reply means for its question, as
-//! `push` does for a `listener`, which is the second connection. `url` reads an `endpoint`, which says where the node is.
+//! `push` does for a `listener`, which is the second connection. `url` reads an `endpoint`,
+//! which says where the node is.
 
 mod conn;
 mod connect;
