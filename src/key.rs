@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    spelled::Shown,
+};
 
 /// The longest key, prefix included: long enough for any name, and short enough to
 /// catch a body that was pasted by mistake.
@@ -122,17 +125,7 @@ impl Hash for Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`")?;
-        for chunk in self.name().utf8_chunks() {
-            for letter in chunk.valid().chars() {
-                match u8::try_from(letter) {
-                    Ok(byte) if byte.is_ascii() => write!(f, "{}", byte.escape_ascii())?,
-                    _ => write!(f, "{}", letter.escape_debug())?,
-                }
-            }
-            write!(f, "{}", chunk.invalid().escape_ascii())?;
-        }
-        f.write_str("`")
+        write!(f, "`{}`", Shown(self.name()))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Spans of time as people read them: `300ms`, `4.9s`, `90s`, `65min`. For texts only: what
-//! programs read has its milliseconds.
+//! Spans of time as people read them (`300ms`, `4.9s`, `90s`, `65min`), and what others wrote
+//! as it may be shown. For texts only: what programs read has its milliseconds.
 
 use std::{fmt, time::Duration};
 
@@ -37,6 +37,26 @@ impl fmt::Display for Exact {
             (120.., 0) if seconds.is_multiple_of(60) => write!(f, "{}min", seconds / 60),
             _ => write!(f, "{:?}", self.0),
         }
+    }
+}
+
+/// Bytes that others chose, for one line of text: what is written in any language as it is, and
+/// what a terminal would take for something else escaped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for letter in chunk.valid().chars() {
+                match u8::try_from(letter) {
+                    Ok(byte) if byte.is_ascii() => write!(f, "{}", byte.escape_ascii())?,
+                    _ => write!(f, "{}", letter.escape_debug())?,
+                }
+            }
+            write!(f, "{}", chunk.invalid().escape_ascii())?;
+        }
+        Ok(())
     }
 }
 

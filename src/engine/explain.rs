@@ -13,7 +13,7 @@ use crate::{
     error::{Error, ErrorKind, NodeAnswer, NodeReport},
     exchange::Life,
     protocol::{Loss, Moment},
-    spelled::Spelled,
+    spelled::{Shown, Spelled},
 };
 
 impl Waiter {
@@ -130,7 +130,7 @@ impl<'a> InTheWay<'a> {
     /// What to tell a single attempt at `nodes` nodes, behind the lock's name.
     fn at_once(&self, nodes: usize) -> String {
         match self {
-            Self::Holder(Some(owner)) => format!(" is held by `{owner}`"),
+            Self::Holder(Some(owner)) => format!(" is held by `{}`", Shown(owner.as_bytes())),
             Self::Holder(None) | Self::Somebody => " is held or asked for by another".into(),
             Self::Thing(what) => format!(" can't be had, {what} is at its key"),
             Self::Values(stuck) => format!(" has {}", values_that_stay(*stuck, nodes)),
@@ -141,7 +141,9 @@ impl<'a> InTheWay<'a> {
     /// And a waiter whose time is over.
     fn still(&self, nodes: usize) -> String {
         match self {
-            Self::Holder(Some(owner)) => format!(" was still held by `{owner}`"),
+            Self::Holder(Some(owner)) => {
+                format!(" was still held by `{}`", Shown(owner.as_bytes()))
+            }
             Self::Holder(None) => " was still held by another".into(),
             Self::Somebody => " was still held or asked for by another".into(),
             Self::Thing(what) => format!(": {what} was still at its key"),

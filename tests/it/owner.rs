@@ -100,7 +100,10 @@ async fn a_name_that_can_not_be_told_is_refused_before_anybody_is_asked() {
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
         assert!(error.to_string().contains(why), "{error}");
     }
-    finish(&redlock, &cluster).await;
+    let _guard = redlock.lock("job").owner("a\u{202e}b").await.unwrap();
+    let error = redlock.try_lock("job").await.unwrap_err();
+    assert_eq!(error.owner(), Some("a\u{202e}b"));
+    assert!(error.to_string().contains(r"held by `a\u{202e}b`"), "no terminal is misled: {error}");
 }
 
 #[tokio::test]
