@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sees to it that the tests have what they talk to: a Redis, which is a container
-# engine with the image, or a server program; and a browser with its driver, for
-# the page. Installs by the system's package manager what is not there. Never
+# engine with the image, or a server program; a browser with its driver, for the page;
+# and haproxy, for one test. Installs by the system's package manager what is not there. Never
 # touches a server that runs already.
 set -eu
 
@@ -67,5 +67,25 @@ install_browser() {
   fi
 }
 
+has_haproxy() { command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ]; }
+
+# One test is about it, and passes over itself where it is missing.
+install_haproxy() {
+  say 'no haproxy here: installing it'
+  if command -v apt-get >/dev/null; then
+    $sudo apt-get update -qq
+    RUNLEVEL=1 $sudo apt-get install -y -qq haproxy >/dev/null
+  elif command -v dnf >/dev/null; then
+    $sudo dnf install -y -q haproxy
+  elif command -v apk >/dev/null; then
+    $sudo apk add -q haproxy
+  elif command -v pacman >/dev/null; then
+    $sudo pacman -S --noconfirm --needed haproxy
+  elif command -v brew >/dev/null; then
+    brew install --quiet haproxy
+  fi
+}
+
 has_redis || install_redis
 command -v chromedriver >/dev/null || install_browser
+has_haproxy || install_haproxy || say 'haproxy can not be installed: one test is left out'
