@@ -56,7 +56,8 @@ impl Acquire {
     }
 
     /// Sets what the holder calls itself, for others to know whom they wait for: a host, a
-    /// process, a task. It is 1 to 232 bytes of text without control characters. Whoever is
+    /// process, a task. It is 1 to 232 bytes of printable ASCII, without a blank at either end.
+    /// Whoever is
     /// refused is told it ([`Error::owner`]), and so is whoever looks
     /// ([`Inspection::owner`](crate::inspect::Inspection::owner)); so it must be no secret.
     ///

@@ -59,9 +59,11 @@ impl Thread {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(report.send(Err(error))),
             };
+            // From here on its world knows of it.
+            let driver = attended(config, queue);
             // The caller waits for this; it can't be gone.
             let _ = report.send(Ok(()));
-            runtime.block_on(tokio::task::unconstrained(async { attended(config, queue).await }));
+            runtime.block_on(tokio::task::unconstrained(driver));
         };
         let cause = |error: io::Error| Arc::new(error) as Cause;
         std::thread::Builder::new().name("redlock-driver".into()).spawn(run).map_err(cause)?;

@@ -43,8 +43,9 @@ body! {
     /// not at all.
     #[schema(example = 0)]
     wait_ms: u64 = u64::into,
-    /// What the caller calls itself: 1 to 232 bytes without control characters. Whoever is
-    /// refused or looks is told it; it is shown on the page, and logged at debug.
+    /// What the caller calls itself: up to 232 bytes of printable ASCII, without a blank at
+    /// either end. Whoever is refused or looks is told it; it is shown on the page, and logged
+    /// at debug. An empty one is none.
     #[schema(max_length = 232, example = "worker-7")]
     owner: String = String::into,
 }

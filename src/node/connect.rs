@@ -50,6 +50,9 @@ pub(super) async fn connect(
         Ok(connected) => return Ok(connected),
         Err(failure) => failure,
     };
+    if !failure.is_greeting {
+        endpoint.hang_ups.of(purpose).store(0, Relaxed);
+    }
     // Once, it may have been by chance; and a connection without a greeting tells no replica
     // from a master, nor whether a database is shared.
     let is_again = failure.is_greeting && endpoint.hang_ups.of(purpose).fetch_add(1, Relaxed) > 0;

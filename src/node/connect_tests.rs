@@ -249,6 +249,20 @@ async fn a_server_that_answers_a_greeting_in_between_has_not_hung_up_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_says_something_else_in_between_has_not_hung_up_twice() {
+    let (fake, mut listener) = name([address(ALIVE)]);
+    let endpoint = endpoint();
+    let full = "-ERR max number of clients reached\r\n";
+    for replies in ["", full, ""] {
+        let serving = async { drop(answer(&mut listener, replies).await) };
+        let (connected, ()) = tokio::join!(try_once(&fake, &endpoint), serving);
+        let error = connected.err().unwrap();
+        let is_greeting = error.to_string().contains("logging in, at HELLO");
+        assert_eq!(is_greeting, replies.is_empty(), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_that_cuts_both_connections_has_not_hung_up_twice() {
     let (fake, mut listener) = name([address(ALIVE)]);
     let endpoint = endpoint();

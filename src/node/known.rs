@@ -106,7 +106,8 @@ impl Known {
             }
             Answer::Serves(_) => (self.refused, self.keeps) = (None, None),
             Answer::Failed(error) => {
-                let earlier = self.server.refuses.as_ref().filter(|_| ask == Ask::Set);
+                let tries = matches!(ask, Ask::Set | Ask::Greet);
+                let earlier = self.server.refuses.as_ref().filter(|_| tries);
                 *error = error.clone().by(&self.server.words).in_words_of(earlier);
                 let has_a_script = matches!(order.form, Form::Native(_)) && self.server.scripts;
                 return self.note_refusal(ask, error, has_a_script, now);

@@ -5,7 +5,7 @@ use super::{
     endpoint::Endpoint,
     hello::Hello,
     native::Native,
-    probe::{self, Verdict},
+    probe::{self, Sent, Verdict},
     resp::{self, Reply, Taken},
     server::Server,
 };
@@ -195,12 +195,12 @@ impl Login {
                 refused_at_the_door(text)
             }
             (Said::Acquire, _) => {
-                self.handle_acquire(probe::judge(reply, said.command(), self.password.as_deref()))
+                self.handle_acquire(probe::judge(reply, said.command(), self.sent()))
             }
             (Said::Release(_), _) => {
                 // Where nothing was set, nothing is there to be deleted.
                 self.was_late = *reply == Reply::Int(0) && self.server.refuses.is_none();
-                self.refused = match probe::judge(reply, said.command(), self.password.as_deref()) {
+                self.refused = match probe::judge(reply, said.command(), self.sent()) {
                     // Of a script and a command of the server's own, the script is what is told.
                     Verdict::Refused(error) if probe::is_lasting(error.kind()) => {
                         self.refused.take().or(Some(error))
@@ -211,6 +211,10 @@ impl Login {
             }
             _ => Ok(()),
         }
+    }
+
+    fn sent(&self) -> Sent<'_> {
+        Sent::Password(self.password.as_deref())
     }
 
     /// A server that grants nothing now is no danger, and a lock that it has granted already

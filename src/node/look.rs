@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     hello::Hello,
-    probe::{self, Verdict},
+    probe::{self, Sent, Verdict},
     resp::{self, Reply},
 };
 use crate::{
@@ -34,7 +34,7 @@ pub(super) fn greeted(reply: &Reply<'_>) -> Answer {
 
 /// Adds the reply to a `command` of the probe to what came before it.
 pub(super) fn probed(so_far: Answer, reply: &Reply<'_>, command: &'static str) -> Answer {
-    match (so_far, probe::judge(reply, command, None)) {
+    match (so_far, probe::judge(reply, command, Sent::Unknown)) {
         (Answer::Serves(_), Verdict::Refused(error)) => Answer::Failed(error),
         (Answer::Serves(greeted), Verdict::Untold) => {
             Answer::Serves(Box::new(Greeted { untried: true, ..*greeted }))

@@ -52,13 +52,25 @@ pub(super) enum Verdict {
     Refused(NodeError),
 }
 
-/// What `reply` to this `command` of the probe says. What was sent before it has this `secret`.
-pub(super) fn judge(reply: &Reply<'_>, command: &'static str, secret: Option<&str>) -> Verdict {
+/// What was sent on a connection that a server's words may repeat.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sent<'a> {
+    /// This password, or none.
+    Password(Option<&'a str>),
+    Unknown,
+}
+
+/// What `reply` to this `command` of the probe says. Its words may be quoted in a login, where
+/// it is known what was sent before it.
+pub(super) fn judge(reply: &Reply<'_>, command: &'static str, sent: Sent<'_>) -> Verdict {
     match reply {
         Reply::Ok | Reply::Nil | Reply::Int(_) => Verdict::Works,
         Reply::Error(text) => match NodeError::from_reply(text) {
             error if error.is_of_the_key() => Verdict::Untold,
-            error => Verdict::Refused(error.to(command).saying(text, secret)),
+            error => Verdict::Refused(match sent {
+                Sent::Password(secret) => error.to(command).saying(text, secret),
+                Sent::Unknown => error.to(command),
+            }),
         },
         Reply::Bulk(_) | Reply::List(_) | Reply::Other => {
             Verdict::Refused(NodeError::new(NodeErrorKind::Protocol))
@@ -88,7 +100,10 @@ mod tests {
             "ERR The user executing the script can't access at least one of the keys mentioned",
             "ACL failure in script: No permissions to access a key",
         ] {
-            assert!(matches!(judge(&Reply::Error(text), "SET", None), Verdict::Untold), "{text}");
+            assert!(
+                matches!(judge(&Reply::Error(text), "SET", Sent::Unknown), Verdict::Untold),
+                "{text}"
+            );
         }
         for (text, kind) in [
             (
@@ -98,7 +113,7 @@ mod tests {
             ("ERR unknown command 'EVAL'", NodeErrorKind::Unsupported),
             ("OOM command not allowed", NodeErrorKind::OutOfMemory),
         ] {
-            let Verdict::Refused(error) = judge(&Reply::Error(text), "SET", None) else {
+            let Verdict::Refused(error) = judge(&Reply::Error(text), "SET", Sent::Unknown) else {
                 panic!("{text}")
             };
             assert_eq!(error.kind(), kind, "{text}");
@@ -106,13 +121,18 @@ mod tests {
         }
         for (secret, repeats) in [("pa55", false), ("plan", true), ("", false)] {
             let text = "ERR this plan has no scripts";
-            let Verdict::Refused(error) = judge(&Reply::Error(text), "EVAL", Some(secret)) else {
+            let Verdict::Refused(error) =
+                judge(&Reply::Error(text), "EVAL", Sent::Password(Some(secret)))
+            else {
                 panic!("{text}")
             };
             let words = if repeats { "" } else { ", in its words: this plan has no scripts" };
             assert_eq!(error.to_string(), format!("answered an error (ERR to EVAL){words}"));
         }
-        let another_tries_too = judge(&Reply::Nil, "SET", None);
+        let text = Reply::Error("ERR no plan for pa55");
+        let Verdict::Refused(error) = judge(&text, "SET", Sent::Unknown) else { panic!() };
+        assert!(!error.to_string().contains("pa55"), "{error}");
+        let another_tries_too = judge(&Reply::Nil, "SET", Sent::Unknown);
         assert!(matches!(another_tries_too, Verdict::Works));
     }
 }

@@ -2,6 +2,7 @@
 //! none. The nodes are in memory, whatever the other tests' are made of.
 
 use std::{
+    future::IntoFuture as _,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use redlock_quorum::{
 };
 use tokio::join;
 
-use crate::support::{LIMIT, assert_no_keys, ms, start};
+use crate::support::{LIMIT, assert_no_keys, ms, start, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -159,6 +160,42 @@ async fn a_client_whose_driver_is_gone_is_not_waited_for() {
     drop((guard, redlock));
     clock.advance(HOUR).await;
     assert_no_keys(&cluster).await;
+}
+
+#[tokio::test]
+async fn a_task_that_never_pauses_does_not_stop_the_clock() {
+    let clock = Clock::new();
+    let cluster = moved(&clock).await;
+    let redlock = client(&cluster, &clock);
+    let held = redlock.lock("held").ttl(5 * SECOND).await.unwrap();
+    let (busy, again) = (redlock.clone(), redlock.clone());
+    let locking = tokio::spawn(async move {
+        loop {
+            busy.lock("job").await.unwrap().release().await.unwrap();
+        }
+    });
+    let trying = tokio::spawn(async move {
+        while again.try_lock("held").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    });
+    within(LIMIT, "it goes on", clock.advance(5 * SECOND)).await;
+    assert!(!held.is_held());
+    within(LIMIT, "it has the lock", trying).await.unwrap();
+    locking.abort();
+}
+
+/// Right after it was built, before its thread has done anything.
+#[tokio::test]
+async fn a_driver_on_a_thread_that_has_just_begun_is_waited_for() {
+    let clock = Clock::new();
+    let cluster = moved(&clock).await;
+    for _ in 0..50 {
+        let redlock = builder(&cluster, &clock).driver_thread().build().unwrap();
+        let acquire = redlock.lock("job").wait(60 * SECOND).into_future();
+        let (guard, ()) = join!(acquire, clock.advance(HOUR));
+        guard.unwrap().release().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -165,9 +165,8 @@ impl Behind {
             if setting.now < self.look_by {
                 return None;
             }
-            if !self.checks && self.surely_seen().len() < quorum.votes() {
-                // Too few have said anything for the others not to be worth waiting for.
-                self.look_by = head.give_up_at;
+            if !self.checks && self.surely_seen().union(self.denied).len() < quorum.votes() {
+                self.wait_for_more(head, setting.now);
                 return None;
             }
         }
@@ -215,6 +214,17 @@ impl Behind {
         };
         let may_know_more = !self.is_whole || self.rivals.has_empty();
         !self.is_thorough && !is_clear && may_know_more
+    }
+
+    /// Too few have said anything for the others not to be worth waiting for; but who refused
+    /// and was not asked is asked first.
+    fn wait_for_more(&mut self, head: &mut Head, now: Moment) {
+        let unasked = self.round.refused().minus(self.asked);
+        (self.asked, head.looks) = (self.asked.union(unasked), unasked);
+        self.look_by = match &self.waiter {
+            Some(waiter) if !unasked.is_empty() => head.give_up_at.min(now.after(waiter.silence())),
+            _ => head.give_up_at,
+        };
     }
 
     /// Leaves out what may be a key that came between the two commands of a look.

@@ -28,6 +28,13 @@ use crate::{
 /// something to tell another, and that one a third.
 const TURNS_OF_OTHERS: usize = 16;
 
+/// How often they may have the clients do something meanwhile, each time for a round of such
+/// turns: a task that locks and releases without end must not keep the clock from going on.
+const MOST_ROUNDS: usize = 256;
+
+/// How long a client is waited for that has something to do, and whose runtime runs nothing.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+
 /// A clock that a test can move ahead, for [`Cluster`](super::Cluster)s and clients that
 /// live by it: what takes an hour takes milliseconds.
 ///
@@ -110,7 +117,8 @@ impl Clock {
     ///
     /// The test's own tasks get a few turns between timers, enough to react to a lock that
     /// is lost by asking for another. That is certain on a runtime of a single thread, as
-    /// `#[tokio::test]` makes it.
+    /// `#[tokio::test]` makes it. A task that keeps a client busy without a pause is not
+    /// waited for for long, nor is a client whose runtime is not run, for 5 s each time.
     ///
     /// # Cancel safety
     ///
@@ -118,26 +126,37 @@ impl Clock {
     pub async fn advance(&self, span: Duration) {
         let _alone = self.0.moving.lock().await;
         let until = self.now().after(span);
+        let mut rounds = MOST_ROUNDS;
         loop {
-            self.settle().await;
+            self.settle(&mut rounds).await;
             let next = self.next_timer().min(until);
             self.move_to(next);
             if next == until {
-                break self.settle().await;
+                break self.settle(&mut rounds).await;
             }
         }
     }
 
     /// Waits until no client has anything to do, nor after tasks of the test had their turns.
-    async fn settle(&self) {
+    /// If some always have, it takes another of the `rounds` that are left for that.
+    async fn settle(&self, rounds: &mut usize) {
         loop {
-            let woken = self.0.turns.all_wait().await;
-            for _ in 0..TURNS_OF_OTHERS {
+            let stuck = System.sleep(STUCK_AFTER);
+            let woken = tokio::select! {
+                biased;
+                woken = self.0.turns.all_wait() => woken,
+                () = stuck => return,
+            };
+            let turns = if *rounds == 0 { 1 } else { TURNS_OF_OTHERS };
+            for _ in 0..turns {
                 tokio::task::yield_now().await;
             }
             if self.0.turns.still_wait(woken) {
+                *rounds = MOST_ROUNDS;
                 return;
             }
+            let Some(left) = rounds.checked_sub(1) else { return };
+            *rounds = left;
         }
     }
 
@@ -203,7 +222,7 @@ impl World for Clock {
     }
 
     fn longest_sleep(&self) -> Duration {
-        // Nothing stands still here.
+        // Its own timers look again from time to time.
         Duration::MAX
     }
 

@@ -5,6 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use super::Clock;
@@ -12,6 +13,10 @@ use crate::{
     protocol::Moment,
     world::{Pending, System, World as _},
 };
+
+/// How long it sleeps in real time at once. Where tokio's clock is paused, a thread sleeps so
+/// long, even if nobody waits for it any more.
+const LOOKS_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Sleep {
     clock: Clock,
@@ -26,10 +31,14 @@ impl Sleep {
     pub(super) fn new(clock: Clock, until: Moment) -> Self {
         let mut state = clock.state();
         state.made += 1;
-        let (number, unmoved) = (state.made, System.sleep(until.since(state.now())));
+        let (number, unmoved) = (state.made, unmoved(until.since(state.now())));
         drop(state);
         Self { clock, until, number, unmoved }
     }
+}
+
+fn unmoved(span: Duration) -> Pending<()> {
+    System.sleep(span.min(LOOKS_EVERY))
 }
 
 impl Future for Sleep {
@@ -47,7 +56,7 @@ impl Future for Sleep {
             if this.unmoved.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            this.unmoved = System.sleep(this.until.since(this.clock.now()));
+            this.unmoved = unmoved(this.until.since(this.clock.now()));
         }
     }
 }

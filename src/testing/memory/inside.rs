@@ -133,3 +133,78 @@ impl Drop for Inside {
         self.node.serve_inside(self.number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use crate::testing::{Clock, memory::MemoryNode};
+
+    /// What is read until so many bytes are there, or no more will come.
+    async fn read(stream: &mut (impl tokio::io::AsyncRead + Unpin), len: usize) -> String {
+        let mut read = Vec::new();
+        while read.len() < len && stream.read_buf(&mut read).await.unwrap() > 0 {}
+        String::from_utf8(read).unwrap()
+    }
+
+    const GET: &[u8] = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+    const SET: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
+
+    #[tokio::test]
+    async fn what_is_written_is_answered_in_order_however_it_is_cut() {
+        let node = MemoryNode::start(Clock::new()).unwrap();
+        let mut client = node.connect().unwrap();
+        let [begun, rest] = [&SET[..9], &[&SET[9..], GET].concat()];
+        client.write_all(begun).await.unwrap();
+        client.write_all(rest).await.unwrap();
+        assert_eq!(read(&mut client, 12).await, "+OK\r\n$1\r\nv\r\n");
+        client.write_all(b"?\r\n").await.unwrap();
+        let said = read(&mut client, usize::MAX).await;
+        assert!(said.starts_with("-ERR Protocol error"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_came_while_it_was_paused_is_carried_out_though_the_client_has_left() {
+        let node = MemoryNode::start(Clock::new()).unwrap();
+        let (mut client, mut other) = (node.connect().unwrap(), node.connect().unwrap());
+        node.set_paused(true).unwrap();
+        client.write_all(SET).await.unwrap();
+        drop(client);
+        other.write_all(GET).await.unwrap();
+        node.set_paused(false).unwrap();
+        assert_eq!(read(&mut other, 7).await, "$1\r\nv\r\n", "in the order of the connections");
+    }
+
+    #[tokio::test]
+    async fn a_message_reaches_those_inside_and_those_outside() {
+        let node = MemoryNode::start(Clock::new()).unwrap();
+        let mut inside = node.connect().unwrap();
+        let mut outside = tokio::net::TcpStream::connect(node.address()).await.unwrap();
+        let (subscribe, confirmed) =
+            (b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+        inside.write_all(subscribe).await.unwrap();
+        outside.write_all(subscribe).await.unwrap();
+        assert_eq!(read(&mut inside, confirmed.len()).await, confirmed);
+        assert_eq!(read(&mut outside, confirmed.len()).await, confirmed);
+        let mut sender = node.connect().unwrap();
+        sender.write_all(b"*3\r\n$7\r\nPUBLISH\r\n$1\r\nc\r\n$1\r\nm\r\n").await.unwrap();
+        assert_eq!(read(&mut sender, 4).await, ":2\r\n");
+        let message = "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n";
+        assert_eq!(read(&mut inside, message.len()).await, message);
+        assert_eq!(read(&mut outside, message.len()).await, message);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_killed_hangs_up_and_takes_nobody() {
+        let node = MemoryNode::start(Clock::new()).unwrap();
+        let mut client = node.connect().unwrap();
+        client.write_all(SET).await.unwrap();
+        node.kill();
+        assert_eq!(read(&mut client, usize::MAX).await, "+OK\r\n");
+        assert!(client.write_all(GET).await.is_err() && node.connect().is_err());
+        node.restart().unwrap();
+        let mut client = node.connect().unwrap();
+        client.write_all(GET).await.unwrap();
+        assert_eq!(read(&mut client, 5).await, "$-1\r\n", "it has forgotten everything");
+    }
+}

@@ -266,7 +266,11 @@ impl State {
                     pipe.push(&replies);
                 }
                 Ok(None) if !pipe.has_left() => return,
-                Ok(None) | Err(_) => break,
+                Ok(None) => break,
+                Err(error) => {
+                    pipe.push(&[Reply::error(format!("ERR Protocol error: {error}"))]);
+                    break;
+                }
             }
         }
         self.store.hang_up(id);
