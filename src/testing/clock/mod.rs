@@ -28,8 +28,9 @@ use crate::{
 /// something to tell another, and that one a third.
 const TURNS_OF_OTHERS: usize = 16;
 
-/// How often they may have the clients do something meanwhile, each time for a round of such
-/// turns: a task that locks and releases without end must not keep the clock from going on.
+/// How often they may have the clients do something meanwhile: a task that locks and releases
+/// without end must not keep the clock from going on. Each time takes some ms beside such a task,
+/// since a runtime that is never idle runs 61 others before one that gave up its turn.
 const MOST_ROUNDS: usize = 256;
 
 /// How long a client is waited for that has something to do, and whose runtime runs nothing.
@@ -148,16 +149,25 @@ impl Clock {
                 () = stuck => return,
             };
             let turns = if *rounds == 0 { 1 } else { TURNS_OF_OTHERS };
-            for _ in 0..turns {
-                tokio::task::yield_now().await;
-            }
-            if self.0.turns.still_wait(woken) {
+            if self.wait_while(woken, turns).await {
                 *rounds = MOST_ROUNDS;
                 return;
             }
             let Some(left) = rounds.checked_sub(1) else { return };
             *rounds = left;
         }
+    }
+
+    /// Whether all clients still wait after so many `turns` of others, since which none was
+    /// woken. The first one that is woken ends this.
+    async fn wait_while(&self, woken: u64, turns: usize) -> bool {
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+            if !self.0.turns.still_wait(woken) {
+                return false;
+            }
+        }
+        true
     }
 
     fn next_timer(&self) -> Moment {

@@ -28,6 +28,8 @@ struct Drivers {
     attended: u64,
     /// How many times any of them was woken.
     woken: u64,
+    /// How many times it turned out that all of them wait.
+    rests: u64,
 }
 
 #[derive(Default)]
@@ -49,20 +51,25 @@ impl Turns {
         Attended { driver, bell: Arc::new(bell) }
     }
 
-    /// Waits until all drivers wait, and says how many times any was woken.
+    /// Waits until all drivers wait, or have all waited meanwhile, and says how many times
+    /// any was woken: tasks that keep them busy may wake one before this has its turn.
     pub(super) async fn all_wait(&self) -> u64 {
+        let rests = self.drivers().rests;
         loop {
             let told = self.all_wait.notified();
-            if let Some(woken) = self.drivers().woken_if_all_wait() {
-                return woken;
+            let drivers = self.drivers();
+            if drivers.rests != rests || drivers.all_wait() {
+                return drivers.woken;
             }
+            drop(drivers);
             told.await;
         }
     }
 
     /// Whether all drivers wait, and none was woken since any was so many times.
     pub(super) fn still_wait(&self, woken: u64) -> bool {
-        self.drivers().woken_if_all_wait() == Some(woken)
+        let drivers = self.drivers();
+        drivers.all_wait() && drivers.woken == woken
     }
 
     /// Changes what is known of a driver, unless it is gone.
@@ -73,11 +80,12 @@ impl Turns {
         change(state);
         let is_woken = state.is_woken && !was_woken;
         drivers.woken += u64::from(is_woken);
-        self.tell(&drivers);
+        self.tell(&mut drivers);
     }
 
-    fn tell(&self, drivers: &Drivers) {
-        if drivers.woken_if_all_wait().is_some() {
+    fn tell(&self, drivers: &mut Drivers) {
+        if drivers.all_wait() {
+            drivers.rests += 1;
             self.all_wait.notify_waiters();
         }
     }
@@ -88,9 +96,8 @@ impl Turns {
 }
 
 impl Drivers {
-    fn woken_if_all_wait(&self) -> Option<u64> {
-        let all_wait = self.states.values().all(|state| !state.is_woken && !state.is_polled);
-        all_wait.then_some(self.woken)
+    fn all_wait(&self) -> bool {
+        self.states.values().all(|state| !state.is_woken && !state.is_polled)
     }
 }
 
@@ -137,6 +144,6 @@ impl Drop for Attended {
     fn drop(&mut self) {
         let mut drivers = self.bell.turns.drivers();
         drivers.states.remove(&self.bell.number);
-        self.bell.turns.tell(&drivers);
+        self.bell.turns.tell(&mut drivers);
     }
 }
