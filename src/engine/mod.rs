@@ -134,12 +134,6 @@ impl Engine {
     /// rollback must know of every node that was never asked.
     pub(crate) fn handle_answer(&mut self, event: Event, now: Moment) {
         let Event { node, ticket: Ticket { op: id, ask, .. }, outcome, offered_at } = event;
-        let Some(op) = self.ops.get_mut(id) else { return };
-        if op.needs_text(node, &outcome) {
-            op.head.awaited.remove(node);
-            op.head.scriptless.insert(node);
-            return self.ask(id, ask, NodeSet::EMPTY.with(node));
-        }
         if self.count(id, ask, node, outcome, offered_at, now) {
             self.ripe.push(id);
         }
@@ -301,7 +295,9 @@ impl Engine {
     }
 
     /// Counts what a node said or did not say, and says whether there may be
-    /// something to act on, which is [`Self::settle`]'s.
+    /// something to act on, which is [`Self::settle`]'s. A node that lacks the script is
+    /// asked again.
+    #[inline]
     fn count(
         &mut self,
         id: usize,
@@ -323,6 +319,11 @@ impl Engine {
         }
         let Some((op, mut setting)) = self.op_and_setting(id, now) else { return false };
         op.head.awaited.remove(node);
+        if op.needs_text(node, &outcome) {
+            op.head.scriptless.insert(node);
+            self.ask(id, ask, NodeSet::EMPTY.with(node));
+            return false;
+        }
         op.handle_outcome(ask, node, outcome, offered_at, &mut setting);
         let is_ripe = op.is_ripe();
         if op.head.has_wishes() {

@@ -46,16 +46,20 @@ impl Known {
     /// How a command must be put. A script that the server is not known to have
     /// goes as its text: a second try would come behind what was sent meanwhile.
     pub(super) fn form(&self, ask: Ask) -> Form {
-        match (ask.script(), self.server.native) {
-            (None, _) if ask == Ask::Greet && !self.server.greets => Form::Whole,
-            (None, Some(native)) if ask == Ask::Greet && !self.server.scripts => {
-                Form::Native(native)
-            }
-            (None, _) if self.looks_by_script && is_look(ask) => Form::Whole,
-            (None, _) => Form::Short,
-            (Some(Ask::Release), Some(native)) => Form::Native(native),
-            (Some(script), _) if self.taught.contains(&script) && !self.by_text => Form::Short,
+        let Some(script) = ask.script() else { return self.form_without_script(ask) };
+        match self.server.native {
+            Some(native) if script == Ask::Release => Form::Native(native),
+            _ if self.taught.contains(&script) && !self.by_text => Form::Short,
             _ => Form::Whole,
+        }
+    }
+
+    fn form_without_script(&self, ask: Ask) -> Form {
+        match (ask, self.server.native) {
+            (Ask::Greet, _) if !self.server.greets => Form::Whole,
+            (Ask::Greet, Some(native)) if !self.server.scripts => Form::Native(native),
+            (Ask::Value | Ask::Look, _) if self.looks_by_script => Form::Whole,
+            _ => Form::Short,
         }
     }
 
@@ -66,7 +70,8 @@ impl Known {
 
     /// A script whose text was sent is known to the server from then on.
     pub(super) fn note_sent(&mut self, order: &Order) {
-        if let Some(script) = order.ticket.ask.script().filter(|_| order.form == Form::Whole)
+        if order.form == Form::Whole
+            && let Some(script) = order.ticket.ask.script()
             && !self.taught.contains(&script)
         {
             self.taught.push(script);
@@ -78,7 +83,24 @@ impl Known {
     /// # Errors
     ///
     /// The server is a replica: the connection leads to the wrong one.
+    #[inline]
     pub(super) fn note_answer(
+        &mut self,
+        order: &Order,
+        answer: &mut Answer,
+        endpoint: &Endpoint,
+        now: Moment,
+    ) -> Result<(), NodeError> {
+        let tells = match answer {
+            Answer::Failed(_) | Answer::NoScript | Answer::Serves(_) => true,
+            _ => self.refused.is_some() || self.keeps.is_some() || self.server.refuses.is_some(),
+        };
+        if tells { self.learn(order, answer, endpoint, now) } else { Ok(()) }
+    }
+
+    /// What most answers do not come to: they tell nothing new of the server.
+    #[cold]
+    fn learn(
         &mut self,
         order: &Order,
         answer: &mut Answer,

@@ -90,21 +90,34 @@ impl Owed {
         };
         self.warned = false;
         let (ask, form) = (order.ticket.ask, order.form);
+        let answer = if order.replies == 1 {
+            meaning::interpret(ask, form, reply)
+        } else {
+            let replies = order.replies;
+            let Some(answer) = self.take_one_of(replies, ask, form, reply) else { return Ok(None) };
+            answer
+        };
+        let first = self.sent.pop_front();
+        if self.sent.capacity() > KEEP && self.sent.is_empty() {
+            self.sent.shrink_to(KEEP);
+        }
+        Ok(first.map(|sent| (sent, answer)))
+    }
+
+    /// Counts one of so many replies to the oldest command, and gives its answer with the last.
+    #[cold]
+    fn take_one_of(&mut self, replies: u8, ask: Ask, form: Form, reply: &Reply<'_>) -> Option<Answer> {
         let (answer, taken) = match self.so_far.take() {
             None => (meaning::interpret(ask, form, reply), 1),
             Some((so_far, taken)) => {
                 (meaning::interpret_next(ask, form, taken, so_far, reply), taken.saturating_add(1))
             }
         };
-        if taken < order.replies {
+        if taken < replies {
             self.so_far = Some((answer, taken));
-            return Ok(None);
+            return None;
         }
-        let first = self.sent.pop_front();
-        if self.sent.capacity() > KEEP && self.sent.is_empty() {
-            self.sent.shrink_to(KEEP);
-        }
-        Ok(first.map(|sent| (sent, answer)))
+        Some(answer)
     }
 
     /// Takes out all commands: they will not be answered.

@@ -28,7 +28,8 @@ impl NodeId {
     }
 
     fn bit(self) -> u64 {
-        1u64.checked_shl(u32::from(self.0)).unwrap_or(0)
+        // It is less than MAX_NODES, so nothing is shifted out.
+        1u64.wrapping_shl(u32::from(self.0))
     }
 }
 

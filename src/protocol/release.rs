@@ -117,6 +117,9 @@ impl Release {
     }
 
     fn decide_if_certain(&mut self) {
+        if self.verdict.is_some() {
+            return;
+        }
         let votes = self.quorum.votes();
         let at_most = || self.deleted.union(self.unconfirmed()).len();
         let certain = self.deleted.len() >= votes || at_most() < votes;

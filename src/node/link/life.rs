@@ -78,8 +78,9 @@ impl Node {
         conn.poll_read(cx, |unread| {
             let Some((reply, len)) = self.owed.decode(unread)? else { return Ok(None) };
             let answered = self.owed.take(&reply)?;
-            *proven = true;
-            self.backoff = RECONNECT;
+            if !*proven {
+                (*proven, self.backoff) = (true, RECONNECT);
+            }
             if let Some((Sent { order, offered_at, .. }, mut answer)) = answered {
                 let is_right = known.note_answer(&order, &mut answer, &self.endpoint, now);
                 let (node, ticket, outcome) = (self.id, order.ticket, Outcome::Answered(answer));
