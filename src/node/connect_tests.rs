@@ -67,6 +67,14 @@ fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], 6379)) // of RFC 5737: nobody has it
 }
 
+fn address_v6(last: u8) -> SocketAddr {
+    SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, last.into()], 6379)) // of RFC 3849, too
+}
+
+fn is(place: SocketAddr, last: u8) -> bool {
+    [address(last), address_v6(last)].contains(&place)
+}
+
 /// Answers nothing, refuses, and serves.
 const DEAD: u8 = 1;
 const REFUSING: u8 = 2;
@@ -101,10 +109,10 @@ impl World for Handle {
 
     fn dial(&self, place: &Place) -> Pending<io::Result<Stream>> {
         let Place::Tcp(place) = place else { panic!("no sockets here") };
-        if *place == address(DEAD) {
+        if is(*place, DEAD) {
             return Box::pin(std::future::pending());
         }
-        let outcome: io::Result<Stream> = if *place == address(REFUSING) {
+        let outcome: io::Result<Stream> = if is(*place, REFUSING) {
             Err(io::ErrorKind::ConnectionRefused.into())
         } else {
             let (ours, theirs) = tokio::io::duplex(64 * 1024);
@@ -151,8 +159,8 @@ async fn answer(listener: &mut Listener, replies: &str) -> (Vec<u8>, DuplexStrea
 }
 
 /// How long it takes to connect to an old server behind a name.
-async fn time_to_connect(addresses: &[u8]) -> Duration {
-    let (fake, mut listener) = name(addresses.iter().copied().map(address).collect::<Vec<_>>());
+async fn time_to_connect(addresses: &[SocketAddr]) -> Duration {
+    let (fake, mut listener) = name(addresses);
     let (replies, endpoint) = ([OLD_SERVER, REST].concat(), endpoint());
     let serving = answer(&mut listener, &replies);
     let connecting = async { tokio::join!(try_once(&fake, &endpoint), serving).0 };
@@ -163,13 +171,21 @@ async fn time_to_connect(addresses: &[u8]) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn dead_addresses_first_cost_a_quarter_of_a_second_each() {
-    let took = time_to_connect(&[DEAD, DEAD, ALIVE]).await;
+    let took = time_to_connect(&[DEAD, DEAD, ALIVE].map(address)).await;
     assert_eq!(took.as_millis() / 10, 50);
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_address_of_either_family_first_costs_a_quarter_of_a_second() {
+    for addresses in [[address_v6(DEAD), address(ALIVE)], [address(DEAD), address_v6(ALIVE)]] {
+        let took = time_to_connect(&addresses).await;
+        assert_eq!(took.as_millis() / 10, 25, "{addresses:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_address_that_refuses_costs_nothing() {
-    assert_eq!(time_to_connect(&[REFUSING, ALIVE]).await, Duration::ZERO);
+    assert_eq!(time_to_connect(&[REFUSING, ALIVE].map(address)).await, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

@@ -106,7 +106,13 @@ impl Owed {
 
     /// Counts one of so many replies to the oldest command, and gives its answer with the last.
     #[cold]
-    fn take_one_of(&mut self, replies: u8, ask: Ask, form: Form, reply: &Reply<'_>) -> Option<Answer> {
+    fn take_one_of(
+        &mut self,
+        replies: u8,
+        ask: Ask,
+        form: Form,
+        reply: &Reply<'_>,
+    ) -> Option<Answer> {
         let (answer, taken) = match self.so_far.take() {
             None => (meaning::interpret(ask, form, reply), 1),
             Some((so_far, taken)) => {

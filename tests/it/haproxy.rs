@@ -4,7 +4,10 @@
 
 use std::{fs, process::Stdio};
 
-use redlock_quorum::{Redlock, testing::TestNode};
+use redlock_quorum::{
+    Redlock,
+    testing::{Cluster, TestNode},
+};
 use tokio::process::{Child, Command};
 
 use crate::{
@@ -70,35 +73,74 @@ async fn installed() -> Option<&'static str> {
     None
 }
 
-/// All three masters become replicas at once, of those that were theirs.
+/// Three masters, three replicas of theirs, and a client behind haproxy that all masters vote for.
+struct Pairs {
+    cluster: Cluster,
+    redlock: Redlock,
+    _haproxy: Haproxy,
+}
+
+impl Pairs {
+    async fn start() -> Option<Self> {
+        let program = installed().await?;
+        let cluster = start(6).await;
+        let (masters, replicas) = cluster.nodes().split_at(3);
+        for (master, replica) in masters.iter().zip(replicas) {
+            follow(replica, master).await;
+        }
+        let pairs: Vec<_> = masters.iter().zip(replicas).map(|(one, two)| [one, two]).collect();
+        let haproxy = Haproxy::before(program, &pairs);
+        let builder = Redlock::builder().nodes(haproxy.urls()).ttl(TTL).node_timeout(ms(500));
+        let redlock = builder.build().unwrap();
+        connect(&redlock, 3).await;
+        Some(Self { cluster, redlock, _haproxy: haproxy })
+    }
+
+    /// Each master, and the replica that is to become one in its place.
+    fn nodes(&self) -> impl Iterator<Item = (&TestNode, &TestNode)> {
+        let (masters, replicas) = self.cluster.nodes().split_at(3);
+        masters.iter().zip(replicas)
+    }
+
+    async fn lock_and_release(&self) {
+        let guard = self.redlock.lock("job").wait(LIMIT).await.unwrap();
+        guard.release().await.unwrap();
+    }
+
+    /// All replicas of before vote, and have the key of a lock.
+    async fn finish(self) {
+        let guard = self.redlock.lock("job").wait(LIMIT).await.unwrap();
+        granted(&guard, 3).await;
+        for (_, new) in self.nodes() {
+            assert!(new.command(&["GET", "job"]).await.unwrap().as_bytes().is_some());
+        }
+        guard.release().await.unwrap();
+        self.redlock.shutdown(LIMIT).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn three_nodes_behind_haproxy_that_fail_over_at_once_vote_again() {
-    let Some(program) = installed().await else { return };
-    let cluster = start(6).await;
-    let (old, new) = cluster.nodes().split_at(3);
-    for (master, replica) in old.iter().zip(new) {
-        follow(replica, master).await;
-    }
-    let pairs: Vec<_> = old.iter().zip(new).map(|(old, new)| [old, new]).collect();
-    let haproxy = Haproxy::before(program, &pairs);
-    let builder = Redlock::builder().nodes(haproxy.urls()).ttl(TTL).node_timeout(ms(500));
-    let redlock = builder.build().unwrap();
-    connect(&redlock, 3).await;
-
-    for (old, new) in old.iter().zip(new) {
+    let Some(pairs) = Pairs::start().await else { return };
+    for (old, new) in pairs.nodes() {
         promote(new, old).await;
     }
-    for (old, new) in old.iter().zip(new) {
+    for (old, new) in pairs.nodes() {
         follow(old, new).await;
     }
-    let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
-    guard.release().await.unwrap();
-    all_vote(&redlock, 3).await;
-    let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
-    granted(&guard, 3).await;
-    for node in new {
-        assert!(node.command(&["GET", "job"]).await.unwrap().as_bytes().is_some());
+    pairs.lock_and_release().await;
+    all_vote(&pairs.redlock, 3).await;
+    pairs.finish().await;
+}
+
+#[tokio::test]
+async fn three_nodes_behind_haproxy_that_fail_over_in_turn_vote_again() {
+    let Some(pairs) = Pairs::start().await else { return };
+    for (old, new) in pairs.nodes() {
+        promote(new, old).await;
+        follow(old, new).await;
+        pairs.lock_and_release().await;
+        all_vote(&pairs.redlock, 3).await;
     }
-    guard.release().await.unwrap();
-    redlock.shutdown(LIMIT).await.unwrap();
+    pairs.finish().await;
 }
