@@ -20,6 +20,9 @@ const STEP: Duration = Duration::from_secs(60);
 /// What a refusal may advise where nobody has the lock: a few round trips.
 const A_MOMENT: Duration = ms(300);
 
+/// What a refusal says where values were seen twice, on too few nodes to be a holder's.
+const STAY: &str = "others' values";
+
 /// What is wrong with the nodes, from the first round on.
 #[derive(Clone, Copy, Debug, Default)]
 struct Trouble {
@@ -72,12 +75,15 @@ async fn race(contenders: &[Redlock], key: &str) -> Vec<Result<LockGuard, Error>
 }
 
 /// A refusal tells how long the winner may still have the lock, or that it is worth
-/// another try at once; never how long a loser's votes would have lived.
+/// another try at once, or when whoever insists will have given its votes back; never how
+/// long a loser's votes would have lived.
 fn is_told_of_nobody_else(error: &Error, winner: usize) {
     assert_eq!(error.kind(), ErrorKind::Contended, "{error}");
     let Some(after) = error.retry_after() else { return };
     let of_winner = after <= ttl_of(winner) && after > ttl_of(winner) - STEP;
-    assert!(after <= A_MOMENT || of_winner, "{winner} has won: {after:?}: {error}");
+    // On a slow machine a winner may insist for as long as a loser may look.
+    let of_nobody = after <= A_MOMENT || after == NODE_TIMEOUT && error.to_string().contains(STAY);
+    assert!(of_nobody || of_winner, "{winner} has won: {after:?}: {error}");
 }
 
 async fn one_wins_each_round(nodes: usize, clients: usize, trouble: Trouble) {
