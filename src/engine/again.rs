@@ -95,7 +95,10 @@ impl Waiter {
         // There was no time to look behind it, or too few answered: nothing says that it changed.
         let stays = before.stand.as_ref().is_some_and(|stand| stand.stuck.is_some());
         let is_stuck = stays && !attempt.has_changed;
-        is_one || cut_short && (before.is_seen() || is_stuck) && !self.notified
+        // What no contender gives back does not go while nodes are slow to say so again.
+        let is_obstacle = before.is_seen() && known.is_some_and(|known| known.obstacle().is_some());
+        let stands = cut_short && (before.is_seen() || is_stuck);
+        is_one || (stands || is_obstacle && !attempt.has_changed) && !self.notified
     }
 
     /// Whether somebody has votes, and may be about to win: a single attempt leaves such a

@@ -227,12 +227,22 @@ impl Behind {
         };
     }
 
-    /// Leaves out what may be a key that came between the two commands of a look.
+    /// Leaves out what may be a key that came between the two commands of a look; and nodes
+    /// that seem to have nothing, where others seem to have an empty value: they were asked for
+    /// the value alone.
     fn forget_unsure(&mut self) {
         let unsure = if self.is_thorough { self.unsure } else { self.rivals.seen };
-        let is_new = |node: &NodeId| self.before(*node) != Some(&Content::Empty);
-        let unsure = unsure.iter().filter(is_new).fold(NodeSet::EMPTY, NodeSet::with);
-        self.rivals.forget_empty(unsure);
+        let has_empty = self.rivals.has_empty();
+        let may_be_wrong = |node: &NodeId| {
+            let was_empty = self.before(*node) == Some(&Content::Empty);
+            match self.rivals.at(*node).map(|found| &found.content) {
+                None => has_empty || was_empty,
+                Some(Content::Empty) => !was_empty,
+                Some(_) => false,
+            }
+        };
+        let nodes = unsure.iter().filter(may_be_wrong).fold(NodeSet::EMPTY, NodeSet::with);
+        self.rivals.forget(nodes);
     }
 
     /// What `node` had at the look before.

@@ -128,16 +128,8 @@ impl Rivals {
         self.taken.iter().find(|(other, _)| *other == node).map(|(_, found)| found)
     }
 
-    /// Forgets that those of these `nodes` were seen that have an empty value.
-    pub(super) fn forget_empty(&mut self, nodes: NodeSet) {
-        let is_empty = |(node, found): &&(NodeId, AtKey)| {
-            nodes.contains(*node) && found.content == Content::Empty
-        };
-        let empty = self.taken.iter().filter(is_empty);
-        self.forget(empty.fold(NodeSet::EMPTY, |nodes, (node, _)| nodes.with(*node)));
-    }
-
-    fn forget(&mut self, nodes: NodeSet) {
+    /// Forgets that these nodes were seen.
+    pub(super) fn forget(&mut self, nodes: NodeSet) {
         self.seen = self.seen.minus(nodes);
         self.taken.retain(|(node, _)| !nodes.contains(*node));
     }

@@ -26,6 +26,10 @@ pub(super) fn execute(store: &mut Store, sent: &Sent, now: Moment) -> Answer {
         }
         (Ask::Release, Some(_)) if is_ours => (None, Answer::Granted),
         (Ask::Value | Ask::Look, None) => (None, Answer::Free),
+        // As a server's GETRANGE has it.
+        (Ask::Value, Some((token, until))) if token.is_empty() => {
+            (Some((token, until)), Answer::Free)
+        }
         (Ask::Value | Ask::Look, Some((token, until))) => {
             let content = match Token::from_bytes(&token) {
                 _ if token == HASH => Content::OtherType,
