@@ -7,7 +7,7 @@
 //! | a waiter that is subscribed on a quorum, behind a value that may be anybody's | between half of the largest `retry_delay` and all of it | others publish nothing |
 //! | the same, behind a holder of this library | between half of [`TRUSTED`] and all of it | a message may be lost |
 //! | a waiter that knows the key's remaining life | until then and [`EXPIRY_GRANULARITY`] more | servers expire by the millisecond |
-//! | a waiter that was notified | [`SLOT`] for each release that the likely next holder has waited longer, at most [`MOST_SLOTS`] | near-fair order without a queue |
+//! | a waiter that was notified | [`SLOT`] for each release that the likely next holder has waited longer, at most [`MOST_SLOTS`], and half a slot less | near-fair order without a queue |
 //! | a waiter after `hand_overs` hand-overs in a row, or [`LONGEST_ROW`] of them | the longest of [`OTHERS_FIRST`], two round trips and [`OTHERS_SHARE`] percent of the row ([`POLLERS_SHARE`] if it shares), at most [`MOST_FOR_OTHERS`] | other clients get a chance |
 //! | a waiter with less than [`LAST_ATTEMPT`] left | no more attempts | no answer would come in time |
 //! | an attempt that keeps its votes after a split, before it looks and insists | [`KEEP_PAUSES`] quarters of a round trip, within [`ROUND_TRIP`] | the others give their votes back |

@@ -24,9 +24,9 @@ const MAX_CHANNELS: usize = 65_536;
 /// not believed.
 const OLDEST: u32 = 1 << 10;
 
-/// A holder that has waited for so many releases fewer than the one before may just have
-/// jumped the queue.
-const FEW: u32 = 8;
+/// In a crowd, two of five holders have just come and found the lock free, however long others
+/// have waited. So many of them in a row mean that the crowd has gone.
+const JUMPS_IN_A_ROW: u32 = 8;
 
 /// This many releases of one lock may be published at the same time.
 const REMEMBERED: usize = 4;
@@ -36,6 +36,15 @@ const REMEMBERED: usize = 4;
 pub(crate) enum Wish {
     Subscribe(Key),
     Unsubscribe(Key),
+}
+
+/// When a waiter may try that was told of a release.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct YourTurn {
+    /// For so long it lets others try first.
+    pub(super) after: Duration,
+    /// Whether it is likely that nobody else tries at the same time.
+    pub(super) is_sure: bool,
 }
 
 /// What is listened to.
@@ -54,6 +63,8 @@ struct Channel {
     heard_at: Moment,
     /// How many releases the recent holders had waited for.
     expected: u32,
+    /// How many holders in a row had waited for less than half of that.
+    jumps: u32,
     /// The last releases, and which nodes have published them.
     recent: [(u64, NodeSet); REMEMBERED],
     next: usize,
@@ -77,20 +88,29 @@ impl Channel {
         let enough = before < votes && nodes.len() >= votes;
         if enough {
             self.heard = self.heard.wrapping_add(1);
-            let age = news.age.min(OLDEST);
-            // One who jumped the queue says little of the next, and many that are too sure
-            // that it is their turn cost more than one who waits a little.
-            let gap = self.expected.saturating_sub(age);
-            let less = if gap > FEW { gap / 4 } else { gap.min(1) };
-            self.expected = self.expected.saturating_sub(less).max(age);
+            self.expect(news.age.min(OLDEST));
         }
         enough
     }
 
-    /// How long a waiter of this `age` lets others try first that have waited
-    /// longer: in a crowd, the next holder has waited about as long as the last.
-    fn head_start(&self, age: u32) -> Duration {
-        SLOT * self.expected.saturating_sub(age).min(MOST_SLOTS)
+    /// Learns from a holder that had waited for `age` releases. One who jumped the queue says
+    /// little of the next, and many that are too sure that it is their turn cost more than one
+    /// who waits a little.
+    fn expect(&mut self, age: u32) {
+        let is_jump = age < self.expected.div_ceil(2);
+        self.jumps = if is_jump { self.jumps.saturating_add(1) } else { 0 };
+        let less = if self.jumps > JUMPS_IN_A_ROW { self.expected.div_ceil(2) } else { 1 };
+        self.expected = self.expected.saturating_sub(less).max(age);
+    }
+
+    /// When a waiter of this `age` may try, and whether it is sure to be next: in a crowd, the
+    /// next holder has waited about as long as the last.
+    fn turn_of(&self, age: u32) -> YourTurn {
+        let earlier = self.expected.saturating_sub(age).min(MOST_SLOTS);
+        let after = SLOT.saturating_mul(earlier).saturating_sub(SLOT / 2);
+        // In a large crowd, several may have waited as long.
+        let is_sure = earlier == 0 && (age > self.expected || age <= MOST_SLOTS);
+        YourTurn { after, is_sure }
     }
 }
 
@@ -200,9 +220,10 @@ impl Channels {
         self.by_key.get(key).map_or(0, |channel| channel.heard)
     }
 
-    /// How long a waiter that has waited for `age` releases lets others try first.
-    pub(super) fn pause_for(&self, key: &Key, age: u32) -> Duration {
-        self.by_key.get(key).map_or(Duration::ZERO, |channel| channel.head_start(age))
+    /// When a waiter that has waited for `age` releases may try.
+    pub(super) fn turn_of(&self, key: &Key, age: u32) -> YourTurn {
+        let at_once = YourTurn { after: Duration::ZERO, is_sure: true };
+        self.by_key.get(key).map_or(at_once, |channel| channel.turn_of(age))
     }
 }
 
@@ -230,18 +251,34 @@ mod tests {
     }
 
     #[test]
-    fn who_has_waited_longest_is_first_and_nobody_waits_for_a_liar() {
+    fn who_has_waited_longest_is_first() {
         let mut channel = Channel::default();
         hear(&mut channel, &[0, 1, 2], 1, 11);
-        assert_eq!(channel.head_start(11), Duration::ZERO);
-        assert_eq!(channel.head_start(9), SLOT * 2);
-        assert_eq!(channel.head_start(0), SLOT * MOST_SLOTS);
+        let turn = |age| (channel.turn_of(age).after, channel.turn_of(age).is_sure);
+        assert_eq!(turn(12), (Duration::ZERO, true));
+        assert_eq!(turn(11), (Duration::ZERO, false), "another may have waited as long");
+        assert_eq!(turn(10), (SLOT / 2, false));
+        assert_eq!(turn(9), (SLOT * 3 / 2, false));
+        assert_eq!(turn(0), (SLOT * MOST_SLOTS - SLOT / 2, false));
+    }
+
+    #[test]
+    fn of_a_few_the_one_that_waited_as_long_as_the_last_is_next() {
+        let mut channel = Channel::default();
+        hear(&mut channel, &[0, 1, 2], 1, 1);
+        assert_eq!(channel.turn_of(1), YourTurn { after: Duration::ZERO, is_sure: true });
+    }
+
+    #[test]
+    fn nobody_waits_long_for_a_liar_or_for_a_crowd_that_has_gone() {
+        let mut channel = Channel::default();
+        hear(&mut channel, &[0, 1, 2], 1, 11);
         hear(&mut channel, &[0, 1, 2], 2, 3);
         assert_eq!(channel.expected, 10, "one who jumped the queue changes little");
         hear(&mut channel, &[0, 1, 2], 3, u32::MAX);
         for number in 4..34 {
             hear(&mut channel, &[0, 1, 2], number, 0);
         }
-        assert_eq!(channel.head_start(0), Duration::ZERO);
+        assert_eq!(channel.turn_of(0), YourTurn { after: Duration::ZERO, is_sure: true });
     }
 }

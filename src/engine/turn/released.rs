@@ -208,9 +208,9 @@ impl Turns {
         let not_before = waiting.not_before;
         let first = waiting.first_mut()?;
         let (age, poll_by) = (first.age(heard), first.poll_by);
-        let pause = self.channels.pause_for(key, age);
-        (first.notified, first.is_next) = (true, pause.is_zero());
-        let at = now.after(pause).min(poll_by).max(not_before);
+        let turn = self.channels.turn_of(key, age);
+        (first.notified, first.is_next) = (true, turn.is_sure);
+        let at = now.after(turn.after).min(poll_by).max(not_before);
         if at <= now {
             return self.look_at(key, now);
         }
