@@ -5,9 +5,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     op::{Rivals, round_trip},
-    pacing::LAST_ATTEMPT,
+    pacing::{LAST_ATTEMPT, MOST_MISSES, SLOT},
     request::{AcquireRequest, Patience, Won},
     stand::LastAttempt,
+    turn::YourTurn,
 };
 use crate::{
     claim::Claim,
@@ -35,6 +36,8 @@ pub(crate) struct Waiter {
     pub(super) notified: bool,
     /// Whether, by the releases that it has waited for, it is the next holder.
     pub(super) is_next: bool,
+    /// How often it was its turn, as far as it could tell, and the lock went to another.
+    misses: u32,
     /// Whether the present attempt was begun, unnotified, while others released the lock to
     /// each other: then it only makes sure that there is a holder.
     pub(super) in_crowd: bool,
@@ -102,6 +105,7 @@ impl Waiter {
             looks: 0,
             notified: false,
             is_next: false,
+            misses: 0,
             in_crowd: false,
             has_checked: false,
             heard_one: false,
@@ -126,8 +130,14 @@ impl Waiter {
             (before.loss, before.is_seen(), stand)
         });
         let times = (self.backoff, self.round_trip, self.poll_by);
-        let turn =
-            (self.is_next, self.in_crowd, self.heard_one, self.has_checked, self.has_seen_few);
+        let turn = (
+            self.is_next,
+            self.misses,
+            self.in_crowd,
+            self.heard_one,
+            self.has_checked,
+            self.has_seen_few,
+        );
         let looks = (self.looks, self.has_doubted);
         (times, turn, looks, self.number, self.stale, self.subscribed, before)
     }
@@ -174,13 +184,35 @@ impl Waiter {
         known.is_some_and(|(holder, rivals)| !rivals.with(holder).and(nodes).is_empty())
     }
 
-    /// Whether it asks all nodes at once: its first attempt, and when it is its turn; or may
-    /// be, where another round trip takes longer than the pauses between those that were
-    /// told; and where it has seen so few nodes that a quorum may be down.
+    /// Whether it asks all nodes at once: its first attempt, and when it is its turn; and where
+    /// it has seen so few nodes that a quorum may be down.
     pub(super) fn asks_all(&self) -> bool {
         let is_first = self.attempts <= 1 && !self.in_crowd || self.has_seen_few;
+        if self.notified { self.is_next } else { is_first }
+    }
+
+    /// How much later than the one before it a waiter tries that was told: by then, the other
+    /// has asked the nodes.
+    pub(super) fn slot_width(&self) -> Duration {
         let is_far = self.round_trip > round_trip(Duration::ZERO);
-        if self.notified { self.is_next || is_far } else { is_first }
+        if is_far { self.round_trip } else { SLOT }
+    }
+
+    /// Notes that it was told of a release, and says how much later it tries. Where it was its
+    /// turn again and again, others have waited as long, and all get in each other's way: a
+    /// draw tells them apart.
+    pub(super) fn note_turn(&mut self, turn: YourTurn, draw: u64) -> Duration {
+        (self.notified, self.is_next) = (true, turn.is_sure);
+        if !turn.after.is_zero() {
+            return turn.after;
+        }
+        self.misses = self.misses.saturating_add(1);
+        if self.misses <= MOST_MISSES {
+            return Duration::ZERO;
+        }
+        self.is_next = false;
+        let slot = self.slot_width();
+        Backoff::new(slot, slot).longest_delay(draw)
     }
 
     /// Those of `nodes` of which one may say, for all, that the lock is still taken: those

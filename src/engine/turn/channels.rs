@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    engine::pacing::{CROWDED, LINGER, MOST_SLOTS, SLOT},
+    engine::pacing::{CROWDED, LINGER, MOST_SLOTS},
     exchange::News,
     key::Key,
     protocol::{Moment, NodeId, NodeSet},
@@ -40,11 +40,11 @@ pub(crate) enum Wish {
 
 /// When a waiter may try that was told of a release.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct YourTurn {
+pub(in crate::engine) struct YourTurn {
     /// For so long it lets others try first.
-    pub(super) after: Duration,
+    pub(in crate::engine) after: Duration,
     /// Whether it is likely that nobody else tries at the same time.
-    pub(super) is_sure: bool,
+    pub(in crate::engine) is_sure: bool,
 }
 
 /// What is listened to.
@@ -104,10 +104,10 @@ impl Channel {
     }
 
     /// When a waiter of this `age` may try, and whether it is sure to be next: in a crowd, the
-    /// next holder has waited about as long as the last.
-    fn turn_of(&self, age: u32) -> YourTurn {
+    /// next holder has waited about as long as the last. Those before it get a `slot` each.
+    fn turn_of(&self, age: u32, slot: Duration) -> YourTurn {
         let earlier = self.expected.saturating_sub(age).min(MOST_SLOTS);
-        let after = SLOT.saturating_mul(earlier).saturating_sub(SLOT / 2);
+        let after = slot.saturating_mul(earlier).saturating_sub(slot / 2);
         // In a large crowd, several may have waited as long.
         let is_sure = earlier == 0 && (age > self.expected || age <= MOST_SLOTS);
         YourTurn { after, is_sure }
@@ -220,16 +220,17 @@ impl Channels {
         self.by_key.get(key).map_or(0, |channel| channel.heard)
     }
 
-    /// When a waiter that has waited for `age` releases may try.
-    pub(super) fn turn_of(&self, key: &Key, age: u32) -> YourTurn {
+    /// When a waiter that has waited for `age` releases may try, where each other gets a `slot`.
+    pub(super) fn turn_of(&self, key: &Key, age: u32, slot: Duration) -> YourTurn {
         let at_once = YourTurn { after: Duration::ZERO, is_sure: true };
-        self.by_key.get(key).map_or(at_once, |channel| channel.turn_of(age))
+        self.by_key.get(key).map_or(at_once, |channel| channel.turn_of(age, slot))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::pacing::SLOT;
 
     fn hear(channel: &mut Channel, nodes: &[usize], number: u64, age: u32) -> usize {
         let all: Vec<_> = NodeId::all(5).collect();
@@ -254,7 +255,10 @@ mod tests {
     fn who_has_waited_longest_is_first() {
         let mut channel = Channel::default();
         hear(&mut channel, &[0, 1, 2], 1, 11);
-        let turn = |age| (channel.turn_of(age).after, channel.turn_of(age).is_sure);
+        let turn = |age| {
+            let YourTurn { after, is_sure } = channel.turn_of(age, SLOT);
+            (after, is_sure)
+        };
         assert_eq!(turn(12), (Duration::ZERO, true));
         assert_eq!(turn(11), (Duration::ZERO, false), "another may have waited as long");
         assert_eq!(turn(10), (SLOT / 2, false));
@@ -266,7 +270,7 @@ mod tests {
     fn of_a_few_the_one_that_waited_as_long_as_the_last_is_next() {
         let mut channel = Channel::default();
         hear(&mut channel, &[0, 1, 2], 1, 1);
-        assert_eq!(channel.turn_of(1), YourTurn { after: Duration::ZERO, is_sure: true });
+        assert_eq!(channel.turn_of(1, SLOT), YourTurn { after: Duration::ZERO, is_sure: true });
     }
 
     #[test]
@@ -279,6 +283,6 @@ mod tests {
         for number in 4..34 {
             hear(&mut channel, &[0, 1, 2], number, 0);
         }
-        assert_eq!(channel.turn_of(0), YourTurn { after: Duration::ZERO, is_sure: true });
+        assert_eq!(channel.turn_of(0, SLOT), YourTurn { after: Duration::ZERO, is_sure: true });
     }
 }

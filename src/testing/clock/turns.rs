@@ -57,11 +57,9 @@ impl Turns {
         let rests = self.drivers().rests;
         loop {
             let told = self.all_wait.notified();
-            let drivers = self.drivers();
-            if drivers.rests != rests || drivers.all_wait() {
-                return drivers.woken;
+            if let Some(woken) = self.drivers().woken_if_rested(rests) {
+                return woken;
             }
-            drop(drivers);
             told.await;
         }
     }
@@ -96,6 +94,11 @@ impl Turns {
 }
 
 impl Drivers {
+    /// How many times any was woken, if all wait or have all waited since `rests` rests.
+    fn woken_if_rested(&self, rests: u64) -> Option<u64> {
+        (self.rests != rests || self.all_wait()).then_some(self.woken)
+    }
+
     fn all_wait(&self) -> bool {
         self.states.values().all(|state| !state.is_woken && !state.is_polled)
     }
