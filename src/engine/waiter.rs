@@ -34,7 +34,8 @@ pub(crate) struct Waiter {
     pub(super) looks: u32,
     /// Whether the present attempt was begun because of a notification.
     pub(super) notified: bool,
-    /// Whether, by the releases that it has waited for, it is the next holder.
+    /// Whether it asks all nodes when it was told: it is the next holder, by the releases that
+    /// it has waited for, or nodes are far.
     pub(super) is_next: bool,
     /// How often it was its turn, as far as it could tell, and the lock went to another.
     misses: u32,
@@ -194,15 +195,21 @@ impl Waiter {
     /// How much later than the one before it a waiter tries that was told: by then, the other
     /// has asked the nodes.
     pub(super) fn slot_width(&self) -> Duration {
-        let is_far = self.round_trip > round_trip(Duration::ZERO);
-        if is_far { self.round_trip } else { SLOT }
+        if self.is_far() { self.round_trip / 2 } else { SLOT }
+    }
+
+    /// Whether another round trip takes longer than the pauses between those that are told of a
+    /// release where nodes are near.
+    fn is_far(&self) -> bool {
+        self.round_trip > round_trip(Duration::ZERO)
     }
 
     /// Notes that it was told of a release, and says how much later it tries. Where it was its
     /// turn again and again, others have waited as long, and all get in each other's way: a
     /// draw tells them apart.
     pub(super) fn note_turn(&mut self, turn: YourTurn, draw: u64) -> Duration {
-        (self.notified, self.is_next) = (true, turn.is_sure);
+        // Far away, asking the home node first would cost more time than anything else.
+        (self.notified, self.is_next) = (true, turn.is_sure || self.is_far());
         if !turn.after.is_zero() {
             return turn.after;
         }

@@ -2,6 +2,8 @@
 //! network and nodes that are nothing but a list of events. There is no runtime
 //! and no thread, and time passes when nothing is left to do.
 
+#[cfg(test)]
+mod crowd;
 mod links;
 mod net;
 #[cfg(test)]
