@@ -85,6 +85,8 @@ pub struct Client {
     pub closed: bool,
     /// Whether its keys may stay, since nobody is left to release them.
     pub abandoned: bool,
+    /// By key: when nodes carried out its acquires.
+    pub asked: BTreeMap<Vec<u8>, Vec<u64>>,
     /// By node and key: what the nodes told it.
     pub told: BTreeMap<(usize, Vec<u8>), Told>,
 }
@@ -263,6 +265,7 @@ impl Truth {
             && name == b"SET"
         {
             self.owners.entry(token.clone()).or_insert(client);
+            self.clients[client].asked.entry(key.to_vec()).or_default().push(self.now);
             self.note_set(client, key, token);
         }
         if &*command[0] == b"PUBLISH" {
