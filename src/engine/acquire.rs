@@ -145,7 +145,7 @@ impl Engine {
             Next::Look(at) => self.turns.retry_once(waiter, true, at),
             Next::Retry(at) if waiter.is_once() => self.turns.retry_once(waiter, false, at),
             Next::Retry(at) => {
-                let turn = self.turns.wait_for_turn(waiter, at, draw, now);
+                let turn = self.turns.wait_for_turn(waiter, at, now);
                 self.take_turn(turn, time);
             }
             Next::GiveUp(error) => {

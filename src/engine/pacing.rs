@@ -7,8 +7,7 @@
 //! | a waiter that is subscribed on a quorum, behind a value that may be anybody's | between half of the largest `retry_delay` and all of it | others publish nothing |
 //! | the same, behind a holder of this library | between half of [`TRUSTED`] and all of it | a message may be lost |
 //! | a waiter that knows the key's remaining life | until then and [`EXPIRY_GRANULARITY`] more | servers expire by the millisecond |
-//! | a waiter that was notified | a slot for each release that the likely next holder has waited longer, at most [`MOST_SLOTS`], and half a slot less: [`SLOT`], or half a round trip to nodes that are far | near-fair order without a queue |
-//! | one that has been next more than [`MOST_MISSES`] times | up to a slot | tells those apart that have waited equally long |
+//! | a waiter that was notified | [`SLOT`] for each release that the likely next holder has waited longer, at most [`MOST_SLOTS`], and half a slot less where nodes are near | near-fair order without a queue |
 //! | a waiter after `hand_overs` hand-overs in a row, or [`LONGEST_ROW`] of them | the longest of [`OTHERS_FIRST`], two round trips and [`OTHERS_SHARE`] percent of the row ([`POLLERS_SHARE`] if it shares), at most [`MOST_FOR_OTHERS`] | other clients get a chance |
 //! | a waiter with less than [`LAST_ATTEMPT`] left | no more attempts | no answer would come in time |
 //! | an attempt that keeps its votes after a split, before it looks and insists | [`KEEP_PAUSES`] quarters of a round trip, within [`ROUND_TRIP`] | the others give their votes back |
@@ -43,14 +42,9 @@ pub(super) const TRUSTED: Duration = Duration::from_secs(10);
 
 /// How much later each next waiter in the assumed order tries: what timers of a
 /// millisecond surely tell apart. Half of it costs more commands and saves no
-/// time. Where nodes are far, it is half a round trip: the way to the nodes.
+/// time.
 pub(super) const SLOT: Duration = Duration::from_millis(2);
 pub(super) const MOST_SLOTS: u32 = 4;
-
-/// A waiter that was next so often, and never got the lock, takes it that others have waited
-/// for as many releases. Fewer would make hand-offs slower where the last holder jumped the
-/// queue, which is the usual reason for a miss.
-pub(super) const MOST_MISSES: u32 = 8;
 
 /// For so long after a release was heard of, a lock for which others have waited is
 /// taken to have a crowd: several round trips between neighbours.

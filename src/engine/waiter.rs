@@ -5,10 +5,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     op::{Rivals, round_trip},
-    pacing::{LAST_ATTEMPT, MOST_MISSES, SLOT},
+    pacing::LAST_ATTEMPT,
     request::{AcquireRequest, Patience, Won},
     stand::LastAttempt,
-    turn::YourTurn,
 };
 use crate::{
     claim::Claim,
@@ -37,8 +36,6 @@ pub(crate) struct Waiter {
     /// Whether it asks all nodes when it was told: it is the next holder, by the releases that
     /// it has waited for, or nodes are far.
     pub(super) is_next: bool,
-    /// How often it was its turn, as far as it could tell, and the lock went to another.
-    misses: u32,
     /// Whether the present attempt was begun, unnotified, while others released the lock to
     /// each other: then it only makes sure that there is a holder.
     pub(super) in_crowd: bool,
@@ -106,7 +103,6 @@ impl Waiter {
             looks: 0,
             notified: false,
             is_next: false,
-            misses: 0,
             in_crowd: false,
             has_checked: false,
             heard_one: false,
@@ -131,14 +127,8 @@ impl Waiter {
             (before.loss, before.is_seen(), stand)
         });
         let times = (self.backoff, self.round_trip, self.poll_by);
-        let turn = (
-            self.is_next,
-            self.misses,
-            self.in_crowd,
-            self.heard_one,
-            self.has_checked,
-            self.has_seen_few,
-        );
+        let turn =
+            (self.is_next, self.in_crowd, self.heard_one, self.has_checked, self.has_seen_few);
         let looks = (self.looks, self.has_doubted);
         (times, turn, looks, self.number, self.stale, self.subscribed, before)
     }
@@ -192,34 +182,10 @@ impl Waiter {
         if self.notified { self.is_next } else { is_first }
     }
 
-    /// How much later than the one before it a waiter tries that was told: by then, the other
-    /// has asked the nodes.
-    pub(super) fn slot_width(&self) -> Duration {
-        if self.is_far() { self.round_trip / 2 } else { SLOT }
-    }
-
     /// Whether another round trip takes longer than the pauses between those that are told of a
     /// release where nodes are near.
-    fn is_far(&self) -> bool {
+    pub(super) fn is_far(&self) -> bool {
         self.round_trip > round_trip(Duration::ZERO)
-    }
-
-    /// Notes that it was told of a release, and says how much later it tries. Where it was its
-    /// turn again and again, others have waited as long, and all get in each other's way: a
-    /// draw tells them apart.
-    pub(super) fn note_turn(&mut self, turn: YourTurn, draw: u64) -> Duration {
-        // Far away, asking the home node first would cost more time than anything else.
-        (self.notified, self.is_next) = (true, turn.is_sure || self.is_far());
-        if !turn.after.is_zero() {
-            return turn.after;
-        }
-        self.misses = self.misses.saturating_add(1);
-        if self.misses <= MOST_MISSES {
-            return Duration::ZERO;
-        }
-        self.is_next = false;
-        let slot = self.slot_width();
-        Backoff::new(slot, slot).longest_delay(draw)
     }
 
     /// Those of `nodes` of which one may say, for all, that the lock is still taken: those

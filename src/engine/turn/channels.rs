@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    engine::pacing::{CROWDED, LINGER, MOST_SLOTS},
+    engine::pacing::{CROWDED, LINGER, MOST_SLOTS, SLOT},
     exchange::News,
     key::Key,
     protocol::{Moment, NodeId, NodeSet},
@@ -23,6 +23,10 @@ const MAX_CHANNELS: usize = 65_536;
 /// No honest holder has waited for more releases than this: a message that says so is
 /// not believed.
 const OLDEST: u32 = 1 << 10;
+
+/// A holder that has waited for so many releases fewer than the one before may just have
+/// jumped the queue.
+const FEW: u32 = 8;
 
 /// In a crowd, two of five holders have just come and found the lock free, however long others
 /// have waited. So many of them in a row mean that the crowd has gone.
@@ -40,11 +44,11 @@ pub(crate) enum Wish {
 
 /// When a waiter may try that was told of a release.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::engine) struct YourTurn {
+pub(super) struct YourTurn {
     /// For so long it lets others try first.
-    pub(in crate::engine) after: Duration,
+    pub(super) after: Duration,
     /// Whether it is likely that nobody else tries at the same time.
-    pub(in crate::engine) is_sure: bool,
+    pub(super) is_sure: bool,
 }
 
 /// What is listened to.
@@ -63,7 +67,9 @@ struct Channel {
     heard_at: Moment,
     /// How many releases the recent holders had waited for.
     expected: u32,
-    /// How many holders in a row had waited for less than half of that.
+    /// The same, guessed lower, so that it is too low rather than too high.
+    far_expected: u32,
+    /// How many holders in a row had waited for less than half of what was expected.
     jumps: u32,
     /// The last releases, and which nodes have published them.
     recent: [(u64, NodeSet); REMEMBERED],
@@ -101,13 +107,21 @@ impl Channel {
         self.jumps = if is_jump { self.jumps.saturating_add(1) } else { 0 };
         let less = if self.jumps > JUMPS_IN_A_ROW { self.expected.div_ceil(2) } else { 1 };
         self.expected = self.expected.saturating_sub(less).max(age);
+        let gap = self.far_expected.saturating_sub(age);
+        let less = if gap > FEW { gap / 4 } else { 1 };
+        self.far_expected = self.far_expected.saturating_sub(less).max(age);
     }
 
     /// When a waiter of this `age` may try, and whether it is sure to be next: in a crowd, the
-    /// next holder has waited about as long as the last. Those before it get a `slot` each.
-    fn turn_of(&self, age: u32, slot: Duration) -> YourTurn {
+    /// next holder has waited about as long as the last.
+    fn turn_of(&self, age: u32, is_far: bool) -> YourTurn {
+        if is_far {
+            // Whoever lets another try first has lost a round trip if that one is not there.
+            let earlier = self.far_expected.saturating_sub(age).min(MOST_SLOTS);
+            return YourTurn { after: SLOT.saturating_mul(earlier), is_sure: true };
+        }
         let earlier = self.expected.saturating_sub(age).min(MOST_SLOTS);
-        let after = slot.saturating_mul(earlier).saturating_sub(slot / 2);
+        let after = SLOT.saturating_mul(earlier).saturating_sub(SLOT / 2);
         // In a large crowd, several may have waited as long.
         let is_sure = earlier == 0 && (age > self.expected || age <= MOST_SLOTS);
         YourTurn { after, is_sure }
@@ -220,17 +234,16 @@ impl Channels {
         self.by_key.get(key).map_or(0, |channel| channel.heard)
     }
 
-    /// When a waiter that has waited for `age` releases may try, where each other gets a `slot`.
-    pub(super) fn turn_of(&self, key: &Key, age: u32, slot: Duration) -> YourTurn {
+    /// When a waiter that has waited for `age` releases may try, where its nodes are near or far.
+    pub(super) fn turn_of(&self, key: &Key, age: u32, is_far: bool) -> YourTurn {
         let at_once = YourTurn { after: Duration::ZERO, is_sure: true };
-        self.by_key.get(key).map_or(at_once, |channel| channel.turn_of(age, slot))
+        self.by_key.get(key).map_or(at_once, |channel| channel.turn_of(age, is_far))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::pacing::SLOT;
 
     fn hear(channel: &mut Channel, nodes: &[usize], number: u64, age: u32) -> usize {
         let all: Vec<_> = NodeId::all(5).collect();
@@ -256,7 +269,7 @@ mod tests {
         let mut channel = Channel::default();
         hear(&mut channel, &[0, 1, 2], 1, 11);
         let turn = |age| {
-            let YourTurn { after, is_sure } = channel.turn_of(age, SLOT);
+            let YourTurn { after, is_sure } = channel.turn_of(age, false);
             (after, is_sure)
         };
         assert_eq!(turn(12), (Duration::ZERO, true));
@@ -270,7 +283,7 @@ mod tests {
     fn of_a_few_the_one_that_waited_as_long_as_the_last_is_next() {
         let mut channel = Channel::default();
         hear(&mut channel, &[0, 1, 2], 1, 1);
-        assert_eq!(channel.turn_of(1, SLOT), YourTurn { after: Duration::ZERO, is_sure: true });
+        assert_eq!(channel.turn_of(1, false), YourTurn { after: Duration::ZERO, is_sure: true });
     }
 
     #[test]
@@ -283,6 +296,6 @@ mod tests {
         for number in 4..34 {
             hear(&mut channel, &[0, 1, 2], number, 0);
         }
-        assert_eq!(channel.turn_of(0, SLOT), YourTurn { after: Duration::ZERO, is_sure: true });
+        assert_eq!(channel.turn_of(0, false), YourTurn { after: Duration::ZERO, is_sure: true });
     }
 }

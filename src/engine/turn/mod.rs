@@ -19,7 +19,6 @@ mod waiting;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 pub(crate) use self::channels::Wish;
-pub(super) use self::channels::YourTurn;
 use self::{channels::Channels, line::Lines};
 use super::{
     request::Patience,
@@ -157,7 +156,6 @@ impl Turns {
         &mut self,
         mut waiter: Box<Waiter>,
         at: Moment,
-        draw: u64,
         now: Moment,
     ) -> Turn {
         let key = waiter.request.key.clone();
@@ -169,7 +167,7 @@ impl Turns {
         self.lines.vacate(&key);
         self.put_back(waiter);
         self.wake(&key, at);
-        if news { self.hear_release(&key, draw, now) } else { None }
+        if news { self.hear_release(&key, now) } else { None }
     }
 
     /// Keeps a single attempt until it is made once more, or only `looks` again.

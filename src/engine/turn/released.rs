@@ -180,7 +180,7 @@ impl Turns {
         now: Moment,
     ) -> Turn {
         if self.channels.count(node, key, news, self.config.quorum.votes(), now) {
-            return self.hear_release(key, draw, now);
+            return self.hear_release(key, now);
         }
         if mutant::is(Mutant::FewTellNothing) {
             return None;
@@ -194,7 +194,7 @@ impl Turns {
 
     /// A quorum of nodes has published a release of `key`: the first in line
     /// tries, after those of other clients that have waited longer.
-    pub(super) fn hear_release(&mut self, key: &Key, draw: u64, now: Moment) -> Turn {
+    pub(super) fn hear_release(&mut self, key: &Key, now: Moment) -> Turn {
         let heard = self.channels.releases_heard(key);
         let line = self.lines.get(key)?;
         if line.is_trying() {
@@ -208,8 +208,9 @@ impl Turns {
         let not_before = waiting.not_before;
         let first = waiting.first_mut()?;
         let (age, poll_by) = (first.age(heard), first.poll_by);
-        let turn = self.channels.turn_of(key, age, first.slot_width());
-        let at = now.after(first.note_turn(turn, draw)).min(poll_by).max(not_before);
+        let turn = self.channels.turn_of(key, age, first.is_far());
+        (first.notified, first.is_next) = (true, turn.is_sure);
+        let at = now.after(turn.after).min(poll_by).max(not_before);
         if at <= now {
             return self.look_at(key, now);
         }
