@@ -34,6 +34,8 @@ pub(in crate::engine) struct Behind {
     /// The nodes that are asked once more, and whose answer before still counts as what was
     /// seen there.
     unsure: NodeSet,
+    /// The nodes that seemed to have an empty value before that.
+    empty: NodeSet,
     look_by: Moment,
     begun_at: Moment,
     /// Whether all that are asked are asked for everything.
@@ -88,6 +90,7 @@ impl Behind {
                 checks,
                 asked,
                 unsure: NodeSet::EMPTY,
+                empty: NodeSet::EMPTY,
                 begun_at: now,
                 look_by,
                 is_whole: false,
@@ -133,10 +136,9 @@ impl Behind {
             self.mine.insert(node);
         }
         let Some(found) = self.rivals.at(node) else { return };
-        // A key that comes between the two commands of a look seems empty; not twice.
-        let is_sure = self.is_thorough || self.before(node) == Some(&found.content);
-        let is_sure = is_sure || found.content != Content::Empty;
-        if let Some(foreign) = found.content.foreign().filter(|_| is_sure) {
+        // Whether it is empty shows at the end.
+        let foreign = found.content.foreign().filter(|_| found.content != Content::Empty);
+        if let Some(foreign) = foreign {
             head.notes.fail(node, NodeError::foreign(Some(foreign)));
         }
         if let Life::Left(left) = found.life {
@@ -175,6 +177,7 @@ impl Behind {
             return None;
         }
         self.forget_unsure();
+        self.note_empty(head);
         let mut waiter = self.waiter.take()?;
         waiter.looks = waiter.looks.saturating_add(1);
         let is_quorum = self.surely_seen().len() >= quorum.votes();
@@ -212,7 +215,7 @@ impl Behind {
             Some(holder) => self.rivals.life(Some(holder)).is_some(),
             None => !self.rivals.has_others(),
         };
-        let may_know_more = !self.is_whole || self.rivals.has_empty();
+        let may_know_more = !self.is_whole || !self.rivals.with_empty().is_empty();
         !self.is_thorough && !is_clear && may_know_more
     }
 
@@ -227,22 +230,29 @@ impl Behind {
         };
     }
 
-    /// Leaves out what may be a key that came between the two commands of a look; and nodes
-    /// that seem to have nothing, where others seem to have an empty value: they were asked for
-    /// the value alone.
+    /// Leaves out what may be a key that came between the two commands of a look, for that seems
+    /// empty, though not twice; and nodes that seem to have nothing, where others seem to have
+    /// an empty value: they were asked for the value alone.
     fn forget_unsure(&mut self) {
         let unsure = if self.is_thorough { self.unsure } else { self.rivals.seen };
-        let has_empty = self.rivals.has_empty();
-        let may_be_wrong = |node: &NodeId| {
-            let was_empty = self.before(*node) == Some(&Content::Empty);
-            match self.rivals.at(*node).map(|found| &found.content) {
-                None => has_empty || was_empty,
-                Some(Content::Empty) => !was_empty,
-                Some(_) => false,
-            }
+        let was_empty =
+            |node| self.empty.contains(node) || self.before(node) == Some(&Content::Empty);
+        let empty = self.rivals.with_empty();
+        let is_one_sure = empty.iter().any(was_empty);
+        let may_be_wrong = |node: &NodeId| match self.rivals.at(*node) {
+            None => unsure.contains(*node) && (!empty.is_empty() || was_empty(*node)),
+            Some(_) if !empty.contains(*node) || was_empty(*node) => false,
+            Some(_) => unsure.contains(*node) || !is_one_sure,
         };
-        let nodes = unsure.iter().filter(may_be_wrong).fold(NodeSet::EMPTY, NodeSet::with);
+        let nodes = self.rivals.seen.iter().filter(may_be_wrong);
+        let nodes = nodes.fold(NodeSet::EMPTY, NodeSet::with);
         self.rivals.forget(nodes);
+    }
+
+    fn note_empty(&self, head: &mut Head) {
+        for node in self.rivals.with_empty().iter() {
+            head.notes.fail(node, NodeError::foreign(Content::Empty.foreign()));
+        }
     }
 
     /// What `node` had at the look before.
@@ -254,7 +264,7 @@ impl Behind {
     /// Asks all nodes once more, for everything.
     fn look_closer(&mut self, head: &mut Head, now: Moment) {
         let all = self.asked.union(self.round.refused()).minus(head.awaited);
-        self.unsure = all.and(self.rivals.seen);
+        (self.unsure, self.empty) = (all.and(self.rivals.seen), self.rivals.with_empty());
         (self.is_thorough, self.checks) = (true, false);
         (self.asked, head.looks) = (self.asked.union(all), all);
         if let Some(waiter) = &self.waiter {

@@ -94,10 +94,11 @@ impl Rivals {
         self.others() > 0
     }
 
-    /// Whether a node has an empty value, which a key that came between the two commands of a
+    /// The nodes that have an empty value, as a key that came between the two commands of a
     /// look seems to be.
-    pub(super) fn has_empty(&self) -> bool {
-        self.taken.iter().any(|(_, found)| found.content == Content::Empty)
+    pub(super) fn with_empty(&self) -> NodeSet {
+        let empty = self.taken.iter().filter(|(_, found)| found.content == Content::Empty);
+        empty.fold(NodeSet::EMPTY, |nodes, (node, _)| nodes.with(*node))
     }
 
     fn others(&self) -> usize {
