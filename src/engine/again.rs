@@ -72,7 +72,7 @@ impl Waiter {
             return if self.has_rivals() { Next::Look(at) } else { Next::Retry(at) };
         }
         Next::GiveUp(if in_line {
-            self.explain_line(None, now)
+            self.explain_line(None, None, now)
         } else {
             self.explain(config, told, now)
         })
@@ -96,7 +96,9 @@ impl Waiter {
         let stays = before.stand.as_ref().is_some_and(|stand| stand.stuck.is_some());
         let is_stuck = stays && !attempt.has_changed;
         // What no contender gives back does not go while nodes are slow to say so again.
-        let is_obstacle = before.is_seen() && known.is_some_and(|known| known.obstacle().is_some());
+        let stays =
+            |known: &&Stand| known.obstacle().is_some() && !known.has_ended(attempt.began_at);
+        let is_obstacle = before.is_seen() && known.filter(stays).is_some();
         let stands = cut_short && (before.is_seen() || is_stuck);
         is_one || (stands || is_obstacle && !attempt.has_changed) && !self.notified
     }

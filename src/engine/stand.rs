@@ -120,6 +120,11 @@ impl Stand {
         Self { life, ..self.clone() }
     }
 
+    /// Whether the key in the way has ended by itself, if nobody has made it live longer.
+    pub(super) fn has_ended(&self, now: Moment) -> bool {
+        matches!(self.life, Some(Life::Left(left)) if self.seen_at.after(left) <= now)
+    }
+
     /// What the holder calls itself.
     pub(super) fn owner(&self) -> Option<&str> {
         self.holder.as_ref().and_then(Token::label)

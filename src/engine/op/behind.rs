@@ -235,11 +235,12 @@ impl Behind {
     /// an empty value: they were asked for the value alone.
     fn forget_unsure(&mut self) {
         let unsure = if self.is_thorough { self.unsure } else { self.rivals.seen };
-        let was_empty =
-            |node| self.empty.contains(node) || self.before(node) == Some(&Content::Empty);
+        let twice = self.empty.minus(self.unsure);
+        let was_empty = |node| twice.contains(node) || self.before(node) == Some(&Content::Empty);
         let empty = self.rivals.with_empty();
         let is_one_sure = empty.iter().any(was_empty);
         let may_be_wrong = |node: &NodeId| match self.rivals.at(*node) {
+            None if self.is_whole => false,
             None => unsure.contains(*node) && (!empty.is_empty() || was_empty(*node)),
             Some(_) if !empty.contains(*node) || was_empty(*node) => false,
             Some(_) => unsure.contains(*node) || !is_one_sure,

@@ -31,7 +31,7 @@ const TURNS_OF_OTHERS: usize = 16;
 /// How often they may have the clients do something meanwhile: a task that locks and releases
 /// without end must not keep the clock from going on. Each time takes some ms beside such a task,
 /// since a runtime that is never idle runs 61 others before one that gave up its turn.
-const MOST_ROUNDS: usize = 256;
+const MOST_ROUNDS: usize = 512;
 
 /// How long a client is waited for that has something to do, and whose runtime runs nothing.
 const STUCK_AFTER: Duration = Duration::from_secs(5);

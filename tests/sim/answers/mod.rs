@@ -280,10 +280,12 @@ impl Truth {
         let longest = ttl + 2 * self.plan.node_timeout(call.client, ttl) + Duration::from_secs(2);
         // Nor where it has asked nobody since: behind a holder, it does so every few seconds.
         let asked = self.clients[call.client].asked.get(&call.key);
-        let asked = asked.and_then(|asked| asked.iter().find(|at| **at >= call.since));
-        let since_asked = asked.map_or(0, |at| self.now - at);
+        let waited = match asked {
+            None => self.now - call.since,
+            Some(asked) => asked.iter().find(|at| **at >= call.since).map_or(0, |at| self.now - at),
+        };
         if self.nodes.iter().filter(gone).count() > spare
-            && self.elapsed(call).min(Duration::from_nanos(since_asked)) > longest
+            && self.elapsed(call).min(Duration::from_nanos(waited)) > longest
         {
             let what = format!("{} waits for nodes that are gone for {longest:?}", call.what);
             self.violate(Check::CallWithoutEnd, what);
