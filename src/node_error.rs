@@ -191,7 +191,8 @@ impl NodeError {
     }
 
     /// Whether time alone may cure the error. If not, someone has to change the
-    /// server or the client's configuration.
+    /// server or the client's configuration. A replica may become a master, and memory be
+    /// freed, so these may be cured, though an operator may want to know of them.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
@@ -243,6 +244,9 @@ impl fmt::Display for NodeError {
         match (self.kind, more.waited) {
             (NodeErrorKind::Owing, Some(waited)) => {
                 write!(f, "not asked, it has owed an answer for {}", Spelled(waited))?;
+            }
+            (NodeErrorKind::ConnectionLost, Some(waited)) => {
+                write!(f, "given up, it has owed an answer for {}", Spelled(waited))?;
             }
             (kind, Some(waited)) => write!(f, "{kind} in {}", Spelled(waited))?,
             (NodeErrorKind::AuthFailed, None) if more.has_no_password => {

@@ -29,12 +29,18 @@ pub(super) struct Known {
     refused: Option<(NodeError, Moment)>,
     /// Why the last release was refused, and until when no lock is asked for.
     keeps: Option<(NodeError, Moment)>,
+    /// Whether the log says that it grants no lock, and not yet that it does; and when it was
+    /// last said.
+    is_unfit: bool,
+    warned_at: Option<Moment>,
 }
 
 impl Known {
     pub(super) fn new(server: Server) -> Self {
         Self {
             taught: Vec::new(),
+            is_unfit: server.refuses.is_some(),
+            warned_at: None,
             server,
             looks_by_script: false,
             by_text: false,
@@ -93,7 +99,7 @@ impl Known {
     ) -> Result<(), NodeError> {
         let tells = match answer {
             Answer::Failed(_) | Answer::NoScript | Answer::Serves(_) => true,
-            _ => self.refused.is_some() || self.keeps.is_some() || self.server.refuses.is_some(),
+            _ => self.refused.is_some() || self.keeps.is_some() || self.is_unfit,
         };
         if tells { self.learn(order, answer, endpoint, now) } else { Ok(()) }
     }
@@ -115,6 +121,9 @@ impl Known {
         match answer {
             Answer::Granted if ask == Ask::Set => {
                 (self.refused, self.server.refuses) = (None, None);
+                if std::mem::take(&mut self.is_unfit) {
+                    tracing::info!(node = %endpoint.label(), "node grants locks");
+                }
             }
             Answer::Granted | Answer::NotPublished if ask == Ask::Release => self.keeps = None,
             Answer::Serves(greeted) if greeted.role == Some(Role::Replica) => {
@@ -130,13 +139,28 @@ impl Known {
             Answer::Failed(error) => {
                 let tries = matches!(ask, Ask::Set | Ask::Greet);
                 let earlier = self.server.refuses.as_ref().filter(|_| tries);
-                *error = error.clone().by(&self.server.words).in_words_of(earlier);
+                // A replica was a master when it said of itself what it is.
+                if error.kind() != NodeErrorKind::ReadOnly {
+                    *error = error.clone().by(&self.server.words).in_words_of(earlier);
+                }
+                if ask == Ask::Set && is_of_the_node(error) {
+                    self.warn_of(error, endpoint, now);
+                }
                 let has_a_script = matches!(order.form, Form::Native(_)) && self.server.scripts;
                 return self.note_refusal(ask, error, has_a_script, now);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Says once that the server grants no lock, until it has granted one; and not too often
+    /// where it does by turns.
+    fn warn_of(&mut self, error: &NodeError, endpoint: &Endpoint, now: Moment) {
+        if !self.is_unfit && self.warned_at.is_none_or(|at| now >= at.after(REFUSED)) {
+            (self.is_unfit, self.warned_at) = (true, Some(now));
+            tracing::warn!(node = %endpoint.label(), %error, "node grants no lock");
+        }
     }
 
     /// Whether a look at health was put, before there was a connection, by a script, which this
@@ -201,6 +225,13 @@ fn is_misled(kind: NodeErrorKind) -> bool {
         return false;
     }
     kind == NodeErrorKind::ReadOnly
+}
+
+/// Whether a refusal says something of the server, and not of one key.
+fn is_of_the_node(error: &NodeError) -> bool {
+    use NodeErrorKind as K;
+    let is_answer = error.code().is_some() && !error.is_of_the_key();
+    is_answer && !matches!(error.kind(), K::ReadOnly | K::ForeignKey | K::Clustered | K::Server)
 }
 
 /// Whether the server lets us not release, whatever the key.

@@ -8,14 +8,16 @@ use redlock_quorum::{
     testing::{Cluster, Reply, TestNode},
 };
 use tokio::process::{Child, Command};
+use tracing::Level;
 
 use crate::{
     failover::Name,
     http_stand::{Served, settings},
     local::{self, Directory, Port},
+    printed::Printed,
     support::{
-        LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, eventually, run, set_up, slow_to_load, start,
-        start_with_debug,
+        LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, client, connect, eventually, finish, run, set_up,
+        slow_to_load, start, start_with_debug,
     },
     unfit::{node_up, said_everywhere},
 };
@@ -171,6 +173,38 @@ async fn a_lock_of_before_a_failed_snapshot_is_released_when_writes_are_let_thro
     set_up(cluster.nodes(), "CONFIG SET stop-writes-on-bgsave-error no").await;
     redlock.shutdown(LIMIT).await.unwrap();
     assert_no_keys(&cluster).await;
+}
+
+/// A node that can't vote any more is lost as much as one that is gone.
+#[tokio::test]
+async fn a_node_that_begins_to_refuse_locks_is_logged_and_so_is_that_it_grants_them() {
+    let printed = Printed::default();
+    let _logging = printed.log(Level::INFO);
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    connect(&redlock, 3).await;
+    let one = &cluster.nodes()[..1];
+    let logged = async |words: &str| {
+        eventually(words, async || {
+            redlock.lock("job").await.unwrap().release().await.unwrap();
+            let lines = printed.lines_with(&[words, &one[0].address()]);
+            if lines == 0 { Err(lines) } else { Ok(lines) }
+        })
+        .await
+    };
+    set_up(one, "CONFIG SET maxmemory 1").await;
+    logged("node grants no lock").await;
+    for _ in 0..3 {
+        assert_eq!(logged("node grants no lock").await, 1, "once");
+    }
+    set_up(one, "CONFIG SET maxmemory 0").await;
+    assert_eq!(logged("node grants locks").await, 1);
+    set_up(one, "REPLICAOF 127.0.0.1 1").await;
+    logged("is a replica").await;
+    assert_eq!(printed.lines_with(&["is a replica", "master)"]), 0, "it is none any more");
+    set_up(one, "REPLICAOF NO ONE").await;
+    connect(&redlock, 3).await;
+    finish(&redlock, &cluster).await;
 }
 
 /// It is asked for the first time while it loads.

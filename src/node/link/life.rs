@@ -103,6 +103,8 @@ impl Node {
         let in_use = !self.owed.is_empty();
         if in_use {
             tracing::warn!(node = %self.endpoint.label(), %error, "connection lost");
+        } else if error.kind() == NodeErrorKind::ReadOnly {
+            tracing::warn!(node = %self.endpoint.label(), %error, "node is down");
         }
         for Sent { order, offered_at, .. } in self.owed.drain() {
             let (node, ticket, outcome) = (self.id, order.ticket, Outcome::Lost(error.clone()));
