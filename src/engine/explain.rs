@@ -18,13 +18,20 @@ use crate::{
 
 impl Waiter {
     /// What to say to a waiter that was not first in line when its time was over.
-    pub(super) fn explain_line(&self, free_in: Option<Duration>, now: Moment) -> Error {
+    pub(super) fn explain_line(
+        &self,
+        free_in: Option<Duration>,
+        owner: Option<&str>,
+        now: Moment,
+    ) -> Error {
         let (key, waited) = (&self.request.key, now.since(self.begun_at));
+        let who = owner.map(|owner| format!(", now `{}`", Shown(owner.as_bytes())));
         let message = format!(
-            "lock {key}: for {}, other tasks of this client had it or came first",
-            Spelled(waited)
+            "lock {key}: for {}, other tasks of this client had it or came first{}",
+            Spelled(waited),
+            who.unwrap_or_default()
         );
-        Error::new(ErrorKind::Timeout, message).with_retry_after(free_in)
+        Error::new(ErrorKind::Timeout, message).with_retry_after(free_in).with_owner(owner)
     }
 
     /// Why it was lost, by what was `told`.

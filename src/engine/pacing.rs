@@ -41,7 +41,7 @@ pub(super) const EXPIRY_GRANULARITY: Duration = Duration::from_millis(1);
 pub(super) const TRUSTED: Duration = Duration::from_secs(10);
 
 /// How much later each next waiter in the assumed order tries: what timers of a
-/// millisecond surely tell apart. Half of it costs more commands and saves no
+/// millisecond surely tell apart. Half of it for each costs more commands and saves no
 /// time.
 pub(super) const SLOT: Duration = Duration::from_millis(2);
 pub(super) const MOST_SLOTS: u32 = 4;

@@ -37,6 +37,19 @@ async fn whoever_is_refused_or_looks_is_told_who_has_it_and_no_secret() {
     finish(&holder, &cluster).await;
 }
 
+/// Also those that wait in the line of the client that has it, and ask no node.
+#[tokio::test]
+async fn tasks_of_the_same_client_are_told_who_has_it() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    let guard = redlock.lock("job").owner("task-1").await.unwrap();
+    let error = redlock.lock("job").wait(ms(20)).await.unwrap_err();
+    assert_eq!((error.kind(), error.owner()), (ErrorKind::Timeout, Some("task-1")), "{error}");
+    assert!(error.to_string().contains("now `task-1`"), "{error}");
+    guard.release().await.unwrap();
+    finish(&redlock, &cluster).await;
+}
+
 /// The value at the key says whose it is, so it is not handed on to a task of another name; one
 /// without a name gets it neither.
 #[tokio::test]

@@ -29,7 +29,7 @@ const OLDEST: u32 = 1 << 10;
 const FEW: u32 = 8;
 
 /// In a crowd, two of five holders have just come and found the lock free, however long others
-/// have waited. So many of them in a row mean that the crowd has gone.
+/// have waited. More of them in a row mean that the crowd has gone.
 const JUMPS_IN_A_ROW: u32 = 8;
 
 /// This many releases of one lock may be published at the same time.

@@ -65,12 +65,16 @@ impl Turns {
     pub(in crate::engine) fn refuse_waiting(&mut self, waiter: Box<Waiter>, now: Moment) {
         let mut line = self.lines.get(&waiter.request.key);
         let ours = line.as_ref().and_then(|line| line.free_in(now));
+        let holder = line.as_ref().filter(|_| ours.is_some()).and_then(|line| line.held().cloned());
         let of_others = line.as_mut().and_then(|line| line.waiting()?.before.clone());
         // What another attempt found while this one was waiting.
         let of_others = of_others.filter(|found| waiter.begun_at <= found.began_at);
         let error = match waiter.before.clone().or(of_others) {
             Some(found) if ours.is_none() => waiter.explain(&self.config, *found, now),
-            _ => waiter.explain_line(ours, now),
+            _ => {
+                let owner = holder.as_ref().and_then(|claim| claim.token.label());
+                waiter.explain_line(ours, owner, now)
+            }
         };
         waiter.refuse(error);
     }
