@@ -8,7 +8,6 @@ use super::{
     op::{Behind, Ended, Ending, Kind},
 };
 use crate::{
-    claim::Claim,
     mutant::{self, Mutant},
     protocol::NodeSet,
 };
@@ -30,17 +29,16 @@ impl Engine {
                 let able = self.worth_a_look(&waiter);
                 let (head, behind) =
                     Behind::after(&op.head, round, rolls_back && !now, waiter, able, time.now);
-                let claim = Arc::clone(&op.head.claim);
                 if now {
-                    self.roll_back(claim, time);
+                    self.roll_back(id, time);
                 }
                 self.start(head, Kind::Behind(behind), NodeSet::EMPTY, time);
             }
+            Ended::TakenBack => self.roll_back(id, time),
             Ended::Lost { waiter, found, rolls_back } => {
                 self.note_decided();
-                if let Some(op) = self.ops.get(id).filter(|_| rolls_back) {
-                    let claim = Arc::clone(&op.head.claim);
-                    self.roll_back(claim, time);
+                if rolls_back {
+                    self.roll_back(id, time);
                 }
                 self.after_loss(waiter, *found, time);
             }
@@ -66,9 +64,10 @@ impl Engine {
         }
     }
 
-    /// Takes back what a lost attempt may have set. Where that may be a quorum, others may
+    /// Takes back what the lost attempt of operation `id` may have set. Where that may be a quorum, others may
     /// have seen it there, and wait to be told.
-    fn roll_back(&mut self, claim: Arc<Claim>, time: Time) {
+    fn roll_back(&mut self, id: usize, time: Time) {
+        let Some(claim) = self.ops.get(id).map(|op| Arc::clone(&op.head.claim)) else { return };
         let may_be_seen = claim.suspects().len() >= self.config.quorum.votes();
         let tells = may_be_seen && !mutant::is(Mutant::RollbackTellsNobody);
         let news = tells.then(|| self.chance.news(claim.age()));

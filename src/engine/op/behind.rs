@@ -37,6 +37,8 @@ pub(in crate::engine) struct Behind {
     /// The nodes that seemed to have an empty value before that.
     empty: NodeSet,
     look_by: Moment,
+    /// Whether that is over, and the first quorum of nodes that is seen is enough.
+    is_late: bool,
     begun_at: Moment,
     /// Whether all that are asked are asked for everything.
     is_whole: bool,
@@ -93,6 +95,7 @@ impl Behind {
                 empty: NodeSet::EMPTY,
                 begun_at: now,
                 look_by,
+                is_late: false,
                 is_whole: false,
                 is_thorough: false,
                 rolls_back,
@@ -164,12 +167,11 @@ impl Behind {
     pub(super) fn end(&mut self, head: &mut Head, setting: &Setting<'_>) -> Option<Ended> {
         let (quorum, is_over) = (setting.config.quorum, setting.now >= head.give_up_at);
         if !self.is_enough(quorum) && !head.awaited.is_empty() && !is_over {
-            if setting.now < self.look_by {
+            if setting.now < self.look_by && !self.is_late {
                 return None;
             }
             if !self.checks && self.surely_seen().union(self.denied).len() < quorum.votes() {
-                self.wait_for_more(head, setting.now);
-                return None;
+                return self.wait_for_more(head, setting.now);
             }
         }
         if !is_over && self.is_unclear(quorum) {
@@ -220,14 +222,17 @@ impl Behind {
     }
 
     /// Too few have said anything for the others not to be worth waiting for; but who refused
-    /// and was not asked is asked first.
-    fn wait_for_more(&mut self, head: &mut Head, now: Moment) {
+    /// and was not asked is asked first. A node may have granted the attempt by now, and others
+    /// need its vote: it is not kept for so long.
+    fn wait_for_more(&mut self, head: &mut Head, now: Moment) -> Option<Ended> {
         let unasked = self.round.refused().minus(self.asked);
         (self.asked, head.looks) = (self.asked.union(unasked), unasked);
+        self.is_late = unasked.is_empty();
         self.look_by = match &self.waiter {
             Some(waiter) if !unasked.is_empty() => head.give_up_at.min(now.after(waiter.silence())),
             _ => head.give_up_at,
         };
+        std::mem::take(&mut self.rolls_back).then_some(Ended::TakenBack)
     }
 
     /// Leaves out what may be a key that came between the two commands of a look, for that seems
@@ -266,7 +271,7 @@ impl Behind {
     fn look_closer(&mut self, head: &mut Head, now: Moment) {
         let all = self.asked.union(self.round.refused()).minus(head.awaited);
         (self.unsure, self.empty) = (all.and(self.rivals.seen), self.rivals.with_empty());
-        (self.is_thorough, self.checks) = (true, false);
+        (self.is_thorough, self.checks, self.is_late) = (true, false, false);
         (self.asked, head.looks) = (self.asked.union(all), all);
         if let Some(waiter) = &self.waiter {
             self.look_by = head.give_up_at.min(now.after(waiter.silence()));

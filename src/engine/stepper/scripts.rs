@@ -121,6 +121,38 @@ fn looks_again() -> bool {
     world.clients[1].callers[0].waits()
 }
 
+/// A client that is refused by two of five nodes, where another has a key, and looks what
+/// others have, while the third is slow, the fourth hangs and the fifth is down. It waits for
+/// the third already.
+fn refused_while_a_node_is_slow() -> World {
+    let clients = vec![vec![vec![Try, Drop]]; 2];
+    let scenario = Scenario { clients, nodes: 5, slow: 2, stalls: 1_000, down: 1, ..CALM };
+    let mut world = World::new(&scenario);
+    (0..2).for_each(|client| world.play(Step::Act { client, caller: 0 }));
+    (0..2).for_each(|node| world.play(Step::Execute { client: 1, node }));
+    [0, 1, 0, 1].iter().for_each(|node| world.play(Step::Deliver { client: 0, node: *node }));
+    world.play(Step::Wait);
+    world
+}
+
+#[test]
+fn a_look_ends_with_a_quorum_though_another_node_hangs() {
+    let mut world = refused_while_a_node_is_slow();
+    let whole = world.clients[0].engine.poll_timeout();
+    (0..2).for_each(|_| world.play(Step::Deliver { client: 0, node: 2 }));
+    let engine = &world.clients[0].engine;
+    assert!(engine.poll_timeout() < whole, "the hung node has until then");
+}
+
+#[test]
+fn who_waits_for_a_quorum_to_be_seen_keeps_no_vote_meanwhile() {
+    let mut world = refused_while_a_node_is_slow();
+    while !world.clients[0].links[2].sent.is_empty() {
+        world.play(Step::Execute { client: 0, node: 2 });
+    }
+    assert!(world.nodes[2].is_none(), "it was granted late, and is not needed");
+}
+
 #[test]
 fn a_vote_that_stays_is_not_passed_over_where_nobody_could_do_without_the_node() {
     assert_eq!(asks(), 1, "it looks, and asks no more");
