@@ -36,6 +36,10 @@ const KNOWN: [&str; 20] = [
     "username",
 ];
 
+/// What a URL may begin with.
+const SCHEMES: [&str; 7] =
+    ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix", "valkey+unix"];
+
 /// What the URL says, and whether it wants TLS.
 pub(super) fn read(url: &str) -> Result<(ConnectionInfo, bool), String> {
     if url.starts_with(['"', '\'']) || url.ends_with(['"', '\'']) {
@@ -49,7 +53,7 @@ pub(super) fn read(url: &str) -> Result<(ConnectionInfo, bool), String> {
         return Err(INSECURE.into());
     }
     let text = plain.as_deref().unwrap_or(url);
-    let no_url = || format!("this is no Redis URL: {FORM}");
+    let no_url = || format!("this is no Redis URL, {}: {FORM}", why_not(text));
     let parsed = redis::parse_redis_url(text).ok_or_else(no_url)?;
     if parsed.fragment().is_some() {
         return Err(format!("what follows a # in the URL is not understood: {FORM}"));
@@ -71,6 +75,35 @@ pub(super) fn read(url: &str) -> Result<(ConnectionInfo, bool), String> {
         return Err("the number of the database is below 0".into());
     }
     Ok((info, plain.is_some()))
+}
+
+/// What keeps `text` from being a URL, without a word of it.
+fn why_not(text: &str) -> &'static str {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return "it has no `redis://` before the host";
+    };
+    if !SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return "it begins with none of `redis://`, `rediss://`, `valkey://`, `valkeys://` and \
+             `unix://`";
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    // The colons of an address in brackets are before those.
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (place, None),
+    };
+    let db = path.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
+    if host.is_empty() {
+        "it names no host"
+    } else if port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
+        "its port is no number up to 65535"
+    } else if !db.is_empty() && db.parse::<i64>().is_err() {
+        "the database behind the host is no number"
+    } else {
+        "its host is none"
+    }
 }
 
 fn check_parameter(name: &str, value: &str, is_socket: bool) -> Result<(), String> {
@@ -117,7 +150,15 @@ mod tests {
             ("redis://user:s3/cret@h", "%2F"),
             ("redis://user:12/s3cret@h", "%2F"),
             ("redis://h/-1", "below 0"),
-            ("redis://h/one", "no Redis URL"),
+            ("redis://h/one", "no Redis URL, the database behind the host is no number"),
+            ("redis://h:s3cret", "its port is no number"),
+            ("rediss://u:p@[::1]:66666/1", "its port is no number"),
+            ("redis://:6379", "no host"),
+            ("redis://u:s3cret@", "no host"),
+            ("redis://u:s3cret@h h", "its host is none"),
+            ("h:6379", "no `redis://`"),
+            ("u:s3cret@h", "no `redis://`"),
+            ("http://h", "begins with none of"),
             ("\"redis://:s3cret@h\"", "quotes"),
             ("'redis://:s3cret@h", "quotes"),
             ("redis://:s3cret@h'", "quotes"),
