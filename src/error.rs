@@ -147,11 +147,17 @@ impl Error {
         self
     }
 
+    /// Somebody has called `shutdown`.
     pub(crate) fn closed() -> Self {
+        Self::new(ErrorKind::Closed, "the lock client was shut down: build a new one")
+    }
+
+    /// The driver is gone, though a handle is left.
+    pub(crate) fn no_driver() -> Self {
         Self::new(
             ErrorKind::Closed,
-            "the lock client is shut down, or the runtime its driver ran on has ended: build a \
-             new client, or give the driver its own thread",
+            "the lock client's driver has ended, with the runtime that it ran on: build a new \
+             client, and give its driver a thread of its own if locks outlive the runtime",
         )
     }
 

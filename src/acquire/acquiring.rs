@@ -93,7 +93,7 @@ impl Future for Acquiring {
         let State::Asked(asked) = &mut self.0 else { return Poll::Ready(Err(Error::closed())) };
         let answer = ready!(Pin::new(&mut asked.answer).poll(cx));
         self.0 = State::Done;
-        Poll::Ready(answer.unwrap_or_else(|_| Err(Error::closed())).and_then(guard))
+        Poll::Ready(answer.unwrap_or_else(|_| Err(Error::no_driver())).and_then(guard))
     }
 }
 

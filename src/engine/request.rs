@@ -146,14 +146,14 @@ impl Shared {
 
     /// Hands `request` to the driver. Never blocks; from anywhere.
     pub(crate) fn send(&self, request: Request) -> Result<(), Error> {
-        self.queue.send(request).map_err(|_| Error::closed())
+        self.queue.send(request).map_err(|_| Error::no_driver())
     }
 
     /// Hands over the request that `make` makes, and awaits its answer.
     pub(crate) async fn call<T>(&self, make: impl FnOnce(Reply<T>) -> Request) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         self.send(make(reply))?;
-        answer.await.unwrap_or_else(|_| Err(Error::closed()))
+        answer.await.unwrap_or_else(|_| Err(Error::no_driver()))
     }
 
     /// The same for a request that must be counted: it is refused as

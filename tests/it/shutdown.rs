@@ -18,8 +18,11 @@ async fn after_a_shutdown_no_handle_acquires_but_held_locks_go_on() {
     let clone = redlock.clone();
     redlock.shutdown(LIMIT).await.unwrap();
     for handle in [&redlock, &clone] {
-        assert_eq!(handle.lock("third").await.unwrap_err().kind(), ErrorKind::Closed);
-        assert_eq!(handle.try_lock("third").await.unwrap_err().kind(), ErrorKind::Closed);
+        for refused in [handle.lock("third").await, handle.try_lock("third").await] {
+            let error = refused.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Closed);
+            assert!(error.to_string().contains("was shut down"), "{error}");
+        }
     }
     assert!(guard.is_held());
     guard.extend(2 * TTL).await.unwrap();
@@ -45,6 +48,7 @@ async fn who_waits_for_a_lock_learns_of_the_shutdown() {
         redlock.shutdown(LIMIT).await.unwrap();
         let error = within(LIMIT, "it is told", waiting).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+        assert!(error.to_string().contains("was shut down"), "{error}");
     }
     run_on(cluster.nodes(), "DEL job").await;
     finish(&redlock, &cluster).await;
