@@ -149,12 +149,20 @@ impl Keep {
     ) -> Option<Kept> {
         let claim = Arc::clone(kept.claim()?);
         let Err(error) = outcome else {
+            if claim.warning().is_some() {
+                tracing::info!(key = %claim.key, "renewed again");
+            }
             claim.warn(None);
             plan(&claim, Duration::MAX, rng, now);
             return self.look_after(kept, now);
         };
         let lost = error.kind() == ErrorKind::Lost;
-        tracing::warn!(key = %claim.key, lost, %error, "renewal failed");
+        // Near the end it is tried every few milliseconds, which is no news.
+        if lost || claim.warning().is_none() {
+            tracing::warn!(key = %claim.key, lost, %error, "renewal failed");
+        } else {
+            tracing::debug!(key = %claim.key, %error, "renewal failed again");
+        }
         // First what happened, then that it is over: whoever hears of the end
         // asks for the reason.
         claim.warn(Some(error));

@@ -4,6 +4,9 @@ use std::{thread, time::Duration};
 
 use redlock_quorum::{LockGuard, Released, testing::TestNode};
 
+use tracing::Level;
+
+use crate::printed::Printed;
 use crate::support::{
     LIMIT, assert_no_keys, builder, client, eventually, everywhere, finish, ms, run,
     scripts_executed, set_up, start,
@@ -17,6 +20,14 @@ async fn renewed(node: &TestNode, times: u64) {
     eventually("it is renewed", async || match scripts_executed(node).await {
         seen if seen >= times => Ok(()),
         seen => Err(seen),
+    })
+    .await;
+}
+
+async fn warned(guard: &LockGuard, is: bool) {
+    eventually("a renewal fails, or succeeds again", async || match guard.warning() {
+        warning if warning.is_some() == is => Ok(()),
+        warning => Err(format!("{warning:?}")),
     })
     .await;
 }
@@ -38,6 +49,38 @@ async fn a_renewed_lock_outlives_its_ttl() {
         assert_eq!(guard.release().await.unwrap(), Released::Released);
         finish(&redlock, &cluster).await;
     }
+}
+
+#[tokio::test]
+async fn renewals_that_fail_in_a_row_are_logged_once_and_so_is_the_one_that_succeeds() {
+    let printed = Printed::default();
+    let _logging = printed.log(Level::INFO);
+    let cluster = start(3).await;
+    let redlock = builder(&cluster).node_timeout(ms(800)).build().unwrap();
+    let guard = redlock.lock("job").ttl(TTL).renew_every(TTL / 12).await.unwrap();
+    let majority = &cluster.nodes()[..2];
+    for node in majority {
+        node.pause().await.unwrap();
+    }
+    warned(&guard, true).await;
+    for node in majority {
+        node.resume().await.unwrap();
+    }
+    warned(&guard, false).await;
+    assert!(printed.lines_with(&["renewed again"]) >= 1);
+    let failed = printed.lines_with(&["renewal failed"]);
+    for node in majority {
+        node.kill().await.unwrap();
+    }
+    // Until then it is tried some twenty times, the more often the less is left.
+    lost(&guard).await;
+    let more = printed.lines_with(&["renewal failed"]) - failed;
+    assert!((1..5).contains(&more), "{more}");
+    for node in majority {
+        node.restart().await.unwrap();
+    }
+    drop(guard);
+    finish(&redlock, &cluster).await;
 }
 
 #[tokio::test]
