@@ -2,6 +2,7 @@
 //! never release or extend it.
 
 use std::{
+    fmt,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -13,12 +14,21 @@ use crate::{claim::Claim, config::Config, engine::Shared, error::Error};
 /// A view of a held lock, from [`Acquire::run`](crate::Acquire::run) or
 /// [`LockGuard::held`](crate::LockGuard::held). It shows how the lock stands; only
 /// its [`LockGuard`](crate::LockGuard) can extend or release it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Held {
     pub(crate) claim: Arc<Claim>,
     pub(crate) config: Arc<Config>,
     /// The way to the driver, which this view alone does not keep alive.
     pub(crate) shared: Weak<Shared>,
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held")
+            .field("key", &self.claim.key)
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Held {

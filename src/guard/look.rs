@@ -68,7 +68,8 @@ impl LockGuard {
 
     /// Returns when the lock ends, on the wall clock: for logs and for people. To
     /// decide whether to go on, ask [`Self::remaining`], since the wall clock can
-    /// be set.
+    /// be set. By a `testing::Clock` that a test has moved ahead, the
+    /// wall clock is ahead by as much.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};

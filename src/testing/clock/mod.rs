@@ -48,8 +48,9 @@ const STUCK_AFTER: Duration = Duration::from_secs(5);
 /// for time: a node that hangs costs its timeout. Give locks the ttl that they have in
 /// production, and it makes no difference.
 ///
-/// It moves the clients and the nodes, and nothing else: not `tokio::time`, nor what sleeps
-/// by it. A client without it lives in real time, also under `tokio::time::pause` or
+/// It moves the clients and the nodes, and with them the wall clock by which
+/// [`valid_until`](crate::LockGuard::valid_until) tells when a lock ends. It moves nothing else:
+/// not `SystemTime::now`, nor `tokio::time`, nor what sleeps by it. A client without it lives in real time, also under `tokio::time::pause` or
 /// `#[tokio::test(start_paused = true)]`.
 ///
 /// # Examples
