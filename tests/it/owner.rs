@@ -62,6 +62,7 @@ async fn a_lock_is_handed_on_between_tasks_of_one_name_alone() {
             name => redlock.lock("job").wait(LIMIT).owner(name),
         });
         let first = first.await.unwrap();
+        everywhere(&first, &cluster).await;
         let before = run(&cluster.nodes()[0], "GET job").await;
         let second = ask(second);
         first.release().await.unwrap();
