@@ -307,19 +307,15 @@ impl Engine {
         offered_at: Moment,
         now: Moment,
     ) -> bool {
-        match &outcome {
-            Outcome::Answered(answer) => {
-                self.silent.remove(node);
-                if matches!(answer, Answer::NotPublished) {
-                    self.note_not_published(node);
-                }
-            }
-            Outcome::NotSent(_) | Outcome::Lost(_) => self.silent.insert(node),
-            Outcome::Withdrawn => {}
+        let is_grant = outcome.is_grant();
+        if is_grant {
+            self.silent.remove(node);
+        } else {
+            self.note_outcome(node, &outcome);
         }
         let Some((op, mut setting)) = self.op_and_setting(id, now) else { return false };
         op.head.awaited.remove(node);
-        if op.needs_text(node, &outcome) {
+        if !is_grant && op.needs_text(node, &outcome) {
             op.head.scriptless.insert(node);
             self.ask(id, ask, NodeSet::EMPTY.with(node));
             return false;
@@ -330,6 +326,20 @@ impl Engine {
             self.ask_again(id);
         }
         is_ripe
+    }
+
+    /// Notes what any outcome but a grant says of `node`, whatever was asked.
+    fn note_outcome(&mut self, node: NodeId, outcome: &Outcome) {
+        match outcome {
+            Outcome::Answered(answer) => {
+                self.silent.remove(node);
+                if matches!(answer, Answer::NotPublished) {
+                    self.note_not_published(node);
+                }
+            }
+            Outcome::NotSent(_) | Outcome::Lost(_) => self.silent.insert(node),
+            Outcome::Withdrawn => {}
+        }
     }
 
     /// Asks the nodes again that the operation itself wants asked again.

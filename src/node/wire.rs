@@ -87,23 +87,30 @@ impl Script {
 }
 
 /// Appends `request` to `out`, and returns how many replies it brings.
+#[inline]
 pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 {
-    let key = request.key;
     match request.ask {
         Ask::Set => encode_set(out, request),
         Ask::Extend => encode_extend(out, form, request),
         Ask::Heal => call_extend(out, form, request, b"1"),
         Ask::Release => return encode_release(out, form, request),
-        Ask::Value | Ask::Look if form == Form::Whole => write(out, LOOK.head(form), &[key]),
-        Ask::Value => encode_value(out, key),
-        Ask::Look => {
-            encode_value(out, key);
-            write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]);
-            return 2;
-        }
-        Ask::Greet => return encode_greeting(out, form, key),
+        Ask::Value | Ask::Look => return encode_look(out, form, request),
+        Ask::Greet => return encode_greeting(out, form, request.key),
     }
     1
+}
+
+fn encode_look(out: &mut Vec<u8>, form: Form, Request { ask, key, .. }: Request<'_>) -> u8 {
+    if form == Form::Whole {
+        write(out, LOOK.head(form), &[key]);
+        return 1;
+    }
+    encode_value(out, key);
+    if ask != Ask::Look {
+        return 1;
+    }
+    write(out, b"*2\r\n$4\r\nPTTL\r\n", &[key]);
+    2
 }
 
 /// `HELLO`, but for a server that hangs up then, and the probe.

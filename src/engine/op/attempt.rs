@@ -148,7 +148,7 @@ impl Attempt {
             self.ask_the_rest(head);
         }
         if let Some(kept) = &mut self.kept {
-            kept.handle_timeout(head, self.round.refused(), due);
+            kept.handle_timeout(head, &self.round, due);
         }
         if setting.now >= self.round.give_up_at() && !head.cut_short {
             head.silent = self.round.outstanding().minus(self.unasked);
@@ -186,37 +186,51 @@ impl Attempt {
 
     /// The verdict, once; unless the votes are kept and more are asked for.
     pub(super) fn end(&mut self, head: &mut Head, setting: &mut Setting<'_>) -> Option<Ended> {
-        let verdict = self.round.verdict()?;
+        let mut verdict = self.round.verdict()?;
         self.waiter.as_ref()?;
         self.silent_by = None;
-        if verdict == Verdict::Lost(Loss::Contended) && self.keeps_votes(head, setting) {
-            return None;
+        if verdict == Verdict::Lost(Loss::Contended) {
+            if self.keeps_votes(head, setting) {
+                return None;
+            }
+            verdict = self.round.verdict()?;
         }
-        let mut waiter = self.waiter.take()?;
-        let loss = match verdict {
+        let waiter = self.waiter.take()?;
+        match verdict {
             Verdict::Held => {
                 let (lease, votes) = (self.held_for(head, setting), self.round.granted().len());
-                return Some(Ended::Held { waiter, lease, votes });
+                Some(Ended::Held { waiter, lease, votes })
             }
-            // Votes were split. That a node had no time to say so again is no news.
-            Verdict::Lost(Loss::NoQuorum)
-                if self.kept.is_some()
-                    && head.cut_short
-                    && head.notes.errors() <= setting.config.quorum.spare() =>
-            {
-                Loss::Contended
-            }
-            Verdict::Lost(loss) => loss,
-        };
-        waiter.learn(&self.round, setting.now.since(head.started_at));
+            Verdict::Lost(loss) => Some(self.lose(waiter, loss, head, setting)),
+        }
+    }
+
+    /// Out of the way of those that win.
+    #[inline(never)]
+    fn lose(
+        &self,
+        mut waiter: Box<Waiter>,
+        loss: Loss,
+        head: &Head,
+        setting: &Setting<'_>,
+    ) -> Ended {
+        // Votes were split. That a node had no time to say so again is no news.
+        let is_no_news = loss == Loss::NoQuorum
+            && self.kept.is_some()
+            && head.cut_short
+            && head.notes.errors() <= setting.config.quorum.spare();
+        let loss = if is_no_news { Loss::Contended } else { loss };
+        // What came after the first verdict are pauses, too.
+        let took = self.kept.as_ref().map(|kept| kept.took);
+        waiter.learn(&self.round, took.unwrap_or_else(|| setting.now.since(head.started_at)));
         waiter.heard_one = !self.unasked.is_empty();
         let rolls_back = self.rolls_back();
         if loss == Loss::Contended && waiter.wants_look() && setting.now < head.give_up_at {
             let round = Box::new(self.round.clone());
-            return Some(Ended::Refused { waiter, round, rolls_back });
+            return Ended::Refused { waiter, round, rolls_back };
         }
         let found = Box::new(head.found(loss, &self.round, None, setting));
-        Some(Ended::Lost { waiter, found, rolls_back })
+        Ended::Lost { waiter, found, rolls_back }
     }
 
     /// Asks `nodes` once more, for the same lease; the votes of the others stand.
@@ -254,6 +268,7 @@ impl Attempt {
 impl Head {
     /// Gives the nodes that are asked `now` as long as the waiter's patience allows, and
     /// says until when that is.
+    #[inline]
     fn give_nodes_time(&mut self, waiter: &Waiter, config: &Config, now: Moment) -> Moment {
         let whole = now.after(config.node_timeout(self.ttl));
         self.give_up_at = waiter.give_up_at(whole, now);

@@ -8,6 +8,7 @@ use crate::{
     claim::Claim,
     config::Config,
     engine::{
+        pacing::LATE,
         stand::{Stand, Stuck},
         waiter::Waiter,
     },
@@ -159,19 +160,29 @@ impl Behind {
         self.is_undecided().then_some(self.look_by)
     }
 
+    /// Notes which nodes have not answered in time, unless this client comes late itself.
+    pub(super) fn handle_timeout(&self, head: &mut Head, now: Moment) {
+        if self.is_undecided() && self.look_by <= now && now.since(self.look_by) <= LATE {
+            head.silent = self.asked.minus(self.rivals.seen).and(head.awaited);
+        }
+    }
+
     pub(super) fn is_undecided(&self) -> bool {
         self.waiter.is_some()
     }
 
     /// Goes on once all is seen, or no more will be.
     pub(super) fn end(&mut self, head: &mut Head, setting: &Setting<'_>) -> Option<Ended> {
-        let (quorum, is_over) = (setting.config.quorum, setting.now >= head.give_up_at);
+        let waiter = self.waiter.as_ref()?;
+        let (quorum, is_left) = (setting.config.quorum, setting.closed || !waiter.is_wanted());
+        let is_over = setting.now >= head.give_up_at || is_left;
         if !self.is_enough(quorum) && !head.awaited.is_empty() && !is_over {
             if setting.now < self.look_by && !self.is_late {
-                return None;
+                return self.take_back(!self.mine.is_empty());
             }
             if !self.checks && self.surely_seen().union(self.denied).len() < quorum.votes() {
-                return self.wait_for_more(head, setting.now);
+                self.wait_for_more(head, quorum);
+                return self.take_back(true);
             }
         }
         if !is_over && self.is_unclear(quorum) {
@@ -205,7 +216,8 @@ impl Behind {
         }
         let mut found = head.found(Loss::Contended, &self.round, Some(stand), setting);
         (found.attempt.seen, found.attempt.has_changed) = (self.rivals.seen, has_changed);
-        Some(Ended::Lost { waiter, found: Box::new(found), rolls_back: self.rolls_back })
+        let rolls_back = std::mem::take(&mut self.rolls_back);
+        Some(Ended::Lost { waiter, found: Box::new(found), rolls_back })
     }
 
     /// Whether the life of a holder's key is not known, or there is something that is no
@@ -221,18 +233,19 @@ impl Behind {
         !self.is_thorough && !is_clear && may_know_more
     }
 
-    /// Too few have said anything for the others not to be worth waiting for; but who refused
-    /// and was not asked is asked first. A node may have granted the attempt by now, and others
-    /// need its vote: it is not kept for so long.
-    fn wait_for_more(&mut self, head: &mut Head, now: Moment) -> Option<Ended> {
-        let unasked = self.round.refused().minus(self.asked);
-        (self.asked, head.looks) = (self.asked.union(unasked), unasked);
-        self.is_late = unasked.is_empty();
-        self.look_by = match &self.waiter {
-            Some(waiter) if !unasked.is_empty() => head.give_up_at.min(now.after(waiter.silence())),
-            _ => head.give_up_at,
-        };
-        std::mem::take(&mut self.rolls_back).then_some(Ended::TakenBack)
+    /// Too few have said anything: the first quorum is waited for, of all nodes.
+    fn wait_for_more(&mut self, head: &mut Head, quorum: Quorum) {
+        let all = NodeSet::first(quorum.nodes());
+        head.looks = all.minus(self.asked).minus(self.rivals.seen).minus(head.awaited);
+        self.asked = all;
+        (self.is_late, self.look_by) = (true, head.give_up_at);
+    }
+
+    /// Takes the attempt back now if it is to be: others may need the vote that a node has given,
+    /// or gives, after the verdict.
+    fn take_back(&mut self, is_needed: bool) -> Option<Ended> {
+        let now = is_needed && std::mem::take(&mut self.rolls_back);
+        now.then_some(Ended::TakenBack)
     }
 
     /// Leaves out what may be a key that came between the two commands of a look, for that seems
@@ -286,7 +299,8 @@ impl Behind {
         let seen = self.surely_seen();
         let unseen = NodeSet::first(quorum.nodes()).minus(seen);
         let is_sure = holder.is_some() || !self.rivals.may_have_holder(unseen, quorum);
-        let is_enough = self.checks || is_sure && seen.len() >= quorum.votes();
+        let is_checked = self.checks && !seen.is_empty();
+        let is_enough = is_checked || is_sure && seen.len() >= quorum.votes();
         let is_clear = !self.is_unclear(quorum) && (holder.is_none() || life.is_some());
         Stand {
             life,

@@ -234,9 +234,11 @@ impl Op {
             // Nearly all answers are these two, so they take the short way.
             Kind::Attempt(attempt) if outcome.is_grant() => {
                 attempt.handle_grant(head, node, latency, now);
+                std::mem::forget(outcome); // there is nothing in it to drop
             }
             Kind::Releasing(releasing) if outcome.is_grant() => {
                 releasing.handle_deletion(head, node, setting);
+                std::mem::forget(outcome);
             }
             Kind::Attempt(attempt) if ask == Ask::Value => attempt.handle_look(node, outcome),
             Kind::Attempt(attempt) => attempt.handle_outcome(head, node, outcome, latency, now),
@@ -259,8 +261,9 @@ impl Op {
             Kind::Attempt(attempt) => attempt.handle_timeout(head, due, setting),
             Kind::Extension(extension) => extension.handle_timeout(head, setting.now),
             Kind::Releasing(releasing) => releasing.handle_timeout(head, due, setting.now),
+            Kind::Behind(behind) => behind.handle_timeout(head, setting.now),
             // Their end looks at the time itself.
-            Kind::Behind(_) | Kind::Looking(_) | Kind::Healing(_) => {}
+            Kind::Looking(_) | Kind::Healing(_) => {}
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
         waiter::Waiter,
     },
     exchange::Outcome,
-    protocol::{Moment, NodeId, NodeSet, home},
+    protocol::{Moment, NodeId, NodeSet, Round, home},
 };
 
 /// The state of a round that was lost to a split and may still be won.
@@ -76,10 +76,15 @@ impl KeptVotes {
         }
     }
 
-    /// Does what was due by `due`; `refused` are the nodes to look at.
-    pub(super) fn handle_timeout(&mut self, head: &mut Head, refused: NodeSet, due: Moment) {
+    /// Does what was due by `due`.
+    pub(super) fn handle_timeout(&mut self, head: &mut Head, round: &Round, due: Moment) {
         match self.next {
-            Next::LookAt(at) if at <= due => self.look(head, refused, due),
+            // The home node is then another.
+            Next::AwaitHome(by) if by <= due => {
+                head.silent = round.outstanding().and(head.awaited);
+                self.next = Next::Decide;
+            }
+            Next::LookAt(at) if at <= due => self.look(head, round.refused(), due),
             Next::Looking(by) if by <= due => self.next = Next::Judge,
             _ => {}
         }
@@ -119,12 +124,20 @@ impl Attempt {
         }
     }
 
-    /// Whether the lost round goes on, or may; plans what it does next.
+    /// Whether the lost round goes on, or may; plans what it does next. Out of the way of those
+    /// that win.
+    #[inline(never)]
     pub(super) fn keeps_votes(&mut self, head: &mut Head, setting: &Setting<'_>) -> bool {
         if setting.closed || self.round.granted().is_empty() && self.kept.is_none() {
             return false;
         }
         let (now, took) = (setting.now, setting.now.since(head.started_at));
+        if self.round.granted().len() >= self.round.votes() {
+            // A node that was passed over has granted it after all.
+            self.round = self.round.again(NodeSet::EMPTY, self.lease.until, head.give_up_at);
+            self.round.pass_over(now);
+            return false;
+        }
         let mut kept = self.kept.take().unwrap_or_else(|| Box::new(KeptVotes::after(took)));
         let mut goes_on = match kept.next {
             Next::LookAt(_) | Next::Looking(_) => true,
@@ -156,8 +169,8 @@ impl Attempt {
         let Some(home) = home else { return false };
         if awaited.contains(home) {
             let by = now.after(kept.took).min(head.give_up_at);
-            if let Next::AwaitHome(by) = kept.next {
-                return now < by;
+            if let Next::AwaitHome(_) = kept.next {
+                return true;
             }
             kept.next = Next::AwaitHome(by);
             return now < by;
