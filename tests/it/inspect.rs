@@ -11,8 +11,8 @@ use redlock_quorum::{
 
 use crate::permissions::ENOUGH;
 use crate::support::{
-    LIMIT, NODE_TIMEOUT, TTL, WITHOUT_WAITING, asked, builder, client, connect, eventually,
-    everywhere, finish, ms, run, set_up, start, take_elsewhere, within,
+    LIMIT, NODE_TIMEOUT, TTL, asked, builder, client, connect, eventually, everywhere, finish, ms,
+    run, set_up, start, take_elsewhere, within,
 };
 
 #[tokio::test]
@@ -151,11 +151,11 @@ async fn health_tells_who_serves_and_why_others_do_not() {
 #[tokio::test]
 async fn a_hung_node_costs_a_look_one_node_timeout_and_the_next_nothing() {
     let cluster = start(3).await;
-    let redlock = builder(&cluster).node_timeout(ms(500)).build().unwrap();
+    let redlock = builder(&cluster).node_timeout(ms(1500)).build().unwrap();
     connect(&redlock, 3).await;
     cluster.nodes()[0].pause().await.unwrap();
     for why in [NodeErrorKind::Timeout, NodeErrorKind::Owing] {
-        let looking = within(WITHOUT_WAITING, "health", redlock.health());
+        let looking = within(NODE_TIMEOUT, "health", redlock.health());
         let health = looking.await.unwrap();
         assert_eq!(health.nodes()[0].error().unwrap().kind(), why);
         assert_eq!((health.able(), health.has_quorum()), (2, true));
@@ -175,7 +175,14 @@ async fn a_user_with_the_least_acl_sees_health_and_one_who_can_release_nothing_i
     let cluster = start(1).await;
     let nodes = cluster.nodes();
     let url = cluster.urls()[0].replace("redis://", "redis://locker:pw@");
-    let redlock = || Redlock::builder().nodes([url.clone()]).key_prefix("app:").build().unwrap();
+    let redlock = || {
+        Redlock::builder()
+            .nodes([url.clone()])
+            .key_prefix("app:")
+            .node_timeout(NODE_TIMEOUT)
+            .build()
+            .unwrap()
+    };
     set_up(nodes, &format!("ACL SETUSER locker on >pw {ENOUGH}")).await;
     let health = redlock().health().await.unwrap();
     assert!(health.has_quorum(), "{health:?}");

@@ -17,7 +17,7 @@ use crate::support::{LIMIT, builder, connect, eventually, finish, ms, start, wit
 
 /// How often a poller tries at most until it is first once. It meets a free lock about
 /// three times in ten.
-const MOST_TRIES: usize = 60;
+const MOST_TRIES: usize = 200;
 
 /// What the tasks of the busy client do.
 #[derive(Default)]

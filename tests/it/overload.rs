@@ -92,9 +92,12 @@ async fn what_hangs_in_a_full_connection_is_released_after_the_ttl_too() {
         assert!(acquire.now_or_never().is_none());
     }
     drop(join_all(locking).await);
-    let left = redlock.shutdown(3 * ttl).await.unwrap();
-    // Nothing is left if all this took so long that the connection was given up meanwhile.
-    assert!(left.iter().all(|left| left.node() == hung.address()), "{left:?}");
+    match redlock.shutdown(3 * ttl).await {
+        // Nothing is left if all this took so long that the connection was given up meanwhile.
+        Ok(left) => assert!(left.iter().all(|left| left.node() == hung.address()), "{left:?}"),
+        // Or so long that not all have been given back.
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Timeout, "{error}"),
+    }
     hung.resume().await.unwrap();
     finish(&redlock, &cluster).await;
 }

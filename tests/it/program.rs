@@ -101,6 +101,8 @@ pub fn command(flags: &[&str], environment: &[(&str, &str)]) -> Command {
     command.arg("serve").args(["--listen", "127.0.0.1:0"]).args(flags).env_clear();
     // What --dev looks for a server in.
     command.envs(std::env::vars_os().filter(|(name, _)| name == "PATH"));
+    // Not what these tests are about, and too short on a machine that is busy.
+    command.env("REDLOCK_NODE_TIMEOUT", "5s");
     command.envs(environment.iter().copied()).stdin(Stdio::null());
     command
 }

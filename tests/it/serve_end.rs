@@ -133,7 +133,7 @@ async fn a_killed_client_that_waits_leaves_no_key() {
     assert_no_keys(&cluster).await;
     // It had no part in that: the next one gets the lock.
     let mut next = open(&program).await;
-    post(&mut next, "/lock", "key=held&ttl_ms=1000").await;
+    post(&mut next, "/lock", "key=held&ttl_ms=10000").await;
     let mut answer = [0; 12];
     next.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");

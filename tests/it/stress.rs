@@ -112,7 +112,7 @@ async fn a_crowd(seed: u64) {
         }
     };
     tokio::select! {
-        ended = within(LIMIT, "all tasks end", crowd) => drop(ended.unwrap()),
+        ended = within(4 * LIMIT, "all tasks end", crowd) => drop(ended.unwrap()),
         () = faults => unreachable!("it goes on"),
     }
     for node in cluster.nodes() {

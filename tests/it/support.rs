@@ -258,8 +258,8 @@ pub async fn connect(redlock: &Redlock, nodes: usize) {
         // gives none this time.
         let voted = timeout(ms(500), granted(&guard, nodes)).await;
         let votes = guard.votes().granted();
-        guard.release().await.unwrap();
-        if voted.is_ok() { Ok(()) } else { Err(votes) }
+        let released = guard.release().await;
+        if voted.is_ok() && released.is_ok() { Ok(()) } else { Err((votes, released)) }
     })
     .await;
 }

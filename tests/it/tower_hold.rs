@@ -53,7 +53,7 @@ async fn a_handler_that_takes_longer_than_the_ttl_keeps_its_lock() {
 
 /// A request under way whose lock is then taken away on the servers.
 async fn lose(cluster: &Cluster, layer: LockLayer<Keyed>) -> (App, reqwest::Response) {
-    let app = App::start(layer.ttl(Duration::from_secs(1))).await;
+    let app = App::start(layer.ttl(Duration::from_secs(3))).await;
     let held = app.enter("order").await;
     run_on(cluster.nodes(), "SET order another PX 600000").await;
     app.lost().await;
@@ -118,7 +118,7 @@ async fn it_is_held_until_the_response_or_until_its_bodys_end() {
 async fn a_body_is_cut_short_when_the_lock_is_lost_under_it() {
     let cluster = start(3).await;
     let redlock = client(&cluster);
-    let layer = layer(&redlock).hold(Hold::UntilBodyEnd).ttl(Duration::from_secs(1));
+    let layer = layer(&redlock).hold(Hold::UntilBodyEnd).ttl(Duration::from_secs(3));
     let (app, _permits) = streaming(layer).await;
     let mut response = send(app.post("/stream", "order")).await;
     assert_eq!(response.chunk().await.unwrap().unwrap(), "frame");

@@ -6,7 +6,7 @@ use redlock_quorum::{NodeErrorKind, Redlock, Released, testing::Cluster};
 use crate::{
     http_stand::{Served, settings},
     permissions::ENOUGH,
-    support::{LIMIT, TTL, assert_no_keys, finish, native, set_up},
+    support::{LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, builder, finish, native, set_up},
 };
 
 /// How a server is made unable, and what is said of it.
@@ -137,7 +137,13 @@ impl State {
         set_up(cluster.nodes(), &format!("ACL SETUSER locker on >pw {ENOUGH}")).await;
         set_up(cluster.nodes(), self.command).await;
         let url = format!("redis://{}{}{}", self.login, node.address(), self.database);
-        let redlock = Redlock::builder().nodes([url]).key_prefix("app:").ttl(TTL).build().unwrap();
+        let redlock = Redlock::builder()
+            .nodes([url])
+            .key_prefix("app:")
+            .ttl(TTL)
+            .node_timeout(NODE_TIMEOUT)
+            .build()
+            .unwrap();
         (cluster, Served::of(redlock, settings()).await)
     }
 }
@@ -185,7 +191,7 @@ pub async fn node_up(served: &Served) -> String {
 async fn where_no_script_runs_a_command_of_the_servers_own_will_do() {
     let hidden = ["--rename-command", "EVAL", "hidden", "--rename-command", "EVALSHA", "hidden2"];
     let cluster = Cluster::builder().nodes(1).server_args(hidden).start().await.unwrap();
-    let redlock = Redlock::builder().nodes(cluster.urls()).ttl(TTL).build().unwrap();
+    let redlock = builder(&cluster).build().unwrap();
     let health = redlock.health().await.unwrap();
     if native(&cluster.nodes()[0]).await.is_none() {
         assert_eq!(health.able(), 0, "{health:?}");
@@ -204,7 +210,7 @@ async fn where_no_script_runs_a_command_of_the_servers_own_will_do() {
 async fn where_evalsha_is_kept_back_every_lock_is_given_back_all_the_same() {
     let hidden = ["--rename-command", "EVALSHA", "hidden"];
     let cluster = Cluster::builder().nodes(1).server_args(hidden).start().await.unwrap();
-    let redlock = Redlock::builder().nodes(cluster.urls()).ttl(TTL).build().unwrap();
+    let redlock = builder(&cluster).build().unwrap();
     for _ in 0..3 {
         let guard = redlock.try_lock("job").await.unwrap();
         guard.extend(TTL).await.unwrap();
@@ -218,7 +224,7 @@ async fn where_evalsha_is_kept_back_every_lock_is_given_back_all_the_same() {
 #[tokio::test]
 async fn a_server_that_is_full_keeps_the_locks_that_it_has_and_comes_back_by_itself() {
     let cluster = Cluster::builder().nodes(1).start().await.unwrap();
-    let redlock = Redlock::builder().nodes(cluster.urls()).ttl(TTL).build().unwrap();
+    let redlock = builder(&cluster).build().unwrap();
     let guard = redlock.try_lock("job").await.unwrap();
     set_up(cluster.nodes(), "CONFIG SET maxmemory 1").await;
     assert_eq!(redlock.health().await.unwrap().able(), 0);
