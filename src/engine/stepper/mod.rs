@@ -10,6 +10,7 @@
 mod caller;
 mod explore;
 mod fingerprint;
+mod hangs;
 mod node;
 mod oracle;
 mod scripts;
