@@ -31,6 +31,9 @@ for try in 1 2 3 4 5 6 7 8 9 10; do
 done
 "#;
 
+/// So often chromedriver may find its port taken.
+const MOST_STARTS: usize = 10;
+
 /// chromedriver, and by it the browser. Dropping it ends both.
 struct Driver {
     child: Child,
@@ -42,6 +45,17 @@ struct Driver {
 
 impl Driver {
     async fn start() -> Self {
+        for _ in 0..MOST_STARTS {
+            let mut driver = Self::spawn();
+            if let Some(port) = driver.port().await {
+                driver.url = format!("http://127.0.0.1:{port}");
+                return driver;
+            }
+        }
+        panic!("chromedriver finds no free port, {MOST_STARTS} times in a row")
+    }
+
+    fn spawn() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let home = std::env::temp_dir().join(format!("redlock-page-{}-{number}", process::id()));
@@ -68,20 +82,19 @@ impl Driver {
             .spawn()
             .unwrap();
         let leash = watchdog.stdin.take();
-        let mut driver = Self { child, watchdog, leash, home, url: String::new() };
-        driver.url = format!("http://127.0.0.1:{}", driver.port().await);
-        driver
+        Self { child, watchdog, leash, home, url: String::new() }
     }
 
-    /// The port that it took, as it prints it.
-    async fn port(&self) -> u16 {
+    /// The port that it took, as it prints it; `None` if that was taken by another. It asks for
+    /// a free one of IPv6, and then for the same of IPv4.
+    async fn port(&self) -> Option<u16> {
         eventually("chromedriver says its port", async || {
             let log = fs::read_to_string(self.home.join("driver.log")).unwrap();
             let port = log.split_once("successfully on port ").and_then(|(_, rest)| {
                 let (port, _) = rest.split_once('.')?;
                 port.parse().ok()
             });
-            port.ok_or(log)
+            if port.is_some() || log.contains("port not available") { Ok(port) } else { Err(log) }
         })
         .await
     }
