@@ -15,6 +15,7 @@ mod failover;
 mod fair;
 mod far;
 mod faults;
+mod fence_scripts;
 mod fixture;
 mod floor;
 mod hand_over;
