@@ -27,7 +27,7 @@ impl Healing {
         }
         match vote(outcome).0 {
             Vote::Granted => {
-                tracing::info!(key = %claim.key, "a node that did not have the key has it again");
+                tracing::debug!(key = %claim.key, "a node that did not have the key has it again");
                 claim.note_grant(node, latency);
             }
             Vote::Refused | Vote::Failed => claim.note_unhealed(node),
