@@ -2,31 +2,22 @@
 
 use std::time::SystemTime;
 
-use redlock_quorum::{ErrorKind, LockGuard, LockParts, Redlock, Released, Token};
+use redlock_quorum::{ErrorKind, LockParts, Redlock, Released, Token};
 
 use crate::{
     proxy::Proxy,
     support::{
-        NODE_TIMEOUT, TTL, assert_no_keys, builder, bulk, client, connect, eventually, finish, ms,
-        ours_executed, run, run_on, set_up, start,
+        NODE_TIMEOUT, TTL, assert_no_keys, builder, bulk, client, connect, eventually, everywhere,
+        finish, ms, ours_executed, run, run_on, set_up, start,
     },
 };
-
-/// Waits until all nodes have granted: no vote comes late any more.
-async fn everywhere(guard: &LockGuard) {
-    eventually("all nodes granted", async || {
-        let granted = guard.votes().granted();
-        if granted == 3 { Ok(()) } else { Err(granted) }
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn a_forgotten_lock_stays_for_its_ttl() {
     let cluster = start(3).await;
     let redlock = client(&cluster);
     let guard = redlock.lock("job").await.unwrap();
-    everywhere(&guard).await;
+    everywhere(&guard, &cluster).await;
     guard.forget();
     redlock.shutdown(TTL).await.unwrap();
     let left: Vec<_> =
@@ -41,7 +32,7 @@ async fn another_client_takes_over_extends_and_releases() {
     let cluster = start(3).await;
     let (first, second) = (client(&cluster), client(&cluster));
     let guard = first.lock("job").await.unwrap();
-    everywhere(&guard).await;
+    everywhere(&guard, &cluster).await;
     let parts = guard.into_parts();
     assert_eq!(parts.key, b"job");
     // It goes through its bytes, as it would to another process.

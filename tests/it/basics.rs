@@ -6,8 +6,8 @@ use futures_util::FutureExt as _;
 use redlock_quorum::{ErrorKind, NodeAnswer, Redlock, Released, testing::Reply};
 
 use crate::support::{
-    LIMIT, NODE_TIMEOUT, TTL, builder, bulk, client, connected, eventually, finish, ms, run,
-    run_on, start, take_elsewhere, within,
+    LIMIT, NODE_TIMEOUT, TTL, builder, bulk, client, connect, connected, eventually, finish, ms,
+    run, run_on, start, take_elsewhere, within,
 };
 
 async fn a_lock_is_acquired_extended_and_released(nodes: usize) {
@@ -45,6 +45,7 @@ async fn five_nodes_make_one_lock() {
 async fn on_the_servers_a_lock_is_a_plain_string_that_expires() {
     let cluster = start(3).await;
     let redlock = client(&cluster);
+    connect(&redlock, 3).await;
     let guard = redlock.lock("job").await.unwrap();
     eventually("every node has it", async || {
         let granted = guard.votes().granted();
@@ -82,6 +83,7 @@ async fn a_lock_that_another_library_holds_on_a_majority_is_respected() {
 async fn a_lock_that_another_library_holds_on_a_minority_can_be_had() {
     let cluster = start(3).await;
     let redlock = client(&cluster);
+    connect(&redlock, 3).await;
     take_elsewhere(&cluster.nodes()[..1], "job").await;
     let guard = redlock.try_lock("job").await.unwrap();
     assert_eq!((guard.votes().granted(), guard.votes().margin()), (2, 0));
@@ -160,6 +162,7 @@ async fn who_waits_acquires_when_the_holder_releases() {
 async fn the_votes_say_who_granted_how_fast_and_with_what_margin() {
     let cluster = start(5).await;
     let redlock = client(&cluster);
+    connect(&redlock, 5).await;
     let guard = redlock.lock("job").await.unwrap();
     assert!(guard.votes().granted() >= 3);
     let votes = eventually("the other nodes' votes are counted as they come", async || {

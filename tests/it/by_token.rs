@@ -78,6 +78,7 @@ async fn a_client_of_short_locks_and_slow_nodes_releases_too() {
 async fn a_lock_is_extended_by_its_token_to_what_was_asked_for() {
     let cluster = start(3).await;
     let redlock = client(&cluster);
+    connect(&redlock, 3).await;
     let token = || Token::from_bytes("another").unwrap();
     take_elsewhere(cluster.nodes(), "held").await;
     let guard = redlock.resume("held", token(), ms(900_000)).await.unwrap();

@@ -164,7 +164,7 @@ async fn what_a_server_can_not_do_for_a_while_is_said_and_it_votes_again_when_it
 async fn a_lock_of_before_a_failed_snapshot_is_released_when_writes_are_let_through() {
     let cluster = Cluster::builder().nodes(1).server_args(NOWHERE.iter().copied());
     let cluster = cluster.start().await.unwrap();
-    let redlock = Redlock::builder().nodes(cluster.urls()).ttl(TTL).build().unwrap();
+    let redlock = client(&cluster);
     let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
     set_up(cluster.nodes(), "BGSAVE").await;
     answers(&cluster.nodes()[0], "MISCONF").await;

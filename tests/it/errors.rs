@@ -186,18 +186,20 @@ async fn a_server_that_loads_its_data_is_waited_for() {
     let redlock = client(&cluster);
     let (loading, ready) = cluster.nodes().split_at(2);
     assert_eq!(ready.len(), 1);
-    if !slow_to_load(loading, 5000, 100).await {
+    if !slow_to_load(loading, 20_000, 1000).await {
         return;
     }
     // Its own answer comes when all is loaded, which is nobody's business here.
     let reload = async |node: &TestNode| drop(node.command(&["DEBUG", "RELOAD"]).await);
     let seen = async {
-        eventually("both are seen loading", async || {
+        let error = eventually("both are seen loading", async || {
             let Err(error) = redlock.try_lock("job").await else { return Err(Vec::new()) };
             let kinds = kinds(&error);
             if kinds == [NodeErrorKind::Loading; 2] { Ok(error) } else { Err(kinds) }
         })
-        .await
+        .await;
+        set_up(loading, "CONFIG SET key-load-delay 0").await;
+        error
     };
     let (error, ..) =
         futures_util::future::join3(seen, reload(&loading[0]), reload(&loading[1])).await;
@@ -218,6 +220,7 @@ async fn a_server_that_loads_its_data_is_waited_for() {
 async fn a_server_that_a_script_blocks_is_named_as_such() {
     let cluster = start(3).await;
     let redlock = client(&cluster);
+    connect(&redlock, 3).await;
     let blocked = &cluster.nodes()[..2];
     set_up(blocked, "CONFIG SET lua-time-limit 10").await;
     let block = async |node: &TestNode| {

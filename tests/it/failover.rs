@@ -16,8 +16,8 @@ use tracing::Level;
 
 use crate::printed::Printed;
 use crate::support::{
-    LIMIT, TTL, connect, eventually, granted, kinds, listening, ms, run, set_up, start, wait_for,
-    within,
+    LIMIT, NODE_TIMEOUT, TTL, connect, eventually, granted, kinds, listening, ms, run, set_up,
+    start, wait_for, within,
 };
 
 /// A name that leads to one server and later to another. What is connected stays connected, as
@@ -74,7 +74,7 @@ async fn three() -> (Cluster, Vec<Name>, Redlock) {
         names.push(Name::of(master.address()).await);
     }
     let urls = names.iter().map(|name| name.url.clone());
-    let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(500)).build().unwrap();
+    let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(1500)).build().unwrap();
     connect(&redlock, 3).await;
     (cluster, names, redlock)
 }
@@ -163,7 +163,8 @@ async fn a_replica_that_takes_writes_has_no_vote() {
         follow(node, &nodes[3]).await;
     }
     let urls: Vec<_> = nodes[..3].iter().map(TestNode::url).collect();
-    let redlock = Redlock::builder().nodes(urls).ttl(TTL).build().unwrap();
+    let redlock =
+        Redlock::builder().nodes(urls).ttl(TTL).node_timeout(NODE_TIMEOUT).build().unwrap();
     let error = redlock.lock("job").wait(ms(500)).await.unwrap_err();
     let replicas = kinds(&error).into_iter().filter(|kind| *kind == NodeErrorKind::ReadOnly);
     assert_eq!(replicas.count(), 2, "{error}");
@@ -180,7 +181,7 @@ async fn health_finds_out_that_a_master_has_become_a_replica_that_takes_writes()
     let cluster = start(4).await;
     let nodes = cluster.nodes();
     let urls: Vec<_> = nodes[..3].iter().map(TestNode::url).collect();
-    let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(500)).build().unwrap();
+    let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(1500)).build().unwrap();
     connect(&redlock, 3).await;
     set_up(&nodes[..1], "CONFIG SET replica-read-only no").await;
     follow(&nodes[0], &nodes[3]).await;

@@ -10,7 +10,7 @@ use redlock_quorum::{
 
 use crate::support::{
     LIMIT, NODE_TIMEOUT, builder, client, connect, eventually, everywhere, finish, got, info,
-    listening, ms, run_on, set_up, start, take_elsewhere, wait_for,
+    listening, ms, run, run_on, set_up, start, take_elsewhere, wait_for,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -72,7 +72,12 @@ async fn a_lock_that_runs_out_is_had_then_and_not_at_the_polling_floor() {
     let cluster = start(3).await;
     let redlock = builder(&cluster).retry_delay(ms(10), HOUR).build().unwrap();
     connect(&redlock, 3).await;
-    set_up(cluster.nodes(), "SET job another NX PX 5000").await;
+    take_elsewhere(cluster.nodes(), "job").await;
+    // Of all nodes at once: one by one they would end apart.
+    let now = run(&cluster.nodes()[0], "TIME").await;
+    let Reply::Array(now) = now else { panic!("no TIME: {now:?}") };
+    let seconds: u64 = str::from_utf8(now[0].as_bytes().unwrap()).unwrap().parse().unwrap();
+    set_up(cluster.nodes(), &format!("EXPIREAT job {}", seconds + 6)).await;
     let waiting = wait_for(&redlock, "job");
     listening(cluster.nodes(), "job").await;
     got(waiting).await.release().await.unwrap();
@@ -83,16 +88,14 @@ async fn a_lock_that_runs_out_is_had_then_and_not_at_the_polling_floor() {
 async fn a_message_that_is_lost_costs_a_polling_floor_and_the_next_is_heard() {
     let cluster = start(3).await;
     let (holder, waiter) = (client(&cluster), client(&cluster));
-    for _ in 0..3 {
+    for _ in 0..4 {
         let guard = holder.lock("job").await.unwrap();
         let waiting = wait_for(&waiter, "job");
         // It would not look for seconds, if it still listened.
         listening(cluster.nodes(), "job").await;
         set_up(cluster.nodes(), "CLIENT KILL TYPE pubsub").await;
         guard.release().await.unwrap();
-        let guard = got(waiting).await;
-        listening(cluster.nodes(), "job").await;
-        guard.release().await.unwrap();
+        got(waiting).await.release().await.unwrap();
     }
     finish(&holder, &cluster).await;
     finish(&waiter, &cluster).await;

@@ -90,7 +90,7 @@ impl Pairs {
         }
         let pairs: Vec<_> = masters.iter().zip(replicas).map(|(one, two)| [one, two]).collect();
         let haproxy = Haproxy::before(program, &pairs);
-        let builder = Redlock::builder().nodes(haproxy.urls()).ttl(TTL).node_timeout(ms(500));
+        let builder = Redlock::builder().nodes(haproxy.urls()).ttl(TTL).node_timeout(ms(1500));
         let redlock = builder.build().unwrap();
         connect(&redlock, 3).await;
         Some(Self { cluster, redlock, _haproxy: haproxy })

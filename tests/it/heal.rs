@@ -13,6 +13,7 @@ use crate::support::{
 
 /// A lock on `job` that all nodes have granted, and its token.
 async fn locked(redlock: &Redlock, cluster: &Cluster) -> (LockGuard, Reply) {
+    connect(redlock, cluster.len()).await;
     let guard = redlock.lock("job").await.unwrap();
     everywhere(&guard, cluster).await;
     let token = run(&cluster.nodes()[0], "GET job").await;
@@ -53,6 +54,7 @@ async fn has_no_key(node: &TestNode) {
 }
 
 async fn a_restarted_node_has_the_key_again(redlock: Redlock, cluster: Cluster) {
+    connect(&redlock, cluster.len()).await;
     let guard = redlock.lock("job").renew_every(ms(50)).await.unwrap();
     everywhere(&guard, &cluster).await;
     assert_eq!(guard.votes().healed(), 0);

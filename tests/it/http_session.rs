@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     http_stand::{Served, TTL_MS, send, settings},
-    support::{builder, bulk, finish, start, take_elsewhere},
+    support::{builder, bulk, connect, finish, start, take_elsewhere},
 };
 
 async fn end(served: &Served, cluster: &Cluster) {
@@ -84,6 +84,7 @@ async fn without_a_token_it_unlocks_only_where_that_is_allowed_and_what_it_hande
 async fn a_lock_is_taken_looked_at_extended_and_released_under_v1() {
     let cluster = start(3).await;
     let served = Served::new(&cluster).await;
+    connect(&served.redlock, 3).await;
     let path = "/v1/locks/orders:42";
     let free = served.get(path).await.value();
     assert_eq!((&free["held"], &free["remaining_ms"]), (&json!(false), &json!(0)), "{free}");
