@@ -159,7 +159,7 @@ fn mutants() -> Result<bool, String> {
             level: level.unwrap_or(Level::A),
             profile,
             first: 0,
-            seeds: seeds.unwrap_or(10_000),
+            seeds: seeds.unwrap_or(30_000),
             threads: 1,
             mutant: Some(mutant),
             loud: false,

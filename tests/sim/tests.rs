@@ -67,9 +67,12 @@ fn every_mutant_dies() {
     let survivors = Mutex::new(Vec::new());
     let work = || {
         while let Some(mutant) = { waiting.lock().unwrap().pop_front() } {
+            if mutant.hunter() != Hunter::Seeds {
+                continue;
+            }
             let campaign =
-                Campaign { threads: 1, mutant: Some(mutant), ..campaign(Level::A, SHARE * 10_000) };
-            if campaign.run().failure.is_none() && mutant.hunter() == Hunter::Seeds {
+                Campaign { threads: 1, mutant: Some(mutant), ..campaign(Level::A, SHARE * 30_000) };
+            if campaign.run().failure.is_none() {
                 survivors.lock().unwrap().push(mutant);
             }
         }
