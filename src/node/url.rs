@@ -86,6 +86,9 @@ fn why_not(text: &str) -> &'static str {
         return "it begins with none of `redis://`, `rediss://`, `valkey://`, `valkeys://` and \
              `unix://`";
     }
+    if scheme.to_ascii_lowercase().contains("unix") {
+        return "its path or its `db` is none";
+    }
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
@@ -159,6 +162,7 @@ mod tests {
             ("h:6379", "no `redis://`"),
             ("u:s3cret@h", "no `redis://`"),
             ("http://h", "begins with none of"),
+            ("unix:///tmp/s.sock?db=one", "its path or its `db` is none"),
             ("\"redis://:s3cret@h\"", "quotes"),
             ("'redis://:s3cret@h", "quotes"),
             ("redis://:s3cret@h'", "quotes"),
