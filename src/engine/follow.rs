@@ -64,8 +64,8 @@ impl Engine {
         }
     }
 
-    /// Takes back what the lost attempt of operation `id` may have set. Where that may be a quorum, others may
-    /// have seen it there, and wait to be told.
+    /// Takes back what the lost attempt of operation `id` may have set. Where that may be a
+    /// quorum, others may have seen it there, and wait to be told.
     fn roll_back(&mut self, id: usize, time: Time) {
         let Some(claim) = self.ops.get(id).map(|op| Arc::clone(&op.head.claim)) else { return };
         let may_be_seen = claim.suspects().len() >= self.config.quorum.votes();

@@ -46,6 +46,7 @@ async fn no_password_and_no_token_is_ever_printed() {
 
     let guard = acquire.await.unwrap();
     printed.debug(&guard);
+    printed.debug(&guard.held());
     printed.debug(&guard.votes());
     everywhere(&guard, &cluster).await;
     let token = token_on(&cluster.nodes()[0], "job").await;

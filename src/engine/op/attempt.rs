@@ -3,16 +3,11 @@
 
 use std::time::Duration;
 
-use super::{Ended, Head, KeptVotes, Setting, notes::Tally, split::round_trip, vote::vote};
+use super::{Ended, Head, KeptVotes, Setting, split::round_trip, vote::vote};
 use crate::{
     claim::Claim,
     config::Config,
-    engine::{
-        Time,
-        pacing::LATE,
-        stand::{Found, LastAttempt, Stand},
-        waiter::Waiter,
-    },
+    engine::{Time, pacing::LATE, waiter::Waiter},
     exchange::{Ask, Outcome},
     mutant::{self, Mutant},
     protocol::{Lease, Loss, Moment, NodeId, NodeSet, Round, Ttl, Verdict, Vote},
@@ -141,14 +136,16 @@ impl Attempt {
         if let Some(by) = self.silent_by.take_if(|by| *by <= due)
             && !self.is_late_itself(by, setting.now)
         {
-            head.silent = self.round.outstanding().minus(self.unasked);
+            if head.had_time(by) {
+                head.silent = self.round.outstanding().minus(self.unasked);
+            }
             if self.unasked.is_empty() {
                 return self.round.pass_over(setting.now);
             }
             self.ask_the_rest(head);
         }
         if let Some(kept) = &mut self.kept {
-            kept.handle_timeout(head, &self.round, due);
+            kept.handle_timeout(head, &self.round, due, setting.now);
         }
         if setting.now >= self.round.give_up_at() && !head.cut_short {
             head.silent = self.round.outstanding().minus(self.unasked);
@@ -187,7 +184,9 @@ impl Attempt {
     /// The verdict, once; unless the votes are kept and more are asked for.
     pub(super) fn end(&mut self, head: &mut Head, setting: &mut Setting<'_>) -> Option<Ended> {
         let mut verdict = self.round.verdict()?;
-        self.waiter.as_ref()?;
+        if self.waiter.is_none() {
+            return self.take_found_back(head);
+        }
         self.silent_by = None;
         if verdict == Verdict::Lost(Loss::Contended) {
             if self.keeps_votes(head, setting) {
@@ -262,48 +261,6 @@ impl Attempt {
             return !self.kept.as_ref().is_some_and(|kept| kept.were_kept());
         }
         true
-    }
-}
-
-impl Head {
-    /// Gives the nodes that are asked `now` as long as the waiter's patience allows, and
-    /// says until when that is.
-    #[inline]
-    fn give_nodes_time(&mut self, waiter: &Waiter, config: &Config, now: Moment) -> Moment {
-        let whole = now.after(config.node_timeout(self.ttl));
-        self.give_up_at = waiter.give_up_at(whole, now);
-        self.cut_short = self.give_up_at < whole;
-        self.give_up_at
-    }
-
-    /// What is known of an attempt that was lost.
-    pub(super) fn found(
-        &self,
-        loss: Loss,
-        round: &Round,
-        stand: Option<Stand>,
-        setting: &Setting<'_>,
-    ) -> Found {
-        let (config, now) = (setting.config, setting.now);
-        // One that has answered since the verdict is not silent.
-        let may = self.claim.suspects().minus(self.claim.granted());
-        let silent = self.late(round.suspects().and(may), now);
-        let tally = Tally { granted: round.granted(), refused: round.refused(), silent };
-        let reports = self.reports(tally, config, now);
-        Found {
-            attempt: LastAttempt {
-                began_at: self.started_at,
-                loss,
-                reports,
-                stand,
-                seen: NodeSet::EMPTY,
-                has_changed: false,
-                silent: setting.silent,
-            },
-            granted: self.claim.granted().len(),
-            cut_short: self.cut_short,
-            is_hopeless: self.notes.permanent() > config.quorum.spare(),
-        }
     }
 }
 

@@ -133,8 +133,10 @@ impl Behind {
             Some(_) | None => {}
         }
         if self.rivals.forget_mine(node, &head.claim.token) {
-            // It has granted after the verdict, and is about to be asked to release.
+            // It has granted after the verdict, and is about to be asked to release; or it has
+            // denied that, so that it was not asked when the attempt was taken back.
             self.mine.insert(node);
+            self.rolls_back |= head.note_found(node);
         }
         let Some(found) = self.rivals.at(node) else { return };
         // Whether it is empty shows at the end.
@@ -159,7 +161,8 @@ impl Behind {
 
     /// Notes which nodes have not answered in time, unless this client comes late itself.
     pub(super) fn handle_timeout(&self, head: &mut Head, now: Moment) {
-        if self.is_undecided() && self.look_by <= now && now.since(self.look_by) <= LATE {
+        let is_late = now.since(self.look_by) > LATE;
+        if self.is_undecided() && self.look_by <= now && !is_late && head.had_time(self.look_by) {
             head.silent = self.asked.minus(self.rivals.seen).and(head.awaited);
         }
     }
@@ -170,7 +173,7 @@ impl Behind {
 
     /// Goes on once all is seen, or no more will be.
     pub(super) fn end(&mut self, head: &mut Head, setting: &Setting<'_>) -> Option<Ended> {
-        let waiter = self.waiter.as_ref()?;
+        let Some(waiter) = &self.waiter else { return self.take_back(true) };
         let (quorum, is_left) = (setting.config.quorum, setting.closed || !waiter.is_wanted());
         let is_over = setting.now >= head.give_up_at || is_left;
         if !self.is_enough(quorum) && !head.awaited.is_empty() && !is_over {
@@ -243,9 +246,12 @@ impl Behind {
         }
     }
 
-    /// Whether it is worth asking whether it is enough.
+    /// Whether it is worth asking whether it is enough, or a key was found behind the end.
     pub(super) fn may_be_enough(&self) -> bool {
-        self.is_undecided() && !self.surely_seen().union(self.denied).is_empty()
+        if !self.is_undecided() {
+            return self.rolls_back;
+        }
+        !self.surely_seen().union(self.denied).is_empty()
     }
 }
 

@@ -8,6 +8,7 @@
 mod attempt;
 mod behind;
 mod extension;
+mod head;
 mod healing;
 mod looking;
 mod notes;
@@ -17,14 +18,14 @@ mod split;
 mod table;
 mod vote;
 
-use std::sync::Arc;
-
 use rand::rngs::StdRng;
 
+use self::split::KeptVotes;
 pub(super) use self::{
     attempt::Attempt,
     behind::Behind,
     extension::{Asker, Extension, HandOver},
+    head::Head,
     healing::Healing,
     looking::Looking,
     releasing::{Ending, Releasing, suspects_to_release},
@@ -32,14 +33,13 @@ pub(super) use self::{
     split::round_trip,
     table::Ops,
 };
-use self::{notes::Notes, split::KeptVotes};
 use super::{request::Reply, stand::Found, waiter::Waiter};
 use crate::{
-    claim::{Claim, Released},
+    claim::Released,
     config::Config,
     error::Error,
     exchange::{Answer, Ask, News, Outcome, Seen},
-    protocol::{Due, Lease, Moment, NodeId, NodeSet, Round, Ttl},
+    protocol::{Lease, Moment, NodeId, NodeSet, Round},
 };
 
 /// What an operation's methods may look at, besides the operation itself.
@@ -59,35 +59,6 @@ pub(super) struct Setting<'a> {
 pub(super) struct Op {
     pub(super) head: Head,
     pub(super) kind: Kind,
-}
-
-/// What all kinds of operations have.
-#[derive(Debug)]
-pub(super) struct Head {
-    pub(super) claim: Arc<Claim>,
-    /// The ttl that is asked for, and from which timeouts derive.
-    pub(super) ttl: Ttl,
-    pub(super) started_at: Moment,
-    pub(super) give_up_at: Moment,
-    /// The caller's wait, or the lock, ends before the nodes' time does: that a
-    /// node has not answered by then says nothing.
-    pub(super) cut_short: bool,
-    /// Nodes that were asked and have not answered. A node has one question of an operation
-    /// at a time: it is asked again when it has answered.
-    pub(super) awaited: NodeSet,
-    /// Nodes that did not know the script, and get its text instead.
-    pub(super) scriptless: NodeSet,
-    /// Nodes that are to be asked once more, at once.
-    pub(super) again: NodeSet,
-    /// Nodes that are to be asked at once what they have at the key; and those that are
-    /// to say, too, how long it lives.
-    pub(super) values: NodeSet,
-    pub(super) looks: NodeSet,
-    /// Nodes that turned out not to answer in time.
-    pub(super) silent: NodeSet,
-    /// Where its next timeout is filed.
-    due: Option<Due>,
-    notes: Notes,
 }
 
 #[derive(Debug)]
@@ -123,31 +94,6 @@ pub(super) enum Ended {
     Released { reply: Reply<Released>, outcome: Result<Released, Error> },
     /// All has been seen that can be.
     Seen { reply: Reply<Seen>, seen: Seen },
-}
-
-impl Head {
-    pub(super) fn new(claim: Arc<Claim>, ttl: Ttl, started_at: Moment, give_up_at: Moment) -> Self {
-        Self {
-            claim,
-            ttl,
-            started_at,
-            give_up_at,
-            cut_short: false,
-            awaited: NodeSet::EMPTY,
-            scriptless: NodeSet::EMPTY,
-            again: NodeSet::EMPTY,
-            values: NodeSet::EMPTY,
-            looks: NodeSet::EMPTY,
-            silent: NodeSet::EMPTY,
-            due: None,
-            notes: Notes::default(),
-        }
-    }
-
-    /// Whether it wants nodes asked.
-    pub(super) fn has_wishes(&self) -> bool {
-        !self.again.union(self.values).union(self.looks).is_empty()
-    }
 }
 
 impl Op {
@@ -240,7 +186,7 @@ impl Op {
                 releasing.handle_deletion(head, node, setting);
                 std::mem::forget(outcome);
             }
-            Kind::Attempt(attempt) if ask == Ask::Value => attempt.handle_look(node, outcome),
+            Kind::Attempt(attempt) if ask == Ask::Value => attempt.handle_look(head, node, outcome),
             Kind::Attempt(attempt) => attempt.handle_outcome(head, node, outcome, latency, now),
             Kind::Behind(behind) => behind.handle_outcome(head, node, outcome),
             Kind::Extension(extension) => {

@@ -9,13 +9,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Attempt, Head, Setting, rivals::Rivals};
+use super::{Attempt, Ended, Head, Setting, rivals::Rivals};
 use crate::{
     engine::{
-        pacing::{KEEP_PAUSES, MOST_TRIES, ROUND_TRIP},
+        pacing::{KEEP_PAUSES, LATE, MOST_TRIES, ROUND_TRIP},
         waiter::Waiter,
     },
     exchange::Outcome,
+    mutant::{self, Mutant},
     protocol::{Moment, NodeId, NodeSet, Round, home},
 };
 
@@ -33,6 +34,10 @@ pub(super) struct KeptVotes {
     before: Option<Rivals>,
     /// The nodes that have yet to say what they have.
     looked_at: NodeSet,
+    /// Whether this client has come late itself when the home node was to have answered.
+    was_late: bool,
+    /// Whether a node that had refused was found to have the key after all.
+    found_mine: bool,
 }
 
 /// What a lost round does next.
@@ -61,6 +66,8 @@ impl KeptVotes {
             rivals: Rivals::default(),
             before: None,
             looked_at: NodeSet::EMPTY,
+            was_late: false,
+            found_mine: false,
         }
     }
 
@@ -77,11 +84,21 @@ impl KeptVotes {
     }
 
     /// Does what was due by `due`.
-    pub(super) fn handle_timeout(&mut self, head: &mut Head, round: &Round, due: Moment) {
+    pub(super) fn handle_timeout(
+        &mut self,
+        head: &mut Head,
+        round: &Round,
+        due: Moment,
+        now: Moment,
+    ) {
         match self.next {
-            // The home node is then another.
             Next::AwaitHome(by) if by <= due => {
-                head.silent = round.outstanding().and(head.awaited);
+                let is_late = now.since(by) > LATE && !mutant::is(Mutant::LateIsSilent);
+                // The home node is then another; or it is given another round trip, once.
+                if (!is_late || self.was_late) && head.had_time(by) {
+                    head.silent = round.outstanding().and(head.awaited);
+                }
+                self.was_late |= is_late;
                 self.next = Next::Decide;
             }
             Next::LookAt(at) if at <= due => self.look(head, round.refused(), due),
@@ -106,9 +123,12 @@ impl KeptVotes {
         self.before.iter().chain([&self.rivals])
     }
 
-    fn handle_look(&mut self, node: NodeId, outcome: Outcome) {
+    fn handle_look(&mut self, head: &Head, node: NodeId, outcome: Outcome) {
         // What does not answer is no rival: it is asked again, and says so.
         let _error = self.rivals.note(node, outcome);
+        if self.rivals.forget_mine(node, &head.claim.token) {
+            self.found_mine |= head.note_found(node);
+        }
         self.looked_at.remove(node);
         if self.looked_at.is_empty() && matches!(self.next, Next::Looking(_)) {
             self.next = Next::Judge;
@@ -118,10 +138,16 @@ impl KeptVotes {
 
 impl Attempt {
     /// Counts what `node` has at the key.
-    pub(super) fn handle_look(&mut self, node: NodeId, outcome: Outcome) {
+    pub(super) fn handle_look(&mut self, head: &Head, node: NodeId, outcome: Outcome) {
         if let Some(kept) = &mut self.kept {
-            kept.handle_look(node, outcome);
+            kept.handle_look(head, node, outcome);
         }
+    }
+
+    /// Takes a lost attempt back once more where a node is found to have its key after all.
+    pub(super) fn take_found_back(&mut self, head: &Head) -> Option<Ended> {
+        let kept = self.kept.as_mut().filter(|_| head.claim.has_ended())?;
+        std::mem::take(&mut kept.found_mine).then_some(Ended::TakenBack)
     }
 
     /// Whether the lost round goes on, or may; plans what it does next. Out of the way of those

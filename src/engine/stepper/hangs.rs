@@ -8,7 +8,10 @@ use super::{
     caller::Act::{Drop, Try},
     world::{BEGIN, Scenario, Step, World},
 };
-use crate::protocol::Moment;
+use crate::{
+    engine::{Time, pacing::LATE},
+    protocol::{Moment, NodeId},
+};
 
 /// So many clients that have asked all of five nodes, of which the last can't be reached.
 fn some_at_five(count: usize) -> World {
@@ -61,6 +64,69 @@ fn who_waits_for_a_quorum_to_be_seen_keeps_no_vote_meanwhile() {
     (0..2).for_each(|node| world.play(Step::Execute { client: 1, node }));
     deliver_from(&mut world, &[0, 1, 0, 2, 2]);
     assert!(has_given_back(&mut world), "as soon as the look shows that");
+}
+
+/// The nodes that the first client takes to be silent.
+fn silent(world: &World) -> Vec<usize> {
+    world.clients[0].engine.silent.iter().map(NodeId::index).collect()
+}
+
+/// Lets the next timeout of the first client ring so much later than it is due.
+fn ring_late(world: &mut World, late: Duration) {
+    let engine = &mut world.clients[0].engine;
+    world.now = engine.poll_timeout().after(late);
+    engine.handle_due(world.now, Time { clock: world.now, now: world.now });
+}
+
+#[test]
+fn who_does_not_answer_a_look_is_silent_unless_the_client_is_late_itself() {
+    for (late, expected) in [(Duration::ZERO, vec![2, 3, 4]), (LATE * 2, vec![4])] {
+        let mut world = some_at_five(2);
+        (0..2).for_each(|node| world.play(Step::Execute { client: 1, node }));
+        deliver_from(&mut world, &[0, 1, 0, 1]);
+        assert_eq!(silent(&world), [4]);
+        ring_late(&mut world, late);
+        assert_eq!(silent(&world), expected, "{late:?}");
+    }
+}
+
+#[test]
+fn a_home_node_is_silent_unless_the_client_is_late_itself_once() {
+    for (lates, expected) in [(vec![0], 1), (vec![5], 0), (vec![5, 5], 1)] {
+        let homes = (0..5).filter(|slow| {
+            let mut world = all_but_two_refuse(*slow);
+            let is_home = world.clients[0].links[(slow + 2) % 5].sent.is_empty();
+            lates.iter().for_each(|late| ring_late(&mut world, Duration::from_millis(*late)));
+            is_home && silent(&world) == [*slow]
+        });
+        assert_eq!(homes.count(), expected, "{lates:?}");
+    }
+}
+
+/// A client that one of five nodes has granted, three refuse, and the other does not answer. It
+/// waits for that one where that is the home node, and looks at the others where it is not.
+fn all_but_two_refuse(slow: usize) -> World {
+    let clients = vec![vec![vec![Try, Drop]]];
+    let mut world = World::new(&Scenario { clients, nodes: 5, stalls: 1_000, ..CALM });
+    let others: Vec<_> = (1..5).map(|it| (slow + it) % 5).collect();
+    for node in &others[1..] {
+        world.nodes[*node] = Some((format!("another {node}").into_bytes(), Moment::NEVER));
+    }
+    world.play(Step::Act { client: 0, caller: 0 });
+    deliver_from(&mut world, &others);
+    world
+}
+
+#[test]
+fn a_look_ends_when_its_caller_has_left() {
+    let mut world = some_at_five(2);
+    (0..2).for_each(|node| world.play(Step::Execute { client: 1, node }));
+    deliver_from(&mut world, &[0, 1]);
+    world.drops = 1;
+    world.play(Step::Leave { client: 0, caller: 0 });
+    assert_eq!(world.clients[0].engine.undecided, 1, "it has not noticed");
+    deliver_from(&mut world, &[0]);
+    assert_eq!(world.clients[0].engine.undecided, 0);
 }
 
 #[test]

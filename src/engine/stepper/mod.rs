@@ -8,6 +8,7 @@
 //! build (`--cfg redlock_sim`), by `make test-sim` and `make mutants`.
 
 mod caller;
+mod denials;
 mod explore;
 mod fingerprint;
 mod hangs;
