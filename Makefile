@@ -76,7 +76,7 @@ nightly-fuzz:
 	$(MAKE) fuzz SECONDS=$(or $(SECONDS),1800)
 
 nightly-containers:
-	REDLOCK_TEST_BACKEND=process sh tests/setup.sh
+	sh tests/setup.sh
 	$(MAKE) test-containers ONCE=
 
 check: ## format, lints on all feature combinations, docs, dependency tree

@@ -171,7 +171,7 @@ mutants! {
 #[cfg(redlock_sim)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hunter {
-    /// Simulated runs: one of the first 10,000 seeds of level a.
+    /// Simulated runs: one of the first 30,000 seeds of level a.
     Seeds,
     /// Unit tests that step the engine by hand. Seeds may notice it too.
     Stepper,

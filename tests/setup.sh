@@ -1,8 +1,8 @@
 #!/bin/sh
-# Sees to it that the tests have what they talk to: a Redis, which is a container
-# engine with the image, or a server program; a browser with its driver, for the page;
-# and haproxy, for one test. Installs by the system's package manager what is not there. Never
-# touches a server that runs already.
+# Sees to it that the tests have what they talk to: a server program, also where containers are
+# the nodes, since masters and replicas must reach each other and containers don't by their
+# published ports; a browser with its driver, for the page; and haproxy, for one test. Installs by
+# the system's package manager what is not there. Never touches a server that runs already.
 set -eu
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -11,22 +11,11 @@ sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 
 has_redis() {
-  backend=${REDLOCK_TEST_BACKEND:-auto}
-  case $backend in
-    auto | process) ;;
-    *) return 0 ;; # the fixture checks what was asked for, and says what is missing
-  esac
-  if command -v "${REDLOCK_TEST_SERVER:-redis-server}" >/dev/null ||
-     command -v valkey-server >/dev/null; then
-    return 0
-  fi
-  [ "$backend" = auto ] && command -v docker >/dev/null || return 1
-  image=${REDLOCK_TEST_IMAGE:-redis:7.4-alpine}
-  docker image inspect "$image" >/dev/null 2>&1 || docker pull -q "$image" >/dev/null 2>&1
+  command -v "${REDLOCK_TEST_SERVER:-redis-server}" >/dev/null || command -v valkey-server >/dev/null
 }
 
 install_redis() {
-  say 'no container image and no Redis server here: installing redis-server'
+  say 'no Redis server here: installing redis-server'
   if command -v apt-get >/dev/null; then
     # Debian starts the service it installs; these tests start their own.
     $sudo apt-get update -qq
@@ -40,7 +29,7 @@ install_redis() {
   elif command -v brew >/dev/null; then
     brew install --quiet redis
   else
-    say 'no package manager that is known: install redis-server or valkey-server, or Docker'
+    say 'no package manager that is known: install redis-server or valkey-server'
     exit 1
   fi
 }

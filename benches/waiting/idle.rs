@@ -24,7 +24,7 @@ use tokio::{task::JoinHandle, time::sleep};
 use crate::Stand;
 
 /// A token as this library makes them.
-const VALUE: &str = "vX3kQ8yB0aZt5LmR2wJd7e";
+const VALUE: &str = "vX3kQ8yB0aZ~t5LmR2wJd7e";
 
 const BARE: usize = 3;
 const ALL: usize = 5;

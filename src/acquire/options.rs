@@ -8,6 +8,7 @@ use crate::{
     engine::Renew,
     error::{Error, ErrorKind},
     protocol::Ttl,
+    spelled::Exact,
 };
 
 impl Acquire {
@@ -166,7 +167,9 @@ impl Acquire {
             return Ok(Some(Renew { every, limit: self.max_hold }));
         }
         let message = format!(
-            "renew_every is {every:?}: it must be from {least:?} to {most:?}, half the ttl"
+            "renew_every is {}: it must be from 1ms to {}, half the ttl",
+            Exact(every),
+            Exact(most)
         );
         Err(Error::new(ErrorKind::InvalidConfig, message))
     }

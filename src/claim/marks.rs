@@ -159,6 +159,15 @@ impl Claim {
         self.mark(node, Mark::Suspect);
     }
 
+    /// Notes that `node` was found to have the key, though it had denied that. Whoever the lock was
+    /// handed on to must release it there, too.
+    pub(crate) fn note_found(&self, node: NodeId) {
+        self.note_suspect(node);
+        if let Some(heir) = self.watch.get().and_then(|watch| watch.heir()) {
+            heir.note_found(node);
+        }
+    }
+
     pub(crate) fn note_innocent(&self, node: NodeId) {
         self.unmark(node, Mark::Suspect);
     }

@@ -36,7 +36,7 @@ use crate::{
     key::Key,
     mutant::{self, Mutant},
     protocol::{Lease, Moment, NodeId, NodeSet, Ttl},
-    spelled::Spelled,
+    spelled::{Exact, Spelled},
     token::Token,
 };
 
@@ -180,8 +180,12 @@ impl Claim {
             let message = format!("lock {} is not held any more", self.key);
             Err(Error::new(ErrorKind::Lost, message))
         } else if left < least {
-            let message =
-                format!("lock {} is held for {} more, not for {least:?}", self.key, Spelled(left));
+            let message = format!(
+                "lock {} is held for {} more, not for {}",
+                self.key,
+                Spelled(left),
+                Exact(least)
+            );
             Err(Error::new(ErrorKind::Expired, message))
         } else {
             Ok(())

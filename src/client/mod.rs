@@ -18,6 +18,7 @@ use crate::{
     engine::{Request, Shared},
     error::{Error, ErrorKind},
     key::Key,
+    spelled::Exact,
 };
 
 /// A client of N independent Redis or Valkey masters that lock together.
@@ -98,9 +99,10 @@ impl Redlock {
             return Ok(keys.map(|(key, node)| Unreleased { key, node: name(node) }).collect());
         }
         let message = format!(
-            "{} requests were still under way after {limit:?}: they go on while the process \
+            "{} requests were still under way after {}: they go on while the process \
              lives, and what they leave ends with its ttl",
-            left.undecided
+            left.undecided,
+            Exact(limit)
         );
         Err(Error::new(ErrorKind::Timeout, message))
     }

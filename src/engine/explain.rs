@@ -13,7 +13,7 @@ use crate::{
     error::{Error, ErrorKind, NodeAnswer, NodeReport},
     exchange::Life,
     protocol::{Loss, Moment},
-    spelled::{Shown, Spelled},
+    spelled::{Exact, Shown, Spelled},
 };
 
 impl Waiter {
@@ -63,9 +63,9 @@ impl Waiter {
                 (ErrorKind::NoQuorum, message)
             }
             (Loss::Expired, _) => {
-                let ttl = self.request.ttl.as_duration();
+                let ttl = Exact(self.request.ttl.as_duration());
                 let message = format!(
-                    "lock {key}: the nodes granted it too late for its ttl of {ttl:?}: use a \
+                    "lock {key}: the nodes granted it too late for its ttl of {ttl}: use a \
                      longer one"
                 );
                 (ErrorKind::Expired, message)

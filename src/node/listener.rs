@@ -48,9 +48,15 @@ pub(crate) struct Listener {
     /// How many commands on this connection have no answer.
     unanswered: usize,
     backoff: Backoff,
+    /// How many connections in a row broke when we had subscribed, and had heard nothing.
+    cuts: u8,
     /// Whether a warning has said that the server does not let us listen.
     warned: bool,
 }
+
+/// A server that hangs up so many times in a row when we subscribe does not let us: some proxies
+/// hang up on what they don't know.
+const MOST_CUTS: u8 = 3;
 
 enum State {
     Off { retry_at: Moment },
@@ -69,6 +75,7 @@ impl Listener {
             hears: false,
             unanswered: 0,
             backoff: RECONNECT,
+            cuts: 0,
             warned: false,
         }
     }
@@ -188,8 +195,9 @@ impl Listener {
                     }
                 }
                 Push::Error(text) => {
-                    let error = NodeError::from_reply(text);
-                    if error.is_transient() {
+                    let error = NodeError::from_reply(text).to("SUBSCRIBE");
+                    // What has no code that we know is no state that passes.
+                    if error.is_transient() && error.kind() != NodeErrorKind::Server {
                         return Err(error);
                     }
                     // This channel is closed to us; others may not be.
@@ -214,9 +222,13 @@ impl Listener {
         heard: &mut Vec<(NodeId, Heard)>,
     ) {
         let mut pause = self.backoff.next_delay(draw());
+        let is_cut = !self.hears && self.unanswered > 0;
+        self.cuts = if is_cut { self.cuts.saturating_add(1) } else { 0 };
         if !error.is_transient() {
             pause = REFUSED;
             self.warn(error);
+        } else if self.cuts >= MOST_CUTS {
+            self.warn(&error.clone().to("SUBSCRIBE"));
         }
         self.turn_off(now.after(pause), heard);
     }
@@ -232,13 +244,22 @@ impl Listener {
     /// Warns, once, that the server does not let us listen.
     fn warn(&mut self, error: &NodeError) {
         if !std::mem::replace(&mut self.warned, true) {
-            let node = self.endpoint.label();
+            let (node, cure) = (self.endpoint.label(), cure(error.kind()));
             tracing::warn!(
                 %node, %error,
                 "node does not let us listen for releases: who waits for a lock asks now and \
-                 then instead. Allow +subscribe +unsubscribe &redlock:*"
+                 then instead. {cure}"
             );
         }
+    }
+}
+
+/// What would let us listen.
+fn cure(kind: NodeErrorKind) -> &'static str {
+    match kind {
+        NodeErrorKind::NotPermitted => "Allow +subscribe +unsubscribe &redlock:*",
+        // Envoy's and twemproxy's do.
+        _ => "It was renamed, or a proxy in between keeps it back",
     }
 }
 

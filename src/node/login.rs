@@ -58,6 +58,8 @@ pub(super) struct Login {
     server: Server,
     /// Why the probe's release was refused.
     refused: Option<NodeError>,
+    /// Whether the probe's acquire was let through.
+    was_set: bool,
     /// The probe's key had ended before its release: nothing was deleted, so nothing is known.
     was_late: bool,
     probes: u8,
@@ -104,6 +106,7 @@ impl Login {
             password: endpoint.password.as_deref().map(Into::into),
             server,
             refused: None,
+            was_set: false,
             was_late: false,
             probes: 0,
         };
@@ -200,12 +203,13 @@ impl Login {
             (Said::Release(_), _) => {
                 // Where nothing was set, nothing is there to be deleted.
                 self.was_late = *reply == Reply::Int(0) && self.server.refuses.is_none();
-                self.refused = match probe::judge(reply, said.command(), self.sent()) {
+                let verdict = probe::judge(reply, said.command(), self.sent());
+                self.refused = match verdict.of_release(self.was_set) {
                     // Of a script and a command of the server's own, the script is what is told.
                     Verdict::Refused(error) if probe::is_lasting(error.kind()) => {
                         self.refused.take().or(Some(error))
                     }
-                    Verdict::Refused(_) | Verdict::Untold | Verdict::Works => None,
+                    Verdict::Refused(_) | Verdict::Untold(_) | Verdict::Works => None,
                 };
                 Ok(())
             }
@@ -221,6 +225,7 @@ impl Login {
     /// can be extended and released there; unless it can't be used at all.
     fn handle_acquire(&mut self, verdict: Verdict) -> Result<(), NodeError> {
         use NodeErrorKind as K;
+        self.was_set = matches!(verdict, Verdict::Works);
         let Verdict::Refused(error) = verdict else {
             self.server.refuses = None;
             return Ok(());

@@ -34,12 +34,12 @@ pub(super) fn greeted(reply: &Reply<'_>) -> Answer {
 
 /// Adds the reply to a `command` of the probe to what came before it.
 pub(super) fn probed(so_far: Answer, reply: &Reply<'_>, command: &'static str) -> Answer {
-    match (so_far, probe::judge(reply, command, Sent::Unknown)) {
-        (Answer::Serves(_), Verdict::Refused(error)) => Answer::Failed(error),
-        (Answer::Serves(greeted), Verdict::Untold) => {
-            Answer::Serves(Box::new(Greeted { untried: true, ..*greeted }))
-        }
-        (so_far, _) => so_far,
+    let Answer::Serves(greeted) = so_far else { return so_far };
+    let was_set = command != "SET" && !greeted.untried;
+    match probe::judge(reply, command, Sent::Unknown).of_release(was_set) {
+        Verdict::Refused(error) => Answer::Failed(error),
+        Verdict::Untold(_) => Answer::Serves(Box::new(Greeted { untried: true, ..*greeted })),
+        Verdict::Works => Answer::Serves(greeted),
     }
 }
 

@@ -47,9 +47,21 @@ pub(super) fn release_command(native: Option<Native>) -> &'static str {
 #[derive(Debug)]
 pub(super) enum Verdict {
     Works,
-    /// Only the reserved key is forbidden: the keys of locks may not be.
-    Untold,
+    /// Only the reserved key is forbidden, like this: the keys of locks may not be.
+    Untold(NodeError),
     Refused(NodeError),
+}
+
+impl Verdict {
+    /// The verdict on a release whose acquire has worked: the same key is forbidden for the
+    /// release alone, as where an ACL lets a user write keys and not read them. So it is for
+    /// locks.
+    pub(super) fn of_release(self, was_set: bool) -> Self {
+        match self {
+            Self::Untold(error) if was_set => Self::Refused(error),
+            verdict => verdict,
+        }
+    }
 }
 
 /// What was sent on a connection that a server's words may repeat.
@@ -66,7 +78,7 @@ pub(super) fn judge(reply: &Reply<'_>, command: &'static str, sent: Sent<'_>) ->
     match reply {
         Reply::Ok | Reply::Nil | Reply::Int(_) => Verdict::Works,
         Reply::Error(text) => match NodeError::from_reply(text) {
-            error if error.is_of_the_key() => Verdict::Untold,
+            error if error.is_of_the_key() => Verdict::Untold(error.to(command)),
             error => Verdict::Refused(match sent {
                 Sent::Password(secret) => error.to(command).saying(text, secret),
                 Sent::Unknown => error.to(command),
@@ -101,7 +113,7 @@ mod tests {
             "ACL failure in script: No permissions to access a key",
         ] {
             assert!(
-                matches!(judge(&Reply::Error(text), "SET", Sent::Unknown), Verdict::Untold),
+                matches!(judge(&Reply::Error(text), "SET", Sent::Unknown), Verdict::Untold(_)),
                 "{text}"
             );
         }

@@ -17,7 +17,7 @@ use tracing::Level;
 use crate::printed::Printed;
 use crate::support::{
     LIMIT, NODE_TIMEOUT, TTL, connect, eventually, granted, kinds, listening, ms, run, set_up,
-    start, wait_for, within,
+    start_processes, wait_for, within,
 };
 
 /// A name that leads to one server and later to another. What is connected stays connected, as
@@ -66,7 +66,7 @@ pub async fn follow(node: &TestNode, master: &TestNode) {
 
 /// Three masters behind a name each, and a replica of each.
 async fn three() -> (Cluster, Vec<Name>, Redlock) {
-    let cluster = start(6).await;
+    let cluster = start_processes(6).await;
     let nodes = cluster.nodes();
     let mut names = Vec::new();
     for (master, replica) in nodes[..3].iter().zip(&nodes[3..]) {
@@ -156,7 +156,7 @@ async fn a_waiter_listens_where_the_names_lead_now() {
 /// it says of itself counts.
 #[tokio::test]
 async fn a_replica_that_takes_writes_has_no_vote() {
-    let cluster = start(4).await;
+    let cluster = start_processes(4).await;
     let nodes = cluster.nodes();
     set_up(&nodes[..2], "CONFIG SET replica-read-only no").await;
     for node in &nodes[..2] {
@@ -178,7 +178,7 @@ async fn a_replica_that_takes_writes_has_no_vote() {
 /// ours fails there: a look at its health finds it out.
 #[tokio::test]
 async fn health_finds_out_that_a_master_has_become_a_replica_that_takes_writes() {
-    let cluster = start(4).await;
+    let cluster = start_processes(4).await;
     let nodes = cluster.nodes();
     let urls: Vec<_> = nodes[..3].iter().map(TestNode::url).collect();
     let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(1500)).build().unwrap();

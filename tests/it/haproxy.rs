@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use crate::{
     failover::{all_vote, follow, promote},
     local::{Directory, Port, skipped},
-    support::{LIMIT, TTL, connect, granted, ms, start},
+    support::{LIMIT, TTL, connect, granted, ms, start_processes},
 };
 
 /// Where Debian has it, which is not on every user's path.
@@ -83,7 +83,7 @@ struct Pairs {
 impl Pairs {
     async fn start() -> Option<Self> {
         let program = installed().await?;
-        let cluster = start(6).await;
+        let cluster = start_processes(6).await;
         let (masters, replicas) = cluster.nodes().split_at(3);
         for (master, replica) in masters.iter().zip(replicas) {
             follow(replica, master).await;

@@ -9,6 +9,7 @@ mod cancel;
 mod certs;
 mod cured;
 mod cut;
+mod deaf;
 mod drops;
 mod errors;
 mod failover;

@@ -271,6 +271,23 @@ async fn waits_without_listening(rules: &str, refusing: usize) {
     finish(&waiter, &cluster).await;
 }
 
+/// Some servers' ACLs can let a user write keys and not read them (since Redis 7.0).
+#[tokio::test]
+async fn who_may_write_the_keys_and_not_read_them_gets_no_lock_there() {
+    let cluster = with_user(ENOUGH).await;
+    let rules = ["ACL", "SETUSER", "locker", "resetkeys", "%W~app:*"];
+    for node in cluster.nodes() {
+        if let Reply::Error(text) = node.command(&rules).await.unwrap() {
+            return assert!(text.contains("Syntax error"), "a server from before: {text}");
+        }
+    }
+    let redlock = locker(&cluster);
+    refused(&redlock, NodeErrorKind::NotPermitted, "NOPERM").await;
+    let health = redlock.health().await.unwrap();
+    assert_eq!(health.able(), 0, "{health:?}");
+    finish(&redlock, &cluster).await;
+}
+
 #[tokio::test]
 async fn who_may_not_subscribe_waits_without_and_says_so_once_per_node() {
     for refusing in [3, 2] {
@@ -349,7 +366,7 @@ async fn a_key_outside_the_acl_stops_no_other_lock() {
 }
 
 /// Where the reserved key is forbidden, and so nothing is known before, the first lock that
-/// can't be given back is the last one.
+/// can't be given back is the last one for 5 s. Then one more tells whether that is mended.
 #[tokio::test]
 async fn where_only_the_reserved_key_is_forbidden_the_first_refusal_decides() {
     let rules = ENOUGH.replace("~app:*", "~app:job*").replace("+del", "");

@@ -10,7 +10,7 @@ use std::{
 use futures_util::FutureExt as _;
 use redlock_quorum::{
     Acquire, Builder, Error, LockGuard, NodeErrorKind, Redlock,
-    testing::{Cluster, FixtureError, Reply, TestNode},
+    testing::{Backend, Cluster, FixtureError, Reply, TestNode},
 };
 use tokio::{
     task::JoinHandle,
@@ -38,6 +38,12 @@ pub const fn ms(millis: u64) -> Duration {
 
 pub async fn start(nodes: usize) -> Cluster {
     Cluster::start(nodes).await.unwrap()
+}
+
+/// Servers that reach each other, as masters and replicas must: containers don't, by the ports
+/// that are published of them.
+pub async fn start_processes(nodes: usize) -> Cluster {
+    Cluster::builder().backend(Backend::Process).nodes(nodes).start().await.unwrap()
 }
 
 /// Servers that take DEBUG, as those before version 7 do without being told.

@@ -10,7 +10,10 @@ use redlock_quorum::{
 };
 use tokio::sync::Barrier;
 
-use crate::support::{LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, connect, ms, start, within};
+use crate::{
+    http_stand::{Served, settings},
+    support::{LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, connect, ms, start, within},
+};
 
 const ROUNDS: usize = 36;
 
@@ -165,5 +168,21 @@ async fn also_where_one_node_is_dead_and_another_hangs() {
 async fn also_where_they_know_the_nodes_by_other_names() {
     for (nodes, killed, hung) in [(3, 0, 0), (5, 0, 0), (3, 1, 0), (3, 0, 1), (5, 1, 1)] {
         one_wins(nodes, Trouble { killed, hung, other_names: true }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn also_over_http() {
+    let cluster = start(3).await;
+    let contenders = contenders(&cluster, 5, Trouble::default()).await;
+    let serving = contenders.into_iter().map(|redlock| Served::of(redlock, settings()));
+    let services = join_all(serving).await;
+    fail(&cluster.nodes()[..1], &[]).await;
+    for round in 0..ROUNDS {
+        let wanted = format!("key=job-{round}");
+        let asked = join_all(services.iter().map(|service| service.form("/lock", &wanted))).await;
+        let won = asked.iter().filter(|answer| answer.status == 200).count();
+        let refused = asked.iter().filter(|answer| answer.status == 409).count();
+        assert_eq!((won, refused), (1, 4), "{round}: {asked:?}");
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     key::MAX_KEY_BYTES,
     node::{self, Endpoint},
     protocol::{Backoff, Drift, MAX_NODES, Quorum, Ttl},
+    spelled::Exact,
     tls,
 };
 
@@ -44,19 +45,23 @@ impl Builder {
                 Drift::LIMIT_PER_MILLE
             ))
         })?;
-        let least = Duration::from_millis(1);
+        let (least, shortest) = (Duration::from_millis(1), "1ms");
         if let Some(timeout) = self.node_timeout
             && !(least..=MAX_NODE_TIMEOUT).contains(&timeout)
         {
             return Err(invalid(format!(
-                "node_timeout is {timeout:?}: it must be from {least:?} to {MAX_NODE_TIMEOUT:?}"
+                "node_timeout is {}: it must be from {shortest} to {}",
+                Exact(timeout),
+                Exact(MAX_NODE_TIMEOUT)
             )));
         }
         let (first, most) = self.retry_delay;
         if first < least || most < first {
             return Err(invalid(format!(
-                "retry_delay is {first:?} to {most:?}: the first must be at least {least:?} and \
-                 not above the second"
+                "retry_delay is {} to {}: the first must be at least {shortest} and not above the \
+                 second",
+                Exact(first),
+                Exact(most)
             )));
         }
         if self.hand_overs > MOST_HAND_OVERS {

@@ -178,14 +178,17 @@ impl Attempt {
 
     /// Whether there may be a verdict to act on, or a time to be filed.
     pub(super) fn is_ripe(&self) -> bool {
-        (self.round.verdict().is_some() || self.silent_by.is_some()) && self.waiter.is_some()
+        match self.waiter {
+            Some(_) => self.round.verdict().is_some() || self.silent_by.is_some(),
+            None => self.must_take_back(),
+        }
     }
 
     /// The verdict, once; unless the votes are kept and more are asked for.
     pub(super) fn end(&mut self, head: &mut Head, setting: &mut Setting<'_>) -> Option<Ended> {
         let mut verdict = self.round.verdict()?;
         if self.waiter.is_none() {
-            return self.take_found_back(head);
+            return self.take_found_back();
         }
         self.silent_by = None;
         if verdict == Verdict::Lost(Loss::Contended) {

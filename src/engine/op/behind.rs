@@ -1,5 +1,6 @@
 //! Behind a refusal: what is at the key of an attempt that was lost, a holder's value
-//! or the votes of others, and how long does it live? It changes nothing.
+//! or the votes of others, and how long does it live? It sets nothing, and has the attempt
+//! taken back where that is needed.
 
 mod seen;
 
@@ -159,10 +160,13 @@ impl Behind {
         self.is_undecided().then_some(self.look_by)
     }
 
-    /// Notes which nodes have not answered in time, unless this client comes late itself.
+    /// Notes which nodes have not answered in time, where others have: they were all asked at
+    /// the same time; unless this client comes late itself.
     pub(super) fn handle_timeout(&self, head: &mut Head, now: Moment) {
         let is_late = now.since(self.look_by) > LATE;
-        if self.is_undecided() && self.look_by <= now && !is_late && head.had_time(self.look_by) {
+        let is_due = self.is_undecided() && self.look_by <= now && !is_late;
+        let can_tell = !self.is_late && !self.rivals.seen.is_empty() && head.had_time(self.look_by);
+        if is_due && can_tell {
             head.silent = self.asked.minus(self.rivals.seen).and(head.awaited);
         }
     }

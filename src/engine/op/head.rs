@@ -70,8 +70,8 @@ impl Head {
         }
     }
 
-    /// Whether nodes have had all the time that they need to answer `by` then: not where the
-    /// caller's wait has ended it.
+    /// Whether the nodes' time was over `by` then, as far as the caller's wait goes: it may have
+    /// ended it before.
     pub(super) fn had_time(&self, by: Moment) -> bool {
         !self.cut_short || by < self.give_up_at
     }
@@ -80,7 +80,7 @@ impl Head {
     /// otherwise, and would not be asked to release it.
     pub(super) fn note_found(&self, node: NodeId) -> bool {
         let is_news = !self.claim.suspects().contains(node);
-        self.claim.note_suspect(node);
+        self.claim.note_found(node);
         is_news
     }
 

@@ -78,7 +78,8 @@ pub(super) enum Ended {
     Held { waiter: Box<Waiter>, lease: Lease, votes: usize },
     /// An attempt was refused, and by what is worth knowing.
     Refused { waiter: Box<Waiter>, round: Box<Round>, rolls_back: bool },
-    /// What an attempt may have set is taken back, while a look behind its refusal goes on.
+    /// What a lost attempt may have set is taken back: while a look behind its refusal goes on,
+    /// or once more, where a look has found it at a node that had denied it.
     TakenBack,
     /// An attempt was lost, and all is known of it.
     Lost { waiter: Box<Waiter>, found: Box<Found>, rolls_back: bool },

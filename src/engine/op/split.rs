@@ -17,7 +17,7 @@ use crate::{
     },
     exchange::Outcome,
     mutant::{self, Mutant},
-    protocol::{Moment, NodeId, NodeSet, Round, home},
+    protocol::{Moment, NodeId, NodeSet, Round, Verdict, home},
 };
 
 /// The state of a round that was lost to a split and may still be won.
@@ -36,8 +36,11 @@ pub(super) struct KeptVotes {
     looked_at: NodeSet,
     /// Whether this client has come late itself when the home node was to have answered.
     was_late: bool,
-    /// Whether a node that had refused was found to have the key after all.
-    found_mine: bool,
+    /// The nodes that had refused and have the key after all: they are not asked again, since
+    /// they would say no again.
+    mine: NodeSet,
+    /// Whether one was found that a release has not been sent to, or will not be.
+    must_take_back: bool,
 }
 
 /// What a lost round does next.
@@ -67,7 +70,8 @@ impl KeptVotes {
             before: None,
             looked_at: NodeSet::EMPTY,
             was_late: false,
-            found_mine: false,
+            mine: NodeSet::EMPTY,
+            must_take_back: false,
         }
     }
 
@@ -127,7 +131,8 @@ impl KeptVotes {
         // What does not answer is no rival: it is asked again, and says so.
         let _error = self.rivals.note(node, outcome);
         if self.rivals.forget_mine(node, &head.claim.token) {
-            self.found_mine |= head.note_found(node);
+            self.mine.insert(node);
+            self.must_take_back |= head.note_found(node);
         }
         self.looked_at.remove(node);
         if self.looked_at.is_empty() && matches!(self.next, Next::Looking(_)) {
@@ -144,10 +149,20 @@ impl Attempt {
         }
     }
 
-    /// Takes a lost attempt back once more where a node is found to have its key after all.
-    pub(super) fn take_found_back(&mut self, head: &Head) -> Option<Ended> {
-        let kept = self.kept.as_mut().filter(|_| head.claim.has_ended())?;
-        std::mem::take(&mut kept.found_mine).then_some(Ended::TakenBack)
+    /// Whether a node was found to have the key when the attempt was lost, and taken back
+    /// without it. What was won is released by its holder, or is another's by now.
+    pub(super) fn must_take_back(&self) -> bool {
+        let is_lost = matches!(self.round.verdict(), Some(Verdict::Lost(_)));
+        is_lost && self.waiter.is_none() && self.kept.as_ref().is_some_and(|it| it.must_take_back)
+    }
+
+    /// Takes back what was found like that.
+    pub(super) fn take_found_back(&mut self) -> Option<Ended> {
+        let must = self.must_take_back();
+        if let Some(kept) = &mut self.kept {
+            kept.must_take_back = false;
+        }
+        must.then_some(Ended::TakenBack)
     }
 
     /// Whether the lost round goes on, or may; plans what it does next. Out of the way of those
@@ -232,13 +247,15 @@ impl Attempt {
             || rivals.is_blocked(quorum)
             || rivals.outbids(mine, kept.before.as_ref(), stale);
         // A node that owes the answer to a look is not asked twice at once.
-        let asked = self.round.refused().minus(head.awaited);
+        let refused = self.round.refused().minus(kept.mine);
+        let asked = refused.minus(head.awaited);
         if gives_way || asked.is_empty() || !waiter.is_wanted() {
             return false;
         }
-        let is_stuck = kept.before.as_ref().is_some_and(|before| {
-            kept.rivals.unchanged_since(before, quorum) == self.round.refused()
-        });
+        let is_stuck = kept
+            .before
+            .as_ref()
+            .is_some_and(|before| kept.rivals.unchanged_since(before, quorum) == refused);
         kept.stuck = if is_stuck { kept.stuck + 1 } else { 0 };
         self.go_on(head, asked, setting);
         self.round.verdict().is_none()

@@ -71,7 +71,7 @@ impl World {
     /// What this state looks like.
     pub(super) fn fingerprint(&self) -> u64 {
         let mut print = Print::default();
-        print.add((self.now, self.losses, self.drops, self.stalls, self.pauses));
+        print.add((self.now, self.losses, self.drops, self.stalls, self.pauses, self.denials));
         for client in &self.clients {
             print.add(client.attempts);
             print.engine(&client.engine);

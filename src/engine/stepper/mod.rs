@@ -46,6 +46,7 @@ const CALM: Scenario = Scenario {
     drops: 0,
     stalls: 0,
     pauses: 0,
+    denials: 0,
     down: 0,
     aliases: false,
     wins: None,
@@ -167,6 +168,15 @@ fn a_hand_over_with_a_node_that_answers_late() {
     let troubled = Scenario { losses: 1, stalls: 3, ..scenario };
     let mutants = [Mutant::HeirForgetsNodes, Mutant::LateAcquireForgotten];
     play_seeds("hand-over, in trouble", &troubled, 60_000, 50_000, &mutants);
+}
+
+#[test]
+fn nodes_that_deny_what_they_have_set_endanger_no_heir() {
+    let line = || vec![vec![Lock, Drop], vec![Lock, Drop]];
+    let clients = vec![line(), line(), vec![vec![Lock, Drop]]];
+    let scenario =
+        Scenario { nodes: 5, clients, slow: 3, stalls: 3, denials: 2, losses: 1, ..CALM };
+    play_seeds("nodes that deny", &scenario, 60_000, 50_000, &[]);
 }
 
 #[test]

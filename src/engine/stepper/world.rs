@@ -36,6 +36,8 @@ pub(super) struct Scenario {
     pub(super) stalls: usize,
     /// How many times all clients may stand still for three fifths of a ttl.
     pub(super) pauses: usize,
+    /// How many times a node may say that it has not set the key, though it has.
+    pub(super) denials: usize,
     /// How many of the nodes, from the last on, can't be reached.
     pub(super) down: usize,
     /// Whether each client knows the nodes by other names, so that each has a home node
@@ -62,6 +64,8 @@ pub(super) enum Step {
     /// A client gets the oldest answer of a node; which carries the question out
     /// first if it has not.
     Deliver { client: usize, node: usize },
+    /// A node that has set the key is about to say that it has not.
+    Deny { client: usize, node: usize },
     /// The connection breaks: what is on its way is lost, or comes late.
     Break { client: usize, node: usize },
     /// A question of a broken connection is carried out after all.
@@ -101,6 +105,7 @@ pub(super) struct World {
     pub(super) drops: usize,
     pub(super) stalls: usize,
     pub(super) pauses: usize,
+    pub(super) denials: usize,
 }
 
 impl World {
@@ -115,6 +120,7 @@ impl World {
             drops: scenario.drops,
             stalls: scenario.stalls,
             pauses: scenario.pauses,
+            denials: scenario.denials,
             scenario: scenario.clone(),
         }
     }
@@ -143,6 +149,9 @@ impl World {
                 }
                 if !is_quiet {
                     steps.push(Step::Deliver { client, node });
+                }
+                if self.denials > 0 && link.answers.front().is_some_and(is_grant) {
+                    steps.push(Step::Deny { client, node });
                 }
                 if !is_quiet && self.losses > 0 {
                     steps.push(Step::Break { client, node });
@@ -185,6 +194,12 @@ impl World {
             }
             Step::Execute { client, node } => self.execute(client, node),
             Step::Deliver { client, node } => self.deliver(client, node),
+            Step::Deny { client, node } => {
+                self.denials -= 1;
+                if let Some((_, answer)) = self.clients[client].links[node].answers.front_mut() {
+                    *answer = Answer::Refused;
+                }
+            }
             Step::Break { client, node } => self.break_link(client, node),
             Step::ComesLate { which } => {
                 let (node, sent) = self.late.remove(which);
@@ -351,6 +366,11 @@ impl World {
             }
         }
     }
+}
+
+/// Whether this is how a node says that it has set the key.
+fn is_grant((sent, answer): &(Sent, Answer)) -> bool {
+    sent.ticket.ask == Ask::Set && matches!(answer, Answer::Granted)
 }
 
 fn node_id(node: usize, nodes: usize) -> NodeId {
