@@ -134,6 +134,9 @@ mutants! {
     /// An attempt that is taken back publishes nothing, also where a quorum may have had its
     /// value.
     RollbackTellsNobody => Stepper,
+    /// A lock that was won, and may be another's by now, is taken back where a node is found to
+    /// have its key that had denied that.
+    WonIsTakenBack => Stepper,
     /// A waiter that has seen less than a quorum of nodes goes on asking one of them.
     FewAreEnough => Stepper,
     /// Of two that insist on their votes, neither gives way.

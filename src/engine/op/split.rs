@@ -153,7 +153,9 @@ impl Attempt {
     /// without it. What was won is released by its holder, or is another's by now.
     pub(super) fn must_take_back(&self) -> bool {
         let is_lost = matches!(self.round.verdict(), Some(Verdict::Lost(_)));
-        is_lost && self.waiter.is_none() && self.kept.as_ref().is_some_and(|it| it.must_take_back)
+        (is_lost || mutant::is(Mutant::WonIsTakenBack))
+            && self.waiter.is_none()
+            && self.kept.as_ref().is_some_and(|it| it.must_take_back)
     }
 
     /// Takes back what was found like that.

@@ -176,7 +176,7 @@ fn nodes_that_deny_what_they_have_set_endanger_no_heir() {
     let clients = vec![line(), line(), vec![vec![Lock, Drop]]];
     let scenario =
         Scenario { nodes: 5, clients, slow: 3, stalls: 3, denials: 2, losses: 1, ..CALM };
-    play_seeds("nodes that deny", &scenario, 60_000, 50_000, &[]);
+    play_seeds("nodes that deny", &scenario, 60_000, 50_000, &[Mutant::WonIsTakenBack]);
 }
 
 #[test]
