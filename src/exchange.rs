@@ -9,7 +9,7 @@ use std::{fmt, time::Duration};
 use crate::{
     key::Key,
     node_error::NodeError,
-    protocol::{Moment, NodeId},
+    protocol::{Moment, NodeId, Number},
     token::Token,
 };
 
@@ -22,8 +22,20 @@ pub(crate) enum Ask {
     Extend,
     /// Lengthen the key's life if it is ours, and set it again if it is not there.
     Heal,
+    /// Set the key if it is free or ours, and the number is above the fence, which becomes that
+    /// number: how a fenced lock is asked for, and how a node is given it again.
+    SetFenced,
+    /// Lengthen the key's life if it is ours, and see to it that the fence is not below the
+    /// number.
+    ExtendFenced,
+    /// Lengthen the key's life if it is ours, and the number is above the fence, which becomes
+    /// that number: for the next holder.
+    HandOver,
     /// Delete the key if it is ours.
     Release,
+    /// The same, and the fence becomes the number if it is below it: what may still arrive with a
+    /// number up to that one is then refused.
+    Bury,
     /// What is at the key? One command, or a script.
     Value,
     /// What is at the key, and how long does it live? Two commands, or a script.
@@ -33,9 +45,19 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
-    /// Whether this is how a lock is first asked for.
+    /// Whether this is how a plain lock is first asked for: the node has nothing of it before.
     pub(crate) fn is_acquire(self) -> bool {
         matches!(self, Self::Set)
+    }
+
+    /// Whether this takes a lock back.
+    pub(crate) fn is_release(self) -> bool {
+        matches!(self, Self::Release | Self::Bury)
+    }
+
+    /// Whether a node that carries this out may have a lock after it that it had not before.
+    pub(crate) fn sets(self) -> bool {
+        matches!(self, Self::Set | Self::SetFenced)
     }
 }
 
@@ -66,6 +88,14 @@ impl News {
     }
 }
 
+/// A fencing number as a node is told it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fence {
+    pub(crate) number: Number,
+    /// How long the node remembers it, in milliseconds.
+    pub(crate) retention: u64,
+}
+
 /// What a node said, in the terms of the question.
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -75,6 +105,10 @@ pub(crate) enum Answer {
     NotPublished,
     /// Another's value is there, or ours is not.
     Refused,
+    /// The number is not above the fence, which is this one.
+    Stale(u64),
+    /// Another's value is there, and the fence is this one, or zero where there is none.
+    Locked(u64),
     /// Nothing is at the key.
     Free,
     /// What is at the key, and for how long.
@@ -198,7 +232,7 @@ pub(crate) enum Outcome {
 impl Answer {
     /// Whether the node was able to do what was asked, and said no.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused)
+        matches!(self, Self::Refused | Self::Stale(_) | Self::Locked(_))
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{claim::Claim, config::Config, engine::Shared, error::Error};
+use crate::{claim::Claim, config::Config, engine::Shared, error::Error, protocol::Number};
 
 /// A view of a held lock, from [`Acquire::run`](crate::Acquire::run) or
 /// [`LockGuard::held`](crate::LockGuard::held). It shows how the lock stands; only
@@ -48,6 +48,25 @@ impl Held {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.claim.remaining(self.config.world.now())
+    }
+
+    /// Returns the lock's fencing number, as
+    /// [`LockGuard::fencing_number`](crate::LockGuard::fencing_number) does.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// redlock.lock("job").fenced().renew().run(|held| async move {
+    ///     assert!(held.fencing_number().is_some());
+    /// }).await?;
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("fencing_token", "fencing token"))]
+    #[must_use]
+    pub fn fencing_number(&self) -> Option<u64> {
+        self.claim.fence().map(Number::get)
     }
 
     /// Whether the lock is held now, as

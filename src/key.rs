@@ -32,6 +32,21 @@ enum Bytes {
     Long(Arc<[u8]>),
 }
 
+/// What stands behind a lock's key in that of its fence.
+const FENCE: &[u8] = b":fence";
+
+/// The key at which nodes will note what they may have forgotten.
+const EPOCH: &[u8] = b"redlock:epoch";
+
+/// Why no lock may have this key, if it may not: the nodes keep something else there.
+fn reserved(prefix: &[u8], name: &[u8]) -> Option<&'static str> {
+    let key = || prefix.iter().chain(name);
+    if key().rev().take(FENCE.len()).eq(FENCE.iter().rev()) {
+        return Some("ends in :fence, where the fencing number of another lock may be kept");
+    }
+    key().eq(EPOCH).then_some("is redlock:epoch, which is reserved")
+}
+
 /// How many bytes the length of a prefix takes.
 const HEAD: usize = size_of::<u16>();
 
@@ -55,9 +70,20 @@ impl Key {
             );
             return Err(Error::new(ErrorKind::InvalidConfig, message));
         }
+        if let Some(what) = reserved(prefix, name) {
+            let message =
+                format!("the lock's key, prefix included, {what}: choose another name or prefix");
+            return Err(Error::new(ErrorKind::InvalidConfig, message));
+        }
         // The prefix is no longer than a key, so its length fits.
         let prefix_len = u16::try_from(prefix.len()).unwrap_or(0).to_ne_bytes();
         Ok(Self(Bytes::from([&prefix_len[..], prefix, name])))
+    }
+
+    /// The key of the lock's fence, as the servers see it. The limit of a key's length is not for
+    /// this one, since it is there to catch mistakes, and servers take far longer ones.
+    pub(crate) fn fence_of(key: &[u8]) -> Vec<u8> {
+        [key, FENCE].concat()
     }
 
     fn all(&self) -> &[u8] {
@@ -161,6 +187,22 @@ mod tests {
             assert_eq!((key.name(), key.as_bytes()), (&name[..], same.as_bytes()));
             assert_eq!(matches!(key.0, Bytes::Short { .. }), HEAD + 2 + len <= Key::SHORT);
             assert!(key == same && key.clone() == key);
+        }
+    }
+
+    #[test]
+    fn what_nodes_keep_at_a_key_is_no_locks_whatever_is_prefix_and_whatever_is_name() {
+        for (prefix, name) in [("", "k:fence"), ("k:", "fence"), ("k:fe", "nce"), ("", ":fence")] {
+            let error = Key::new(prefix.as_bytes(), name.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            assert!(error.to_string().contains("ends in :fence"), "{error}");
+        }
+        for (prefix, name) in [("", "redlock:epoch"), ("redlock:", "epoch")] {
+            let error = Key::new(prefix.as_bytes(), name.as_bytes()).unwrap_err();
+            assert!(error.to_string().contains("is redlock:epoch"), "{error}");
+        }
+        for name in ["fence", "k:fence:1", "k:Fence", "redlock:epochs", "app:redlock:epoch"] {
+            assert!(Key::new(b"", name.as_bytes()).is_ok(), "{name}");
         }
     }
 

@@ -158,6 +158,15 @@ mutants! {
     PatienceForgotten,
     /// A waiter that joins a line goes to the front.
     LastComeFirstServed,
+    /// A fencing number does not go above those that nodes have told of.
+    SeenIsForgotten => Stepper,
+    /// Votes for two fencing numbers are added up.
+    NumbersAreMixed => Stepper,
+    /// The next holder of a lock that is handed on has the number of the one before.
+    HeirKeepsTheNumber => Stepper,
+    /// What may arrive late with a fencing number is released and not buried, and one answer is
+    /// taken to be final.
+    NothingIsBuried => Stepper,
     /// A server that refuses to write is kept as the node.
     ReadonlyKeepsConnection,
     /// A server that says it is a replica has a vote.

@@ -226,6 +226,7 @@ impl NodeError {
                 | K::NotPermitted
                 | K::Unsupported
                 | K::ForeignKey
+                | K::ForeignFence
         )
     }
 

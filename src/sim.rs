@@ -45,7 +45,7 @@ pub type Promise<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub trait World: Send + Sync {
     /// Nanoseconds on this client's clock.
     fn now(&self) -> u64;
-    /// Nanoseconds on the wall clock.
+    /// Nanoseconds on the wall clock since [`WALL`].
     fn wall(&self) -> u64;
     /// A timer that is over when `span` has passed on this client's clock.
     fn sleep(&self, span: Duration) -> Promise<()>;
@@ -71,7 +71,7 @@ impl world::World for Bridge {
     }
 
     fn wall(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.0.wall())
+        SystemTime::UNIX_EPOCH + WALL + Duration::from_nanos(self.0.wall())
     }
 
     fn sleep(&self, span: Duration) -> Pending<()> {
@@ -188,10 +188,14 @@ pub struct Sent {
     pub messages: Vec<(u64, Vec<u8>)>,
 }
 
+/// What wall clocks say at the moment from which virtual time is counted, since 1970: in January
+/// 2027.
+pub const WALL: Duration = Duration::from_secs(1_800_000_000);
+
 impl Store {
     /// A store without keys.
     pub fn new() -> Self {
-        Self(memory::Store::new(Duration::ZERO, "0".repeat(40)))
+        Self(memory::Store::new(Duration::ZERO, WALL, "0".repeat(40)))
     }
 
     /// Carries out one command of a connection at the time `now` of the node's

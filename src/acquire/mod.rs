@@ -65,6 +65,7 @@ pub struct Acquire {
     every: Option<Duration>,
     max_hold: Option<Duration>,
     owner: Option<Arc<str>>,
+    fenced: bool,
 }
 
 impl Acquire {
@@ -79,6 +80,7 @@ impl Acquire {
             every: None,
             max_hold: None,
             owner: None,
+            fenced: false,
         }
     }
 }

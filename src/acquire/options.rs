@@ -107,6 +107,40 @@ impl Acquire {
         self
     }
 
+    /// Asks for a fencing number with the lock: one that is larger than that of every holder
+    /// before it, whatever any clock does, for the protected resource to compare.
+    ///
+    /// A lock can end while its holder still works: the process was paused for longer than the
+    /// ttl, or a clock jumped. Nothing on the client's side can see that in time. A resource that
+    /// refuses a number below the largest that it has seen does ([docs/fencing.md]). It costs no
+    /// further round trip, unless this host's clock is behind that of the last holder's.
+    ///
+    /// Each node remembers the last number of a key at that key with `:fence` behind it, for a day
+    /// and a [`Builder::max_ttl`](crate::Builder::max_ttl). The nodes must let the user use `MGET`
+    /// and `TIME`, too.
+    ///
+    /// [docs/fencing.md]: https://github.com/redlock-quorum/redlock-quorum/blob/main/docs/fencing.md
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("report").fenced().await?;
+    /// let number = guard.fencing_number().ok_or("it has none")?;
+    /// // UPDATE report SET body = $1, fence = $number WHERE id = $2 AND fence <= $number
+    /// guard.release().await?;
+    ///
+    /// let next = redlock.lock("report").fenced().await?;
+    /// assert!(next.fencing_number() > Some(number));
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("fencing_token", "fencing token", "RFencedLock", "lockAndGetToken"))]
+    pub fn fenced(mut self) -> Self {
+        self.fenced = true;
+        self
+    }
+
     /// Renews the lock as [`Self::renew`] does, but every `every`: from 1 ms to
     /// half the ttl, so that one renewal may fail.
     ///

@@ -10,7 +10,7 @@ use std::{
 use super::{Claim, watch::Watch};
 use crate::{
     mutant::{self, Mutant},
-    protocol::{NodeId, NodeSet},
+    protocol::{NodeId, NodeSet, Number},
 };
 
 /// A fact about a claim's key at one node.
@@ -187,13 +187,18 @@ impl Claim {
         }
     }
 
-    pub(crate) fn note_adrift(&self, node: NodeId) {
+    /// Notes that a question that may set the key, `with` a fencing number or without, may arrive
+    /// at `node` after anything that is sent later.
+    pub(crate) fn note_adrift(&self, node: NodeId, with: Option<Number>) {
         if mutant::is(Mutant::LateAcquireForgotten) {
             return;
         }
         self.mark(node, Mark::Adrift);
+        if with.is_none() && self.sent().is_some() {
+            self.note_not_buried();
+        }
         if let Some(heir) = self.watch.get().and_then(|watch| watch.heir()) {
-            heir.note_adrift(node);
+            heir.note_adrift(node, with);
         }
     }
 

@@ -92,6 +92,12 @@ impl Claim {
         let row_began = if self.handed() == 0 { now } else { self.row_began() };
         heir.watch().row_began.store(row_began.as_nanos(), Relaxed);
         heir.may_live_until(self.gone_by());
+        if let Some(sent) = self.sent() {
+            heir.note_sent(sent);
+            if self.is_not_buried() {
+                heir.note_not_buried();
+            }
+        }
         let suspects = self.suspects_of_the_heir(granted);
         for node in NodeId::all(nodes) {
             if !suspects.contains(node) {

@@ -7,11 +7,12 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+use once_cell::race::OnceBox;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    protocol::{Due, Moment},
+    protocol::{Due, Moment, Number},
 };
 
 /// State that most locks do without. It is small, since there may be very many locks
@@ -34,7 +35,20 @@ pub(crate) struct Watch {
     /// See [`Claim::row_began`].
     pub(crate) row_began: AtomicU64,
     keeping: Mutex<Keeping>,
-    rare: OnceLock<Box<Rare>>,
+    rare: OnceBox<Rare>,
+    /// The numbers of a lock that has had any.
+    fencing: OnceBox<Fencing>,
+}
+
+/// The fencing numbers of one claim; zero stands for none.
+#[derive(Default)]
+struct Fencing {
+    /// The number that the holder shows.
+    fence: AtomicU64,
+    /// The highest that any message of this token has carried.
+    sent: AtomicU64,
+    /// Whether something without a number may arrive late, or a node does not bury.
+    not_buried: AtomicBool,
 }
 
 /// State that most of the locks with a [`Watch`] do without.
@@ -151,6 +165,44 @@ impl Watch {
 }
 
 impl Claim {
+    /// The fencing number of the lock, if it has one.
+    pub(crate) fn fence(&self) -> Option<Number> {
+        Number::new(self.watch.get()?.fencing.get()?.fence.load(Relaxed))
+    }
+
+    /// The lock was won, or handed on, with this number.
+    pub(crate) fn set_fence(&self, number: Number) {
+        self.fencing().fence.store(number.get(), Relaxed);
+        self.note_sent(number);
+    }
+
+    /// The highest number that any message of this token has carried, whoever held the lock.
+    pub(crate) fn sent(&self) -> Option<Number> {
+        Number::new(self.watch.get()?.fencing.get()?.sent.load(Relaxed))
+    }
+
+    pub(crate) fn note_sent(&self, number: Number) {
+        // What was sent before the first number had none.
+        if self.sent().is_none() && !self.adrift().is_empty() {
+            self.note_not_buried();
+        }
+        self.fencing().sent.fetch_max(number.get(), Relaxed);
+    }
+
+    /// To bury what may arrive late is not enough: some of it has no number.
+    pub(crate) fn note_not_buried(&self) {
+        self.fencing().not_buried.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_not_buried(&self) -> bool {
+        let fencing = self.watch.get().and_then(|watch| watch.fencing.get());
+        fencing.is_some_and(|fencing| fencing.not_buried.load(Relaxed))
+    }
+
+    fn fencing(&self) -> &Fencing {
+        self.watch().fencing.get_or_init(Box::default)
+    }
+
     /// How many releases the holder had waited for.
     pub(crate) fn age(&self) -> u32 {
         self.watch.get().map_or(0, |watch| watch.age.load(Relaxed))

@@ -9,8 +9,9 @@ pub use builder::Builder;
 
 use crate::{
     error::{Error, ErrorKind},
+    exchange::Fence,
     node::Endpoint,
-    protocol::{Backoff, Drift, Lease, Moment, NodeId, Quorum, Ttl},
+    protocol::{Backoff, Drift, Lease, Moment, NodeId, Number, Quorum, Ttl},
     spelled::Exact,
     world::World,
 };
@@ -79,6 +80,13 @@ impl Config {
     }
 
     /// The lease that a round from `start` gives if it is won.
+    /// A fencing number as nodes are told it. They remember it for a day longer than any lock
+    /// lives: holders that come later than that are late by the wall clock, too.
+    pub(crate) fn fence(&self, number: Number) -> Fence {
+        const DAY: u64 = 24 * 3_600 * 1_000;
+        Fence { number, retention: DAY.saturating_add(self.max_ttl.as_millis().into()) }
+    }
+
     pub(crate) fn lease(&self, start: Moment, ttl: Ttl) -> Lease {
         Lease::new(start, ttl, self.drift, self.node_timeout(ttl))
     }

@@ -9,7 +9,7 @@ use super::wakes::Wakes;
 use crate::{
     config::Config,
     engine::{Question, Wish},
-    exchange::{Ask, Event, Heard, News},
+    exchange::{Event, Heard, News},
     node::{self, Form, Listener, Node, Order, Request},
     node_error::NodeError,
     protocol::{Moment, NodeId, NodeSet},
@@ -66,7 +66,7 @@ impl Net {
 
     /// Offers `question` to `targets`. Those that decline are in `declined` then.
     pub(super) fn ask(&mut self, question: &Question<'_>, targets: NodeSet, now: Moment) {
-        let Question { ticket, key, token, ttl, news, .. } = *question;
+        let Question { ticket, key, token, ttl, fence, news, .. } = *question;
         let ask = ticket.ask;
         let mut order = Order {
             ticket,
@@ -75,7 +75,7 @@ impl Net {
             // The form is chosen per node, below.
             form: Form::Short,
             replies: 0,
-            is_release: ask == Ask::Release,
+            is_release: ask.is_release(),
             reserved: question.reserved,
         };
         for target in targets.iter() {
@@ -87,7 +87,7 @@ impl Net {
                 self.encoded.clear();
                 order.form = form;
                 let again = news.filter(|_| is_scriptless).map(News::again);
-                let request = Request { ask, key, token, ttl, news: again.or(news) };
+                let request = Request { ask, key, token, ttl, news: again.or(news), fence };
                 order.replies = node::encode(&mut self.encoded, form, request);
             }
             match node.offer(&order, &self.encoded, now, &mut self.events) {

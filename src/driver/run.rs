@@ -120,7 +120,7 @@ impl Driver {
             match output {
                 Output::Listen(wish) => self.net.listen(&wish),
                 Output::Ask { op, ask, targets } => {
-                    let Some(question) = self.engine.question(op, ask) else { continue };
+                    let Some(question) = self.engine.question(op, ask, targets) else { continue };
                     self.net.ask(&question, targets, now);
                     if self.net.declined.is_empty() {
                         continue;

@@ -63,6 +63,7 @@ impl Engine {
         let age = self.turns.begin_trying(&mut waiter, now);
         // Where we may not publish, others may not either, as a rule: nobody will tell.
         waiter.subscribed = waiter.subscribed.minus(self.no_publish);
+        let number = if waiter.request.fenced { self.numbers.propose(0, now) } else { None };
         let token = self.chance.token(waiter.request.owner.as_ref());
         let claim = Arc::new(Claim::new(key, token, ttl, lease, nodes));
         claim.note_age(age);
@@ -70,7 +71,10 @@ impl Engine {
             self.turns.note_trying(waiter.slot, &claim);
         }
         let first = first_asked(&waiter, &claim, self.able(), &config);
-        let mut head = Head::new(claim, ttl, now, lease.until);
+        if let Some(number) = number {
+            claim.note_sent(number);
+        }
+        let mut head = Head::new(claim, ttl, now, lease.until).with_number(number);
         let attempt = Attempt::new(&mut head, waiter, first, lease, time, &config);
         self.start(head, Kind::Attempt(attempt), first, time);
     }
@@ -114,7 +118,11 @@ impl Engine {
         votes: usize,
         time: Time,
     ) {
-        let Some(claim) = self.ops.get(id).map(|op| Arc::clone(&op.head.claim)) else { return };
+        let Some(head) = self.ops.get(id).map(|op| &op.head) else { return };
+        let claim = Arc::clone(&head.claim);
+        if let Some(number) = head.number {
+            claim.set_fence(number);
+        }
         tracing::debug!(key = %claim.key, votes, "lock acquired");
         self.give(waiter, claim, lease.until, time);
     }

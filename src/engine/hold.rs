@@ -10,7 +10,7 @@ use super::{
 use crate::{
     claim::{Claim, Renewal},
     error::{Error, ErrorKind},
-    protocol::{Moment, NodeSet, Ttl},
+    protocol::{Moment, NodeSet, Number, Ttl},
 };
 
 impl Engine {
@@ -34,7 +34,11 @@ impl Engine {
         time: Time,
     ) {
         let lease = self.config.lease(time.clock, ttl);
-        let mut head = Head::new(claim, ttl, time.now, until);
+        let number = match &asker {
+            Asker::Next(hand_over) => hand_over.number,
+            Asker::Caller(_) | Asker::Keeper(_) => claim.fence(),
+        };
+        let mut head = Head::new(claim, ttl, time.now, until).with_number(number);
         let (extension, suspects) = Extension::new(&mut head, lease, asker, until, &self.config);
         self.start(head, Kind::Extension(extension), suspects, time);
     }
@@ -110,10 +114,25 @@ impl Engine {
         if missing.is_empty() || claim.remaining(now).is_zero() {
             return;
         }
+        // A number keeps a healing that comes late from setting the key for nobody, if others have
+        // asked since; and must go with it where any went before.
+        let number = self.next_number(&claim, now);
+        if number.is_none() && claim.sent().is_some() {
+            return;
+        }
         missing.iter().for_each(|node| claim.note_healing(node));
         claim.may_live_until(self.config.lease(now, ttl).gone_by);
-        let head = Head::new(claim, ttl, now, now.after(self.config.node_timeout(ttl)));
+        let give_up_at = now.after(self.config.node_timeout(ttl));
+        let head = Head::new(claim, ttl, now, give_up_at).with_number(number);
         self.start(head, Kind::Healing(Healing), missing, time);
+    }
+
+    /// A number above all that were sent for `claim`, if any was.
+    fn next_number(&mut self, claim: &Claim, now: Moment) -> Option<Number> {
+        let sent = claim.sent()?;
+        let number = self.numbers.propose(sent.get(), now)?;
+        claim.note_sent(number);
+        Some(number)
     }
 
     /// Heals the nodes that were found without the key after the extension was

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     claim::{Claim, Released},
     mutant::{self, Mutant},
-    protocol::{Lease, NodeSet},
+    protocol::{Lease, Moment, NodeSet, Number},
 };
 
 impl Engine {
@@ -52,11 +52,31 @@ impl Engine {
         time: Time,
     ) {
         let (until, ttl) = (claim.until(), waiter.request.ttl);
+        let number = self.number_of_the_heir(&claim, &waiter, time.now);
         let answer_by = time.now.after(self.config.release_timeout(claim.ttl));
         // Nobody holds the lock from here on.
         claim.end();
-        let hand_over = Box::new(HandOver { waiter, reply, answer_by, until });
+        let hand_over = Box::new(HandOver { waiter, reply, answer_by, until, number });
         self.extend(claim, ttl, Asker::Next(hand_over), until, time);
+    }
+
+    /// The number of a fenced heir: above all that were sent under this token.
+    fn number_of_the_heir(
+        &mut self,
+        claim: &Claim,
+        waiter: &Waiter,
+        now: Moment,
+    ) -> Option<Number> {
+        if !waiter.request.fenced {
+            return None;
+        }
+        if mutant::is(Mutant::HeirKeepsTheNumber) && claim.fence().is_some() {
+            return claim.fence();
+        }
+        let sent = claim.sent().map_or(0, Number::get);
+        let number = self.numbers.propose(sent, now)?;
+        claim.note_sent(number);
+        Some(number)
     }
 
     pub(super) fn after_hand_over(
@@ -67,13 +87,16 @@ impl Engine {
         granted: NodeSet,
         time: Time,
     ) {
-        let HandOver { waiter, reply, answer_by, until } = hand_over;
+        let HandOver { waiter, reply, answer_by, until, number } = hand_over;
         let (nodes, now) = (self.config.quorum.nodes(), time.now);
         let in_time = now < until.min(lease.until);
         let agreed = granted.len() >= self.config.quorum.votes() && in_time;
         let Some(op) = self.ops.get_mut(id) else { return };
         if hands_on(agreed) {
             let heir = op.head.claim.hand_on(waiter.request.ttl, lease, granted, nodes, now);
+            if let Some(number) = number {
+                heir.set_fence(number);
+            }
             // What the other nodes answer is about the heir.
             op.head.claim = Arc::clone(&heir);
             if let Some(reply) = reply {

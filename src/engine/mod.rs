@@ -57,13 +57,14 @@ use crate::{
     config::Config,
     exchange::{Answer, Ask, Event, Heard, Outcome, Ticket},
     node_error::NodeError,
-    protocol::{Moment, NodeId, NodeSet},
+    protocol::{Moment, NodeId, NodeSet, Numbers},
 };
 
 /// Everything that is decided for one client.
 pub(crate) struct Engine {
     config: Arc<Config>,
     chance: Chance,
+    numbers: Numbers,
     ops: Ops,
     turns: Turns,
     keep: Keep,
@@ -101,6 +102,7 @@ impl Engine {
     pub(crate) fn new(config: Arc<Config>, rng: StdRng) -> Self {
         Self {
             chance: Chance::new(rng),
+            numbers: Numbers::default(),
             ops: Ops::new(),
             turns: Turns::new(Arc::clone(&config)),
             keep: Keep::new(),
@@ -120,6 +122,7 @@ impl Engine {
     pub(crate) fn handle_request(&mut self, request: Request, time: Time) {
         match request {
             Request::Acquire(waiter, _queued) => self.begin_acquire(waiter, time),
+            Request::Clock(micros) => self.numbers.set_clock(micros, time.now),
             Request::Extend(request, _queued) => self.begin_extend(request, time),
             Request::Look(request, _queued) => self.begin_look(request, time.now),
             Request::Keep(kept) => self.begin_keeping(kept, time),
@@ -228,16 +231,24 @@ impl Engine {
         filed.into_iter().flatten().chain(closings).min().unwrap_or(Moment::NEVER)
     }
 
-    /// The question `ask` of operation `op`.
-    pub(crate) fn question(&self, op: usize, ask: Ask) -> Option<Question<'_>> {
-        let operation = self.ops.get(op)?;
+    /// The question `ask` of operation `op`, which is put to `targets` now.
+    pub(crate) fn question(
+        &mut self,
+        op: usize,
+        ask: Ask,
+        targets: NodeSet,
+    ) -> Option<Question<'_>> {
+        let operation = self.ops.get_mut(op)?;
+        operation.note_put(ask, targets);
         let (head, claim) = (&operation.head, &operation.head.claim);
-        let is_release = ask == Ask::Release;
+        let is_release = ask.is_release();
+        let number = if ask == Ask::Bury { claim.sent() } else { head.number };
         Some(Question {
             ticket: Ticket { op, claim: claim.id(), ask },
             key: claim.key.as_bytes(),
             token: claim.token.as_bytes(),
             ttl: head.ttl,
+            fence: number.map(|number| self.config.fence(number)),
             news: operation.news(),
             scriptless: head.scriptless,
             keep_until: if is_release { claim.gone_by() } else { head.give_up_at },
@@ -270,8 +281,8 @@ impl Engine {
 
     fn op_and_setting(&mut self, id: usize, now: Moment) -> Option<(&mut Op, Setting<'_>)> {
         let (config, closed, silent) = (&*self.config, self.closed, self.silent);
-        let rng = self.chance.rng();
-        Some((self.ops.get_mut(id)?, Setting { config, closed, silent, rng, now }))
+        let (rng, numbers) = (self.chance.rng(), &mut self.numbers);
+        Some((self.ops.get_mut(id)?, Setting { config, closed, silent, rng, numbers, now }))
     }
 
     /// Files `op`, asks `targets`, and sees to it that it ends in time.
@@ -291,7 +302,12 @@ impl Engine {
     fn ask(&mut self, id: usize, ask: Ask, targets: NodeSet) {
         let Some(op) = self.ops.get_mut(id).filter(|_| !targets.is_empty()) else { return };
         op.head.awaited = op.head.awaited.union(targets);
-        self.outputs.push_back(Output::Ask { op: id, ask, targets });
+        let buried = if ask == Ask::Release { op.to_bury(targets) } else { NodeSet::EMPTY };
+        for (ask, targets) in [(ask, targets.minus(buried)), (Ask::Bury, buried)] {
+            if !targets.is_empty() {
+                self.outputs.push_back(Output::Ask { op: id, ask, targets });
+            }
+        }
     }
 
     /// Counts what a node said or did not say, and says whether there may be

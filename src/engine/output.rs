@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Wish;
 use crate::{
-    exchange::{Ask, News, Ticket},
+    exchange::{Ask, Fence, News, Ticket},
     protocol::{Moment, NodeSet, Ttl},
 };
 
@@ -38,6 +38,8 @@ pub(crate) struct Question<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) token: &'a [u8],
     pub(crate) ttl: Ttl,
+    /// The fencing number that it carries, if any.
+    pub(crate) fence: Option<Fence>,
     /// What a release publishes for waiters.
     pub(crate) news: Option<News>,
     /// Nodes that get a script's text, since they did not know it.

@@ -61,6 +61,8 @@ pub(crate) struct AcquireRequest {
     pub(crate) renew: Option<Renew>,
     /// What the holder calls itself.
     pub(crate) owner: Option<Label>,
+    /// Whether the lock is to have a fencing number.
+    pub(crate) fenced: bool,
     pub(crate) reply: Reply<Won>,
 }
 
@@ -73,7 +75,7 @@ impl AcquireRequest {
         patience: Patience,
         reply: Reply<Won>,
     ) -> Self {
-        Self { shared, key, ttl, patience, renew: None, owner: None, reply }
+        Self { shared, key, ttl, patience, renew: None, owner: None, fenced: false, reply }
     }
 }
 
@@ -92,6 +94,8 @@ pub(crate) struct LookRequest {
 pub(crate) enum Request {
     /// Boxed where it is made: it is moved often.
     Acquire(Box<Waiter>, Permit),
+    /// The wall clock says so many microseconds since 1970: for the numbers of what follows.
+    Clock(u64),
     Extend(ExtendRequest, Permit),
     /// Ask all nodes about a key, and change nothing.
     Look(LookRequest, Permit),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::LockGuard;
-use crate::{error::Error, held::Held, votes::Votes};
+use crate::{error::Error, held::Held, protocol::Number, votes::Votes};
 
 impl LockGuard {
     /// Returns the key, without the client's prefix.
@@ -47,6 +47,27 @@ impl LockGuard {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.0.claim.remaining(self.0.shared.config.world.now())
+    }
+
+    /// Returns the lock's fencing number, if it was asked for one
+    /// ([`Acquire::fenced`](crate::Acquire::fenced)): larger than that of every holder before, and
+    /// for the resource to compare. It has 16 digits, so that JSON numbers and doubles hold it
+    /// exactly, and stays the same however often the lock is extended.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let guard = redlock.lock("report").fenced().await?;
+    /// println!("write only where the last number was at most {:?}", guard.fencing_number());
+    /// assert_eq!(redlock.lock("other").await?.fencing_number(), None);
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("fencing_token", "fencing token", "getToken"))]
+    #[must_use]
+    pub fn fencing_number(&self) -> Option<u64> {
+        self.0.claim.fence().map(Number::get)
     }
 
     /// Whether the lock is held now. Once this is `false`, it stays `false`.

@@ -119,13 +119,13 @@ impl Known {
             *answer = Answer::Serves(Box::new(self.server.greeted.clone()));
         }
         match answer {
-            Answer::Granted if ask == Ask::Set => {
+            Answer::Granted if ask.sets() => {
                 (self.refused, self.server.refuses) = (None, None);
                 if std::mem::take(&mut self.is_unfit) {
                     tracing::info!(node = %endpoint.label(), "node grants locks");
                 }
             }
-            Answer::Granted | Answer::NotPublished if ask == Ask::Release => self.keeps = None,
+            Answer::Granted | Answer::NotPublished if ask.is_release() => self.keeps = None,
             Answer::Serves(greeted) if greeted.role == Some(Role::Replica) => {
                 return Err(NodeError::new(NodeErrorKind::ReadOnly).by(&self.server.words));
             }
@@ -137,13 +137,13 @@ impl Known {
             }
             Answer::Serves(_) => (self.refused, self.keeps) = (None, None),
             Answer::Failed(error) => {
-                let tries = matches!(ask, Ask::Set | Ask::Greet);
+                let tries = ask.sets() || ask == Ask::Greet;
                 let earlier = self.server.refuses.as_ref().filter(|_| tries);
                 // A replica was a master when it said of itself what it is.
                 if error.kind() != NodeErrorKind::ReadOnly {
                     *error = error.clone().by(&self.server.words).in_words_of(earlier);
                 }
-                if ask == Ask::Set && is_of_the_node(error) {
+                if ask.sets() && is_of_the_node(error) {
                     self.warn_of(error, endpoint, now);
                 }
                 let has_a_script = matches!(order.form, Form::Native(_)) && self.server.scripts;
@@ -181,11 +181,11 @@ impl Known {
         let kind = error.kind();
         match ask {
             _ if is_misled(kind) => return Err(error.clone()),
-            Ask::Set if kind == NodeErrorKind::NotPermitted => {
+            _ if ask.sets() && kind == NodeErrorKind::NotPermitted => {
                 self.refused = Some((error.clone(), now.after(REFUSED)));
             }
             // Other errors may be a proxy's, of one moment.
-            Ask::Release if is_forbidden(error) && !has_a_script => {
+            Ask::Release | Ask::Bury if is_forbidden(error) && !has_a_script => {
                 self.keeps = Some((error.clone(), now.after(REFUSED)));
             }
             _ => {}

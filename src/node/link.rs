@@ -86,7 +86,7 @@ impl Node {
             && self.waiting.is_empty()
             && self.owed.len() < MAX_IN_FLIGHT
             && in_time
-            && (!order.ticket.ask.is_acquire() || known.objection(now).is_none())
+            && (!order.ticket.ask.sets() || known.objection(now).is_none())
         {
             conn.push(command);
             known.note_sent(order);
@@ -199,7 +199,7 @@ impl Node {
             return Err(cause.clone());
         }
         if let Link::Up { known, .. } = &self.link
-            && order.ticket.ask.is_acquire()
+            && order.ticket.ask.sets()
             && let Some(cause) = known.objection(now)
         {
             return Err(cause.clone());

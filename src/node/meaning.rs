@@ -30,9 +30,25 @@ pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
         }
         (Ask::Extend, _) => interpret_extend(reply),
         (Ask::Heal, Reply::Int(1 | 2)) => Answer::Granted,
-        (Ask::Release, Reply::Int(2)) => Answer::NotPublished,
-        (Ask::Set, Reply::Nil) | (Ask::Heal | Ask::Release, Reply::Int(0 | -1)) => Answer::Refused,
+        (Ask::SetFenced, Reply::Int(code)) => interpret_fenced(*code),
+        (Ask::ExtendFenced | Ask::HandOver, Reply::Int(1)) => Answer::Granted,
+        (Ask::ExtendFenced | Ask::HandOver, Reply::Int(0 | -1)) => Answer::Refused,
+        (Ask::HandOver, Reply::Int(fence @ 2..)) => Answer::Stale(fence.unsigned_abs()),
+        (Ask::Bury, Reply::Int(1)) => Answer::Granted,
+        (Ask::Release | Ask::Bury, Reply::Int(2)) => Answer::NotPublished,
+        (Ask::Set, Reply::Nil) | (Ask::Heal | Ask::Release | Ask::Bury, Reply::Int(0 | -1)) => {
+            Answer::Refused
+        }
         _ => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
+    }
+}
+
+/// The fence is told as it is, or as one more below zero where another's value is at the lock.
+fn interpret_fenced(code: i64) -> Answer {
+    match code {
+        0 => Answer::Granted,
+        stale @ 1.. => Answer::Stale(stale.unsigned_abs()),
+        locked => Answer::Locked(locked.unsigned_abs() - 1),
     }
 }
 
@@ -78,7 +94,16 @@ fn command(ask: Ask, form: Form) -> &'static str {
         (Ask::Value | Ask::Look, Form::Short) => "GETRANGE",
         (Ask::Greet, Form::Short) => "HELLO",
         (_, Form::Whole) => "EVAL",
-        (Ask::Extend | Ask::Heal | Ask::Release, Form::Short) => "EVALSHA",
+        (
+            Ask::Extend
+            | Ask::Heal
+            | Ask::Release
+            | Ask::Bury
+            | Ask::SetFenced
+            | Ask::ExtendFenced
+            | Ask::HandOver,
+            Form::Short,
+        ) => "EVALSHA",
     }
 }
 
@@ -166,7 +191,17 @@ mod tests {
 
     #[test]
     fn garbage_is_an_error_and_never_a_vote() {
-        for ask in [Ask::Set, Ask::Extend, Ask::Heal, Ask::Release, Ask::Value] {
+        for ask in [
+            Ask::Set,
+            Ask::Extend,
+            Ask::Heal,
+            Ask::Release,
+            Ask::Value,
+            Ask::SetFenced,
+            Ask::ExtendFenced,
+            Ask::HandOver,
+            Ask::Bury,
+        ] {
             for reply in [Reply::Other, Reply::Error("ERR ?"), Reply::Error("")] {
                 let answer = interpret(ask, Form::Short, &reply);
                 let Answer::Failed(error) = answer else { panic!("{ask:?} {reply:?}: {answer:?}") };

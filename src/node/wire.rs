@@ -10,17 +10,21 @@ use super::{
     push::{CHANNEL, NewsText},
 };
 use crate::{
-    exchange::{Ask, News},
+    exchange::{Ask, Fence, News},
+    key::Key,
     mutant::{self, Mutant},
     protocol::Ttl,
 };
 
 impl Ask {
     /// The script that this runs, if any: `Extend` stands for the one that heals,
-    /// too.
+    /// too, and `ExtendFenced` for the one that hands on.
     pub(super) fn script(self) -> Option<Self> {
         match self {
             Self::Extend | Self::Heal => Some(Self::Extend),
+            Self::ExtendFenced | Self::HandOver => Some(Self::ExtendFenced),
+            Self::SetFenced => Some(Self::SetFenced),
+            Self::Bury => Some(Self::Bury),
             Self::Release => Some(Self::Release),
             Self::Set | Self::Value | Self::Look | Self::Greet => None,
         }
@@ -55,30 +59,39 @@ pub(crate) struct Request<'a> {
     pub(crate) ttl: Ttl,
     /// What a release publishes, if anything.
     pub(crate) news: Option<News>,
+    /// The number, where it has one, and how long its fence stays.
+    pub(crate) fence: Option<Fence>,
 }
 
 static RELEASE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("release.lua"), b"*6\r\n"));
+    LazyLock::new(|| Script::new(include_str!("release.lua"), b"*6\r\n", "1"));
 static EXTEND: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("extend.lua"), b"*7\r\n"));
-static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("look.lua"), b"*4\r\n"));
+    LazyLock::new(|| Script::new(include_str!("extend.lua"), b"*7\r\n", "1"));
+static LOOK: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("look.lua"), b"*4\r\n", "1"));
+static SET_FENCED: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("fenced_acquire.lua"), b"*9\r\n", "2"));
+static BURY: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("bury.lua"), b"*9\r\n", "2"));
+static EXTEND_FENCED: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("fenced_extend.lua"), b"*10\r\n", "2"));
 
-/// How a call of a script with one key begins, by its hash and by its text.
+/// How a call of a script with so many keys begins, by its hash and by its text.
 struct Script {
     by_hash: Vec<u8>,
     whole: Vec<u8>,
 }
 
 impl Script {
-    fn new(text: &str, count: &[u8]) -> Self {
+    fn new(text: &str, count: &[u8], keys: &str) -> Self {
         let script = redis::Script::new(text);
         let head = |words: [&str; 3]| {
             let mut head = Vec::new();
             write(&mut head, count, &words.map(str::as_bytes));
             head
         };
-        let by_hash = head(["EVALSHA", script.get_hash(), "1"]);
-        Self { by_hash, whole: head(["EVAL", text, "1"]) }
+        let by_hash = head(["EVALSHA", script.get_hash(), keys]);
+        Self { by_hash, whole: head(["EVAL", text, keys]) }
     }
 
     fn head(&self, form: Form) -> &[u8] {
@@ -93,6 +106,10 @@ pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 
         Ask::Set => encode_set(out, request),
         Ask::Extend => encode_extend(out, form, request),
         Ask::Heal => call_extend(out, form, request, b"1"),
+        Ask::Bury => call_bury(out, form, request),
+        Ask::SetFenced => call_fenced(out, &SET_FENCED, form, request, None),
+        Ask::ExtendFenced => call_fenced(out, &EXTEND_FENCED, form, request, Some(b"0")),
+        Ask::HandOver => call_fenced(out, &EXTEND_FENCED, form, request, Some(b"1")),
         Ask::Release => return encode_release(out, form, request),
         Ask::Value | Ask::Look => return encode_look(out, form, request),
         Ask::Greet => return encode_greeting(out, form, request.key),
@@ -149,6 +166,46 @@ fn call_extend(out: &mut Vec<u8>, form: Form, request: Request<'_>, heals: &[u8]
     let mut digits = itoa::Buffer::new();
     let ttl = digits.format(ttl.as_millis()).as_bytes();
     write(out, EXTEND.head(form), &[key, token, ttl, heals]);
+}
+
+/// Calls a script with a number: `hands_on` is what the one that extends takes besides.
+fn call_fenced(
+    out: &mut Vec<u8>,
+    script: &Script,
+    form: Form,
+    request: Request<'_>,
+    hands_on: Option<&[u8]>,
+) {
+    let Request { key, token, ttl, fence, .. } = request;
+    let (number, retention) = fence.map_or((0, 0), |it| (it.number.get(), it.retention));
+    let mut digits = [itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new()];
+    let [first, second, third] = &mut digits;
+    let fence = Key::fence_of(key);
+    let words = [
+        key,
+        &fence,
+        token,
+        first.format(ttl.as_millis()).as_bytes(),
+        second.format(number).as_bytes(),
+        third.format(retention).as_bytes(),
+    ];
+    write(out, script.head(form), &words);
+    if let Some(hands_on) = hands_on {
+        write(out, b"", &[hands_on]);
+    }
+}
+
+fn call_bury(out: &mut Vec<u8>, form: Form, request: Request<'_>) {
+    let Request { key, token, news, fence, .. } = request;
+    let news = news.map(News::to_text);
+    let news = news.as_ref().map_or(&[][..], NewsText::as_bytes);
+    let (number, retention) = fence.map_or((0, 0), |it| (it.number.get(), it.retention));
+    let mut digits = [itoa::Buffer::new(), itoa::Buffer::new()];
+    let [first, second] = &mut digits;
+    let fence = Key::fence_of(key);
+    let (number, retention) = (first.format(number), second.format(retention));
+    let words = [key, &fence, token, news, number.as_bytes(), retention.as_bytes()];
+    write(out, BURY.head(form), &words);
 }
 
 fn encode_release(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 {
@@ -227,7 +284,8 @@ mod tests {
     #[test]
     fn the_unfenced_acquire_is_the_plain_command_other_libraries_send() {
         let ttl = Ttl::from_duration(Duration::from_secs(30));
-        let request = Request { ask: Ask::Set, key: b"k\0", token: b"t", ttl, news: None };
+        let request =
+            Request { ask: Ask::Set, key: b"k\0", token: b"t", ttl, news: None, fence: None };
         let text =
             "*6\r\n$3\r\nSET\r\n$2\r\nk\0\r\n$1\r\nt\r\n$2\r\nNX\r\n$2\r\nPX\r\n$5\r\n30000\r\n";
         let mut out = Vec::new();
@@ -238,7 +296,7 @@ mod tests {
     fn release(form: Form, news: Option<News>) -> (u8, String) {
         let mut out = Vec::new();
         let ttl = Ttl::from_duration(Duration::from_secs(30));
-        let request = Request { ask: Ask::Release, key: b"k", token: b"t", ttl, news };
+        let request = Request { ask: Ask::Release, key: b"k", token: b"t", ttl, news, fence: None };
         let replies = encode(&mut out, form, request);
         let text = String::from_utf8(out).unwrap();
         (replies, text.lines().filter(|l| !l.starts_with(['*', '$'])).collect::<Vec<_>>().join(" "))
@@ -262,7 +320,7 @@ mod tests {
     fn a_look_is_one_or_two_commands_or_a_script() {
         let ttl = Ttl::from_duration(Duration::from_secs(30));
         for (ask, plain) in [(Ask::Value, 1), (Ask::Look, 2)] {
-            let request = Request { ask, key: b"k", token: b"", ttl, news: None };
+            let request = Request { ask, key: b"k", token: b"", ttl, news: None, fence: None };
             assert_eq!(encode(&mut Vec::new(), Form::Short, request), plain);
             let mut out = Vec::new();
             assert_eq!(encode(&mut out, Form::Whole, request), 1);

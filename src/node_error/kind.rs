@@ -104,6 +104,24 @@ pub enum NodeErrorKind {
          prefix, or DEL it"
     )]
     ForeignKey,
+    /// Something that is no fencing number is at the key where the lock's is kept, the lock's
+    /// with `:fence` behind it; it stays as it is (`FENCE`).
+    #[error(
+        "something that is no fencing number is at this key with :fence behind it: choose another \
+         key or prefix, or DEL it"
+    )]
+    ForeignFence,
+    /// A fencing number is over an hour ahead of a clock: of the server's (`FUTURE`), or of this
+    /// host's, where a server tells of one.
+    #[error(
+        "a fencing number is over an hour ahead: set the clocks of this host and of the server"
+    )]
+    ClockAhead,
+    /// The fencing numbers of this key have come to their end, which is in the year 2255: a clock
+    /// was set that far. They begin anew when the server forgets the last, a day and a
+    /// [`max_ttl`](crate::Builder::max_ttl) after it was used.
+    #[error("the fencing numbers of this key are used up: DEL the key with :fence behind it")]
+    NumbersUsedUp,
     /// The server does not know a command that is needed: it was renamed or disabled
     /// there, or a proxy does not pass it on, or the server is older than Redis 2.6.12.
     #[error(

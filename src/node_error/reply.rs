@@ -38,6 +38,8 @@ impl NodeError {
             "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" | "TRYAGAIN" => K::Clustered,
             "WRONGTYPE" => K::ForeignKey,
             "DENIED" => K::Protected,
+            "FENCE" => K::ForeignFence,
+            "FUTURE" => K::ClockAhead,
             "ERR" if text.starts_with("ERR max number of clients") => K::TooManyClients,
             "ERR" if text.starts_with("ERR unknown command") => K::Unsupported,
             // Redis's DELEX says WRONGTYPE like this.

@@ -9,6 +9,7 @@
 //! or too late is a no-op, never an error.
 
 mod backoff;
+mod fencing;
 mod home;
 mod lease;
 mod quorum;
@@ -20,6 +21,7 @@ mod schedule;
 mod tests;
 
 pub(crate) use backoff::Backoff;
+pub(crate) use fencing::{Number, Numbers};
 pub(crate) use home::home;
 pub(crate) use lease::{Drift, Lease, Moment, Ttl};
 pub(crate) use quorum::{MAX_NODES, NodeId, NodeSet, Quorum};

@@ -1,5 +1,5 @@
-//! The scripts of fencing numbers, each on a real server by itself. Nothing of the library
-//! calls them yet: what they answer is settled here first.
+//! The scripts of fencing numbers, each on a real server by itself: what they answer is settled
+//! here, and what the library makes of it in `fenced`.
 
 use redlock_quorum::testing::{Cluster, Reply, TestNode};
 

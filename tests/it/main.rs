@@ -17,6 +17,7 @@ mod fair;
 mod far;
 mod faults;
 mod fence_scripts;
+mod fenced;
 mod fixture;
 mod floor;
 mod hand_over;

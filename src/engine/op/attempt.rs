@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use super::{Ended, Head, KeptVotes, Setting, split::round_trip, vote::vote};
+use super::{Ended, Head, KeptVotes, Setting, fencing::Fencing, split::round_trip, vote::vote};
 use crate::{
     claim::Claim,
     config::Config,
     engine::{Time, pacing::LATE, waiter::Waiter},
-    exchange::{Ask, Outcome},
+    exchange::{Answer, Ask, Outcome},
     mutant::{self, Mutant},
     protocol::{Lease, Loss, Moment, NodeId, NodeSet, Round, Ttl, Verdict, Vote},
 };
@@ -22,11 +22,13 @@ pub(in crate::engine) struct Attempt {
     pub(super) waiter: Option<Box<Waiter>>,
     /// What becomes of its votes after a split, once there is one.
     pub(super) kept: Option<Box<KeptVotes>>,
+    /// The numbers of a fenced attempt.
+    pub(super) fencing: Option<Box<Fencing>>,
     /// The nodes that are asked when the home node has granted, or is silent.
-    unasked: NodeSet,
+    pub(super) unasked: NodeSet,
     /// Nodes that have not answered by then are not waited for: the home node, or
     /// those that alone could still decide between votes that are split.
-    silent_by: Option<Moment>,
+    pub(super) silent_by: Option<Moment>,
     /// Whether that was put off already, since this client came late itself.
     was_late: bool,
 }
@@ -51,11 +53,13 @@ impl Attempt {
             let most = give_up_at.since(time.now) / 3;
             silent_by = Some(time.now.after(waiter.silence().min(most)));
         }
-        Self { round, lease, waiter: Some(waiter), kept: None, unasked, silent_by, was_late: false }
+        let fencing = head.number.map(|_| Box::default());
+        let (kept, was_late) = (None, false);
+        Self { round, lease, waiter: Some(waiter), kept, fencing, unasked, silent_by, was_late }
     }
 
     pub(super) fn ask(&self) -> Ask {
-        Ask::Set
+        if self.fencing.is_some() { Ask::SetFenced } else { Ask::Set }
     }
 
     pub(super) fn handle_grant(
@@ -81,23 +85,32 @@ impl Attempt {
         node: NodeId,
         outcome: Outcome,
         latency: Duration,
-        now: Moment,
+        setting: &mut Setting<'_>,
     ) {
+        let now = setting.now;
         if matches!(outcome, Outcome::Lost(_)) {
-            head.claim.note_adrift(node);
+            head.claim.note_adrift(node, head.number);
         }
-        let (vote, error) = vote(outcome);
+        let weighed = self.weigh(node, &outcome, setting);
+        let is_stale = matches!(outcome, Outcome::Answered(Answer::Stale(_)));
+        let (vote, error) = match weighed {
+            Some((vote, error)) => (vote, Some(error)),
+            None => vote(outcome),
+        };
         match vote {
             Vote::Granted => head.claim.note_grant(node, latency),
-            Vote::Refused | Vote::Failed => head.claim.note_innocent(node),
-            Vote::Unknown => {}
+            Vote::Refused | Vote::Failed if !self.may_have(node) => head.claim.note_innocent(node),
+            Vote::Refused | Vote::Failed | Vote::Unknown => {}
         }
+        self.note_may_have(node, vote);
         if let Some(error) = error {
             head.notes.fail(node, error);
         }
         self.round.handle_vote(node, vote, now);
         if self.unasked.is_empty() {
             self.mind_the_silent(head, now);
+        } else if is_stale && self.raise(head, setting) {
+            // The home node's fence is known now, and all are asked with a number above it.
         } else if vote == Vote::Refused {
             self.round.concede(self.unasked);
         } else {
@@ -191,6 +204,9 @@ impl Attempt {
             return self.take_found_back();
         }
         self.silent_by = None;
+        if matches!(verdict, Verdict::Lost(_)) && self.goes_higher(head, setting) {
+            return None;
+        }
         if verdict == Verdict::Lost(Loss::Contended) {
             if self.keeps_votes(head, setting) {
                 return None;
@@ -236,7 +252,11 @@ impl Attempt {
     }
 
     /// Asks `nodes` once more, for the same lease; the votes of the others stand.
-    pub(super) fn go_on(&mut self, head: &mut Head, nodes: NodeSet, setting: &Setting<'_>) {
+    pub(super) fn go_on(&mut self, head: &mut Head, nodes: NodeSet, setting: &mut Setting<'_>) {
+        if self.is_passed_by(head, nodes) {
+            self.raise(head, setting);
+            return;
+        }
         let (config, now, ttl) = (setting.config, setting.now, head.ttl);
         let Some(waiter) = self.waiter.as_ref().filter(|waiter| waiter.is_wanted()) else { return };
         if setting.closed || self.round.verdict() == Some(Verdict::Held) {
@@ -268,7 +288,7 @@ impl Attempt {
 }
 
 /// The lease of a round that goes on is the one that it began with.
-fn same_lease(lease: Lease, config: &Config, now: Moment, ttl: Ttl) -> Lease {
+pub(super) fn same_lease(lease: Lease, config: &Config, now: Moment, ttl: Ttl) -> Lease {
     if mutant::is(Mutant::InsistingRestartsTheLease) {
         return config.lease(now, ttl);
     }
@@ -276,7 +296,7 @@ fn same_lease(lease: Lease, config: &Config, now: Moment, ttl: Ttl) -> Lease {
 }
 
 /// Notes that nodes that are asked again may set the key now.
-fn suspect(claim: &Claim, nodes: NodeSet) {
+pub(super) fn suspect(claim: &Claim, nodes: NodeSet) {
     if mutant::is(Mutant::InsistingForgotten) {
         return;
     }

@@ -16,8 +16,9 @@ use crate::{
         waiter::Waiter,
     },
     error::{Error, ErrorKind, NodeReport},
-    exchange::Outcome,
-    protocol::{Lease, Moment, NodeId, NodeSet, Round, Vote},
+    exchange::{Answer, Ask, Outcome},
+    mutant::{self, Mutant},
+    protocol::{Lease, Moment, NodeId, NodeSet, Number, Round, Vote},
     spelled::Spelled,
 };
 
@@ -58,6 +59,8 @@ pub(in crate::engine) struct HandOver {
     pub(in crate::engine) answer_by: Moment,
     /// Until when the previous holder had the lock.
     pub(in crate::engine) until: Moment,
+    /// The number of the next holder, if it has one.
+    pub(in crate::engine) number: Option<Number>,
 }
 
 impl HandOver {
@@ -109,7 +112,12 @@ impl Extension {
         latency: Duration,
         now: Moment,
     ) {
+        // The key is there: it is the number that is too low.
+        let is_stale = matches!(outcome, Outcome::Answered(Answer::Stale(_)));
         let (vote, error) = vote(outcome);
+        if is_stale {
+            return self.round.handle_vote(node, vote, now);
+        }
         if self.won && vote == Vote::Refused && error.is_none() {
             self.missing.insert(node);
         }
@@ -144,6 +152,15 @@ impl Extension {
         }
         self.round.put_off(until.min(self.lease.until), give_up_at);
         true
+    }
+
+    pub(super) fn ask(&self, head: &Head) -> Ask {
+        match (&self.asker, head.number) {
+            (_, None) => Ask::Extend,
+            _ if mutant::is(Mutant::HeirKeepsTheNumber) => Ask::ExtendFenced,
+            (Some(Asker::Next(_)), Some(_)) => Ask::HandOver,
+            _ => Ask::ExtendFenced,
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Moment> {

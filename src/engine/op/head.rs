@@ -14,7 +14,7 @@ use crate::{
         stand::{Found, LastAttempt, Stand},
         waiter::Waiter,
     },
-    protocol::{Due, Loss, Moment, NodeId, NodeSet, Round, Ttl},
+    protocol::{Due, Loss, Moment, NodeId, NodeSet, Number, Round, Ttl},
 };
 
 /// The part of an operation that is the same for all kinds.
@@ -23,6 +23,8 @@ pub(in crate::engine) struct Head {
     pub(in crate::engine) claim: Arc<Claim>,
     /// The ttl that is asked for, and from which timeouts derive.
     pub(in crate::engine) ttl: Ttl,
+    /// The fencing number that it carries, if any.
+    pub(in crate::engine) number: Option<Number>,
     pub(in crate::engine) started_at: Moment,
     pub(in crate::engine) give_up_at: Moment,
     /// The caller's wait, or the lock, ends before the nodes' time does: that a
@@ -56,6 +58,7 @@ impl Head {
         Self {
             claim,
             ttl,
+            number: None,
             started_at,
             give_up_at,
             cut_short: false,
@@ -68,6 +71,11 @@ impl Head {
             due: None,
             notes: Notes::default(),
         }
+    }
+
+    /// The same with a fencing number, or without.
+    pub(in crate::engine) fn with_number(self, number: Option<Number>) -> Self {
+        Self { number, ..self }
     }
 
     /// Whether the nodes' time was over `by` then, as far as the caller's wait goes: it may have

@@ -32,7 +32,7 @@ impl Healing {
             }
             Vote::Refused | Vote::Failed => claim.note_unhealed(node),
             // It may still come, after what is sent on the next connection.
-            Vote::Unknown => claim.note_adrift(node),
+            Vote::Unknown => claim.note_adrift(node, head.number),
         }
     }
 }

@@ -8,6 +8,7 @@
 mod attempt;
 mod behind;
 mod extension;
+mod fencing;
 mod head;
 mod healing;
 mod looking;
@@ -39,7 +40,8 @@ use crate::{
     config::Config,
     error::Error,
     exchange::{Answer, Ask, News, Outcome, Seen},
-    protocol::{Lease, Moment, NodeId, NodeSet, Round},
+    mutant::{self, Mutant},
+    protocol::{Lease, Moment, NodeId, NodeSet, Numbers, Round},
 };
 
 /// What an operation's methods may look at, besides the operation itself.
@@ -50,6 +52,8 @@ pub(super) struct Setting<'a> {
     /// The nodes that did not answer when they were asked last.
     pub(super) silent: NodeSet,
     pub(super) rng: &'a mut StdRng,
+    /// What fencing numbers are made of.
+    pub(super) numbers: &'a mut Numbers,
     pub(super) now: Moment,
 }
 
@@ -103,8 +107,8 @@ impl Op {
         match &self.kind {
             Kind::Attempt(attempt) => attempt.ask(),
             Kind::Behind(_) => Ask::Value,
-            Kind::Extension(_) => Ask::Extend,
-            Kind::Healing(_) => Ask::Heal,
+            Kind::Extension(extension) => extension.ask(&self.head),
+            Kind::Healing(_) => self.head.number.map_or(Ask::Heal, |_| Ask::SetFenced),
             Kind::Releasing(_) => Ask::Release,
             Kind::Looking(looking) => looking.ask,
         }
@@ -124,6 +128,25 @@ impl Op {
             }
             Kind::Extension(extension) => (Vec::new(), extension.waiter()),
             Kind::Healing(_) | Kind::Releasing(_) | Kind::Looking(_) => (Vec::new(), None),
+        }
+    }
+
+    /// Those of the nodes to release at where something with a number may still arrive: what is
+    /// buried there can't set the key any more.
+    pub(super) fn to_bury(&self, nodes: NodeSet) -> NodeSet {
+        let claim = &self.head.claim;
+        if mutant::is(Mutant::NothingIsBuried) || claim.sent().is_none() {
+            return NodeSet::EMPTY;
+        }
+        nodes.and(claim.adrift())
+    }
+
+    /// These nodes are asked now.
+    pub(super) fn note_put(&mut self, ask: Ask, nodes: NodeSet) {
+        if let Kind::Attempt(attempt) = &mut self.kind
+            && ask == Ask::SetFenced
+        {
+            attempt.note_put(nodes);
         }
     }
 
@@ -178,24 +201,27 @@ impl Op {
         let Self { head, kind } = self;
         let (now, latency) = (setting.now, setting.now.since(offered_at));
         match kind {
+            Kind::Attempt(attempt) if ask == Ask::SetFenced => {
+                attempt.handle_fenced(head, node, outcome, latency, setting);
+            }
             // Nearly all answers are these two, so they take the short way.
             Kind::Attempt(attempt) if outcome.is_grant() => {
                 attempt.handle_grant(head, node, latency, now);
                 std::mem::forget(outcome); // there is nothing in it to drop
             }
             Kind::Releasing(releasing) if outcome.is_grant() => {
-                releasing.handle_deletion(head, node, setting);
+                releasing.handle_deletion(head, ask, node, offered_at, setting);
                 std::mem::forget(outcome);
             }
             Kind::Attempt(attempt) if ask == Ask::Value => attempt.handle_look(head, node, outcome),
-            Kind::Attempt(attempt) => attempt.handle_outcome(head, node, outcome, latency, now),
+            Kind::Attempt(attempt) => attempt.handle_outcome(head, node, outcome, latency, setting),
             Kind::Behind(behind) => behind.handle_outcome(head, node, outcome),
             Kind::Extension(extension) => {
                 extension.handle_outcome(head, node, outcome, latency, now);
             }
             Kind::Healing(healing) => healing.handle_outcome(head, node, outcome, latency),
             Kind::Releasing(releasing) => {
-                releasing.handle_outcome(head, node, outcome, offered_at, setting)
+                releasing.handle_outcome(head, ask, node, outcome, offered_at, setting)
             }
             Kind::Looking(looking) => looking.handle_outcome(node, outcome, latency),
         }

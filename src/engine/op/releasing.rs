@@ -9,9 +9,9 @@ use crate::{
     config::Config,
     engine::{pacing::RELEASE_PAUSE, request::Reply},
     error::{Error, ErrorKind},
-    exchange::{News, Outcome},
+    exchange::{Ask, News, Outcome},
     mutant::{self, Mutant},
-    node_error::NodeError,
+    node_error::{NodeError, NodeErrorKind},
     protocol::{Backoff, Moment, NodeId, NodeSet, Release, ReleaseVerdict, Vote},
 };
 
@@ -66,8 +66,18 @@ impl Releasing {
         }
     }
 
-    pub(super) fn handle_deletion(&mut self, head: &Head, node: NodeId, setting: &Setting<'_>) {
+    pub(super) fn handle_deletion(
+        &mut self,
+        head: &mut Head,
+        ask: Ask,
+        node: NodeId,
+        offered_at: Moment,
+        setting: &mut Setting<'_>,
+    ) {
         self.count.handle_vote(node, Vote::Granted);
+        if may_be_set_again(&head.claim, ask, node) {
+            self.ask_later(head, node, offered_at, setting);
+        }
         self.look_behind(head, setting);
     }
 
@@ -75,6 +85,7 @@ impl Releasing {
     pub(super) fn handle_outcome(
         &mut self,
         head: &mut Head,
+        ask: Ask,
         node: NodeId,
         outcome: Outcome,
         offered_at: Moment,
@@ -87,28 +98,46 @@ impl Releasing {
         let (vote, error) = vote(outcome);
         self.count.handle_vote(node, vote);
         let (now, gone_by) = (setting.now, head.claim.gone_by());
-        let again = must_ask_again(vote, error.as_ref(), head.claim.is_adrift(node));
+        if error.as_ref().is_some_and(|error| error.kind() == NodeErrorKind::ForeignFence) {
+            head.claim.note_not_buried();
+        }
+        let may_be_set = may_be_set_again(&head.claim, ask, node);
+        // A node that has buried what may arrive late has said all that there is to say.
+        let is_final = head.claim.sent().is_some() && vote == Vote::Refused;
+        let must = must_ask_again(vote, error.as_ref(), head.claim.is_adrift(node));
+        let again = may_be_set || must && !is_final;
         if let Some(error) = error {
             head.notes.fail(node, error);
         }
-        if again && now < gone_by {
-            if was_lost {
-                // The node keeps it until there is a connection again.
-                head.again.insert(node);
-            } else {
-                let pause = self.pause.next_delay(setting.rng.next_u64());
-                let at = now.after(pause);
-                self.retries.push((last_look(gone_by).map_or(at, |last| at.min(last)), node));
-            }
-        } else if again
-            && vote == Vote::Refused
-            && last_look(gone_by).is_some_and(|last| offered_at < last)
-        {
+        if again && now < gone_by && was_lost {
+            // The node keeps it until there is a connection again.
+            head.again.insert(node);
+        } else if again && (now < gone_by || vote == Vote::Refused) {
+            self.ask_later(head, node, offered_at, setting);
+        }
+        self.look_behind(head, setting);
+    }
+
+    /// Asks `node` once more, in a while; or at once and for the last time, where the key is gone by
+    /// itself and the answer is from before that.
+    fn ask_later(
+        &mut self,
+        head: &mut Head,
+        node: NodeId,
+        offered_at: Moment,
+        setting: &mut Setting<'_>,
+    ) {
+        let (now, gone_by) = (setting.now, head.claim.gone_by());
+        let last = last_look(gone_by);
+        if now < gone_by {
+            let pause = self.pause.next_delay(setting.rng.next_u64());
+            let at = now.after(pause);
+            self.retries.push((last.map_or(at, |last| at.min(last)), node));
+        } else if last.is_some_and(|last| offered_at < last) {
             // The late acquire may have arrived after this answer was given. It can't
             // arrive from now on, so one more look is final.
             head.again.insert(node);
         }
-        self.look_behind(head, setting);
     }
 
     /// Another client's acquire may still be on its way to nodes that lack the
@@ -243,6 +272,17 @@ fn asked_last(asked: NodeSet, adrift: NodeSet) -> NodeSet {
         return NodeSet::EMPTY;
     }
     asked.and(adrift)
+}
+
+/// Whether what may still arrive at `node` sets the key again, whatever it has answered: numbers
+/// were sent there, more than once perhaps, and this answer is not to their burial; or something
+/// without a number may arrive, which a burial does not stop.
+fn may_be_set_again(claim: &Claim, ask: Ask, node: NodeId) -> bool {
+    if mutant::is(Mutant::NothingIsBuried) {
+        return false;
+    }
+    let is_stopped = ask == Ask::Bury && !claim.is_not_buried();
+    claim.sent().is_some() && claim.is_adrift(node) && !is_stopped
 }
 
 /// Whether a node is to be asked again after such an answer.

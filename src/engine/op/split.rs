@@ -143,7 +143,8 @@ impl KeptVotes {
 
 impl Attempt {
     /// Counts what `node` has at the key.
-    pub(super) fn handle_look(&mut self, head: &Head, node: NodeId, outcome: Outcome) {
+    pub(super) fn handle_look(&mut self, head: &mut Head, node: NodeId, outcome: Outcome) {
+        self.takes_look(head, node);
         if let Some(kept) = &mut self.kept {
             kept.handle_look(head, node, outcome);
         }
@@ -170,7 +171,7 @@ impl Attempt {
     /// Whether the lost round goes on, or may; plans what it does next. Out of the way of those
     /// that win.
     #[inline(never)]
-    pub(super) fn keeps_votes(&mut self, head: &mut Head, setting: &Setting<'_>) -> bool {
+    pub(super) fn keeps_votes(&mut self, head: &mut Head, setting: &mut Setting<'_>) -> bool {
         if setting.closed || self.round.granted().is_empty() && self.kept.is_none() {
             return false;
         }
@@ -237,7 +238,7 @@ impl Attempt {
 
     /// Asks the nodes that refused once more, unless a holder has them, or another
     /// contender that does not give way. Says whether it does.
-    fn judge(&mut self, kept: &mut KeptVotes, head: &mut Head, setting: &Setting<'_>) -> bool {
+    fn judge(&mut self, kept: &mut KeptVotes, head: &mut Head, setting: &mut Setting<'_>) -> bool {
         kept.next = Next::Decide;
         let Some(waiter) = &self.waiter else { return false };
         let mine = (self.round.granted().len(), &head.claim.token);

@@ -63,6 +63,20 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Tells its engine what its wall clock says: each client's is a minute behind that of the one
+    /// before.
+    pub(super) fn tell_clock(&self, number: usize, now: Moment) {
+        let passed = u64::try_from(now.since(Moment::PAST).as_micros()).expect("not long");
+        let behind = u64::try_from(number).expect("few") * 60_000_000;
+        let request = Request::Clock(CLOCK + passed - behind);
+        self.shared.send(request).expect("the queue lives");
+    }
+}
+
+/// What the first client's wall clock says when all begins.
+pub(super) const CLOCK: u64 = 1_800_000_000_000_000;
+
 fn config(scenario: &Scenario, number: usize) -> Config {
     let shift = if scenario.aliases { number } else { 0 };
     let names = ('a'..='z').take(scenario.nodes).cycle().skip(shift).take(scenario.nodes);
@@ -77,12 +91,19 @@ pub(super) struct Lock {
     pub(super) claim: Arc<Claim>,
     /// Whether it has been seen to be over.
     pub(super) is_over: bool,
+    /// In which step it was asked for, and in which it was had.
+    pub(super) asked_in: u64,
+    pub(super) had_in: u64,
 }
 
 /// One task of a client.
 pub(super) struct Caller {
     acts: Vec<Act>,
     next: usize,
+    /// Whether it asks for numbers, and in which step it acted last.
+    pub(super) fenced: bool,
+    pub(super) step: u64,
+    asked_in: u64,
     waiting: Option<oneshot::Receiver<Result<Won, Error>>>,
     won: Option<Won>,
     /// Why it has no lock.
@@ -97,6 +118,9 @@ impl Caller {
         Self {
             acts: acts.to_vec(),
             next: 0,
+            fenced: false,
+            step: 0,
+            asked_in: 0,
             waiting: None,
             won: None,
             error: None,
@@ -166,19 +190,22 @@ impl Caller {
         let (_, queued) = shared.permits().expect("there is room");
         let (key, ttl) = (Key::new(b"", b"k").expect("a key"), Ttl::from_duration(ttl));
         let request = AcquireRequest::new(Arc::clone(shared), key, ttl, patience, reply);
+        let request = AcquireRequest { fenced: self.fenced, ..request };
+        self.asked_in = self.step;
         shared.send(Request::acquire(request, queued)).expect("the queue lives");
         self.waiting = Some(answer);
     }
 
     /// Takes its lock, if it has come; and does nothing more if it was refused.
-    pub(super) fn take_answers(&mut self) {
+    pub(super) fn take_answers(&mut self, step: u64) {
         let Some(Ok(answer)) = self.waiting.as_mut().map(oneshot::Receiver::try_recv) else {
             return;
         };
         self.waiting = None;
         match answer {
             Ok(won) => {
-                self.locks.push(Lock { claim: Arc::clone(&won.claim), is_over: false });
+                let (claim, is_over) = (Arc::clone(&won.claim), false);
+                self.locks.push(Lock { claim, is_over, asked_in: self.asked_in, had_in: step });
                 self.won = Some(won);
             }
             Err(error) => {
@@ -192,6 +219,7 @@ impl Caller {
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { next, waiting, won, locks, .. } = self;
+        let locks: Vec<_> = locks.iter().map(|lock| (&lock.claim, lock.is_over)).collect();
         write!(f, "{next} {} {} {locks:?}", waiting.is_some(), won.is_some())
     }
 }

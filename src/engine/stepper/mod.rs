@@ -10,6 +10,7 @@
 mod caller;
 mod denials;
 mod explore;
+mod fenced;
 mod fingerprint;
 mod hangs;
 mod node;
@@ -47,6 +48,7 @@ const CALM: Scenario = Scenario {
     stalls: 0,
     pauses: 0,
     denials: 0,
+    fenced: |_, _| false,
     down: 0,
     aliases: false,
     wins: None,

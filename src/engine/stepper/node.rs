@@ -10,6 +10,39 @@ use crate::{
 /// The only key of a node: a value, and until when it lives.
 pub(super) type Store = Option<(Vec<u8>, Moment)>;
 
+/// What a master does with a number, and answers; the fence is zero where there is none.
+pub(super) fn execute_fenced(
+    store: &mut Store,
+    fence: &mut u64,
+    sent: &Sent,
+    now: Moment,
+) -> Answer {
+    let value = store.take_if(|(_, until)| now < *until);
+    let is_ours = value.as_ref().is_some_and(|(token, _)| *token == sent.token);
+    let passes = sent.number > *fence;
+    let until = value.as_ref().map_or(Moment::PAST, |(_, until)| *until);
+    let ours = || Some((sent.token.clone(), until.max(now.after(sent.ttl))));
+    let (left, raised, answer) = match (sent.ticket.ask, value) {
+        (Ask::Bury, Some(_)) if is_ours => (None, passes, Answer::Granted),
+        (Ask::Bury, value) => (value, passes, Answer::Refused),
+        (Ask::SetFenced, Some(other)) if !is_ours => (Some(other), false, Answer::Locked(*fence)),
+        (Ask::SetFenced | Ask::HandOver, value)
+            if !passes && (is_ours || sent.ticket.ask == Ask::SetFenced) =>
+        {
+            (value, false, Answer::Stale(*fence))
+        }
+        (Ask::SetFenced, None) => (ours(), true, Answer::Granted),
+        (Ask::SetFenced, own) => (own, true, Answer::Granted),
+        (_, Some(_)) if is_ours => (ours(), passes, Answer::Granted),
+        (_, value) => (value, false, Answer::Refused),
+    };
+    *store = left;
+    if raised {
+        *fence = sent.number;
+    }
+    answer
+}
+
 /// What stands for a value that is no string.
 pub(super) const HASH: &[u8] = b"a hash";
 

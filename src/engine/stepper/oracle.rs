@@ -47,7 +47,30 @@ impl World {
             }
             holders += usize::from(is_held);
         }
-        (holders > 1).then(|| format!("{holders} locks are held"))
+        if holders > 1 {
+            return Some(format!("{holders} locks are held"));
+        }
+        self.disorder()
+    }
+
+    /// Says which two fencing numbers are in the wrong order, if any are: those of two calls of
+    /// which one was over when the other began; or the same twice.
+    fn disorder(&self) -> Option<String> {
+        let callers = self.clients.iter().flat_map(|client| &client.callers);
+        let locks = callers.flat_map(|caller| &caller.locks);
+        let numbers = locks.filter_map(|lock| Some((lock.claim.fence()?, lock)));
+        let numbers: Vec<_> = numbers.collect();
+        for (place, (number, lock)) in numbers.iter().enumerate() {
+            for (other, later) in &numbers[place + 1..] {
+                let is_wrong = lock.had_in < later.asked_in && number >= other
+                    || later.had_in < lock.asked_in && other >= number
+                    || number == other;
+                if is_wrong {
+                    return Some(format!("{number:?} and {other:?} in the wrong order"));
+                }
+            }
+        }
+        None
     }
 
     /// When nothing more can happen: says what is left, a key for nobody, a caller

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Plays with `mutant`.
-fn with<T>(mutant: Mutant, play: impl Fn() -> T) -> T {
+pub(super) fn with<T>(mutant: Mutant, play: impl Fn() -> T) -> T {
     choose(Some(mutant));
     let played = play();
     choose(None);

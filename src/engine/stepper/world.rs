@@ -6,8 +6,8 @@ use std::{collections::VecDeque, time::Duration};
 use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::{
-    caller::{Act, Caller, Client},
-    node::{Store, execute},
+    caller::{Act, Client},
+    node::{Store, execute, execute_fenced},
 };
 use crate::{
     engine::{Engine, Output, Time, chance::Chance},
@@ -38,6 +38,8 @@ pub(super) struct Scenario {
     pub(super) pauses: usize,
     /// How many times a node may say that it has not set the key, though it has.
     pub(super) denials: usize,
+    /// Whether a caller of a client asks for a fencing number.
+    pub(super) fenced: fn(usize, usize) -> bool,
     /// How many of the nodes, from the last on, can't be reached.
     pub(super) down: usize,
     /// Whether each client knows the nodes by other names, so that each has a home node
@@ -82,6 +84,8 @@ pub(super) struct Sent {
     pub(super) ticket: Ticket,
     pub(super) token: Vec<u8>,
     pub(super) ttl: Duration,
+    /// The fencing number that it carries, or zero.
+    pub(super) number: u64,
     /// Whether it publishes that the lock is let go of.
     pub(super) tells: bool,
     pub(super) offered_at: Moment,
@@ -99,6 +103,10 @@ pub(super) struct World {
     pub(super) now: Moment,
     pub(super) clients: Vec<Client>,
     pub(super) nodes: Vec<Store>,
+    /// The fence at each node, zero where there is none.
+    pub(super) fences: Vec<u64>,
+    /// How many steps were played.
+    pub(super) step: u64,
     /// Questions of broken connections that have not been carried out.
     pub(super) late: Vec<(usize, Sent)>,
     pub(super) losses: usize,
@@ -115,6 +123,8 @@ impl World {
             now: BEGIN,
             clients: (0..scenario.clients.len()).map(client).collect(),
             nodes: vec![None; scenario.nodes],
+            fences: vec![0; scenario.nodes],
+            step: 0,
             late: Vec::new(),
             losses: scenario.losses,
             drops: scenario.drops,
@@ -182,11 +192,19 @@ impl World {
     }
 
     pub(super) fn play(&mut self, step: Step) {
+        self.step += 1;
         match step {
             Step::Act { client, caller } => {
                 let (now, wait, ttl) = (self.now, self.scenario.wait, self.scenario.ttl);
+                let is_fenced = (self.scenario.fenced)(client, caller);
+                let number = client;
                 let client = &mut self.clients[client];
-                client.callers[caller].act(&client.shared, now, wait, ttl);
+                if is_fenced {
+                    client.tell_clock(number, now);
+                }
+                let caller = &mut client.callers[caller];
+                (caller.fenced, caller.step) = (is_fenced, self.step);
+                caller.act(&client.shared, now, wait, ttl);
             }
             Step::Leave { client, caller } => {
                 self.drops -= 1;
@@ -203,7 +221,7 @@ impl World {
             Step::Break { client, node } => self.break_link(client, node),
             Step::ComesLate { which } => {
                 let (node, sent) = self.late.remove(which);
-                execute(&mut self.nodes[node], &sent, self.now);
+                self.carry_out(node, &sent);
             }
             Step::Wait => self.wait(),
             Step::Pause => {
@@ -215,10 +233,17 @@ impl World {
     }
 
     fn execute(&mut self, client: usize, node: usize) {
-        let link = &mut self.clients[client].links[node];
-        if let Some(sent) = link.sent.pop_front() {
-            let answer = execute(&mut self.nodes[node], &sent, self.now);
-            link.answers.push_back((sent, answer));
+        if let Some(sent) = self.clients[client].links[node].sent.pop_front() {
+            let answer = self.carry_out(node, &sent);
+            self.clients[client].links[node].answers.push_back((sent, answer));
+        }
+    }
+
+    fn carry_out(&mut self, node: usize, sent: &Sent) -> Answer {
+        let (store, fence) = (&mut self.nodes[node], &mut self.fences[node]);
+        match sent.number {
+            0 => execute(store, sent, self.now),
+            _ => execute_fenced(store, fence, sent, self.now),
         }
     }
 
@@ -323,7 +348,8 @@ impl World {
             if client >= self.scenario.slow && self.answer_at_once(client) {
                 continue;
             }
-            self.clients[client].callers.iter_mut().for_each(Caller::take_answers);
+            let step = self.step;
+            self.clients[client].callers.iter_mut().for_each(|it| it.take_answers(step));
             let Ok(request) = self.clients[client].queue.try_recv() else { return };
             self.engine(client).handle_request(request, time);
         }
@@ -345,15 +371,16 @@ impl World {
         while let Some(output) = it.engine.poll_output() {
             // Nobody publishes here: waiters look by themselves.
             let Output::Ask { op, ask, targets } = output else { continue };
-            let Some(question) = it.engine.question(op, ask) else { continue };
+            let Some(question) = it.engine.question(op, ask, targets) else { continue };
             let sent = Sent {
                 ticket: question.ticket,
                 token: question.token.to_vec(),
                 ttl: question.ttl.as_duration(),
+                number: question.fence.map_or(0, |fence| fence.number.get()),
                 tells: question.news.is_some(),
                 offered_at: self.now,
             };
-            it.attempts += u64::from(sent.ticket.ask == Ask::Set);
+            it.attempts += u64::from(sent.ticket.ask.sets());
             let (up, down): (Vec<_>, Vec<_>) =
                 targets.iter().partition(|node| node.index() < reached);
             up.iter().for_each(|node| it.links[node.index()].sent.push_back(sent.clone()));

@@ -64,6 +64,8 @@ pub(super) enum Native {
 #[derive(Debug)]
 pub(super) struct Call<'a> {
     pub(super) key: &'a [u8],
+    /// The second key, of a script that takes two.
+    pub(super) fence: Option<&'a [u8]>,
     pub(super) token: &'a [u8],
     more: &'a [&'a [u8]],
 }
@@ -72,6 +74,27 @@ impl<'a> Call<'a> {
     /// The message that a release publishes.
     pub(super) fn payload(&self) -> Option<&'a [u8]> {
         self.more.first().copied()
+    }
+
+    /// The lifetime of a lock, the number that comes with it, and the lifetime of its fence.
+    pub(super) fn fenced(&self) -> Result<(Lifetime, u64, Lifetime), Refusal> {
+        let (number, retention) = self.buried()?;
+        Ok((Lifetime::to_set(self.lifetime_text()?)?, number, retention))
+    }
+
+    /// The highest number that was sent, and the lifetime of its fence.
+    pub(super) fn buried(&self) -> Result<(u64, Lifetime), Refusal> {
+        let [_, number, retention, ..] = self.more else {
+            return Err(refuse("ERR in-memory node: the script needs a number"));
+        };
+        let number = u64::try_from(integer(number)?)
+            .map_err(|_| refuse("ERR in-memory node: the number is negative"))?;
+        Ok((number, Lifetime::to_set(retention)?))
+    }
+
+    /// Whether a fenced extension hands the lock on.
+    pub(super) fn hands_on(&self) -> bool {
+        self.more.get(3).is_some_and(|word| word == b"1")
     }
 
     /// How long an extension lets a key that is there live on.
@@ -96,26 +119,39 @@ impl<'a> Call<'a> {
 pub(super) enum Script {
     Release,
     Extend,
+    SetFenced,
+    ExtendFenced,
+    Bury,
 }
 
 impl Script {
-    const ALL: [Self; 2] = [Self::Release, Self::Extend];
+    const ALL: [Self; 5] =
+        [Self::Release, Self::Extend, Self::SetFenced, Self::ExtendFenced, Self::Bury];
 
     pub(super) fn hash(self) -> &'static str {
-        static HASHES: OnceLock<[String; 2]> = OnceLock::new();
-        let [release, extend] = HASHES.get_or_init(|| {
+        static HASHES: OnceLock<[String; 5]> = OnceLock::new();
+        let hashes = HASHES.get_or_init(|| {
             Self::ALL.map(|script| redis::Script::new(script.text()).get_hash().to_owned())
         });
-        match self {
-            Self::Release => release,
-            Self::Extend => extend,
-        }
+        let own = Self::ALL.into_iter().zip(hashes).find(|(script, _)| *script == self);
+        own.map_or("", |(_, hash)| hash)
     }
 
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Release => include_str!("../../node/release.lua"),
             Self::Extend => include_str!("../../node/extend.lua"),
+            Self::SetFenced => include_str!("../../node/fenced_acquire.lua"),
+            Self::ExtendFenced => include_str!("../../node/fenced_extend.lua"),
+            Self::Bury => include_str!("../../node/bury.lua"),
+        }
+    }
+
+    /// How many keys it takes.
+    fn keys(self) -> usize {
+        match self {
+            Self::Release | Self::Extend => 1,
+            Self::SetFenced | Self::ExtendFenced | Self::Bury => 2,
         }
     }
 
@@ -202,12 +238,13 @@ pub(super) fn parse<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, Refusal> {
         ("unsubscribe", channels) => Command::Unsubscribe(channels),
         ("publish", [channel, payload]) => Command::Publish { channel, payload },
         ("eval", [text, count, rest @ ..]) => {
-            let call = call(count, rest)?;
-            Command::Eval(Script::by_text(text)?, call)
+            let count = keys(count, rest)?;
+            let script = Script::by_text(text)?;
+            Command::Eval(script, call(Some(script), count, rest)?)
         }
         ("evalsha", [hash, count, rest @ ..]) => {
-            let call = call(count, rest)?;
-            Command::EvalHash(Script::by_hash(hash), call)
+            let (count, script) = (keys(count, rest)?, Script::by_hash(hash));
+            Command::EvalHash(script, call(script, count, rest)?)
         }
         (
             "ping" | "auth" | "client" | "select" | "get" | "set" | "del" | "delifeq" | "delex"
@@ -289,18 +326,30 @@ fn script<'a>(verb: &[u8], rest: &[&[u8]]) -> Result<Command<'a>, Refusal> {
     }
 }
 
-/// One key and the arguments after it, which is what both scripts take.
-fn call<'a>(count: &[u8], rest: &'a [&'a [u8]]) -> Result<Call<'a>, Refusal> {
+/// How many of the words behind it are keys.
+fn keys(count: &[u8], rest: &[&[u8]]) -> Result<usize, Refusal> {
     let count = integer(count)?;
-    if count < 0 {
+    let Ok(count) = usize::try_from(count) else {
         return Err(refuse("ERR Number of keys can't be negative"));
-    }
-    if usize::try_from(count).is_ok_and(|count| count > rest.len()) {
+    };
+    if count > rest.len() {
         return Err(refuse("ERR Number of keys can't be greater than number of args"));
     }
-    match rest {
-        [key, token, more @ ..] if count == 1 => Ok(Call { key, token, more }),
-        _ => Err(refuse("ERR in-memory node: the lock scripts take one key and a token")),
+    Ok(count)
+}
+
+/// The keys of a script, a token, and the arguments after it.
+fn call<'a>(
+    script: Option<Script>,
+    count: usize,
+    rest: &'a [&'a [u8]],
+) -> Result<Call<'a>, Refusal> {
+    match (script.map_or(count, Script::keys), rest) {
+        (1, [key, token, more @ ..]) if count == 1 => Ok(Call { key, fence: None, token, more }),
+        (2, [key, fence, token, more @ ..]) if count == 2 => {
+            Ok(Call { key, fence: Some(fence), token, more })
+        }
+        _ => Err(refuse("ERR in-memory node: the lock scripts take one key or two, and a token")),
     }
 }
 

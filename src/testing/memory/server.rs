@@ -8,7 +8,7 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use socket2::SockRef;
 
@@ -61,7 +61,7 @@ impl Server {
         let listener = bind(socket)?;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
-                store: Store::new(Duration::ZERO, new_run_id()),
+                store: Store::new(Duration::ZERO, since_1970(&clock), new_run_id()),
                 paused: false,
                 stopped: false,
                 connections: HashMap::new(),
@@ -323,6 +323,11 @@ fn bind(socket: SocketAddr) -> io::Result<TcpListener> {
         tried => Some(tried),
     });
     bound.unwrap_or(Err(last))
+}
+
+/// What the wall clock says.
+fn since_1970(clock: &Clock) -> Duration {
+    clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 fn new_run_id() -> String {

@@ -7,6 +7,7 @@ use std::{collections::HashSet, time::Duration};
 use super::{
     channels::{Channels, ConnId},
     command::{self, Call, Command, Lifetime, Refusal, Script},
+    fences::Fences,
     flavor::Flavor,
     keys::Keys,
 };
@@ -18,6 +19,8 @@ use crate::testing::Reply;
 pub(crate) struct Store {
     flavor: Flavor,
     run_id: String,
+    /// What its wall clock said at the moment from which times are counted, since 1970.
+    wall: Duration,
     /// What it says of itself: `master` or `replica`.
     role: &'static str,
     started: Duration,
@@ -40,10 +43,11 @@ pub(crate) struct Outcome {
 
 impl Store {
     /// An empty store, as after a server's start.
-    pub(crate) fn new(now: Duration, run_id: String) -> Self {
+    pub(crate) fn new(now: Duration, wall: Duration, run_id: String) -> Self {
         Self {
             flavor: Flavor::default(),
             run_id,
+            wall,
             role: "master",
             started: now,
             keys: Keys::default(),
@@ -203,12 +207,32 @@ impl Store {
     }
 
     fn run(&mut self, now: Duration, script: Script, call: &Call<'_>) -> Result<i64, Refusal> {
+        match script {
+            Script::SetFenced => return self.fences(now).acquire(call),
+            Script::ExtendFenced => return self.fences(now).extend(call),
+            Script::Bury => return self.bury(now, call),
+            Script::Release | Script::Extend => {}
+        }
         match (self.keys.get(now, call.key), script) {
             (Some(value), _) if value != call.token => Ok(-1),
             (_, Script::Release) => Ok(self.release(now, call)),
-            (Some(_), Script::Extend) => self.extend(now, call),
-            (None, Script::Extend) => self.heal(now, call),
+            (Some(_), _) => self.extend(now, call),
+            (None, _) => self.heal(now, call),
         }
+    }
+
+    /// `bury.lua`: a release, and then the tombstone.
+    fn bury(&mut self, now: Duration, call: &Call<'_>) -> Result<i64, Refusal> {
+        let value = self.keys.get(now, call.key);
+        let is_anothers = value.is_some_and(|value| value != call.token);
+        let code = if is_anothers { -1 } else { self.release(now, call) };
+        self.fences(now).bury(call)?;
+        Ok(code)
+    }
+
+    /// The scripts of fencing numbers, at the time `now`.
+    fn fences(&mut self, now: Duration) -> Fences<'_> {
+        Fences { keys: &mut self.keys, now, wall: self.wall.saturating_add(now) }
     }
 
     fn release(&mut self, now: Duration, call: &Call<'_>) -> i64 {

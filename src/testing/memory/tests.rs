@@ -8,7 +8,7 @@ use super::{
 use crate::testing::Reply;
 
 fn store() -> Store {
-    Store::new(Duration::ZERO, "0".repeat(40))
+    Store::new(Duration::ZERO, Duration::from_secs(1_800_000_000), "0".repeat(40))
 }
 
 fn at(millis: u64) -> Duration {

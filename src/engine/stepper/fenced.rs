@@ -1,0 +1,113 @@
+//! Worlds in which locks have fencing numbers, and clients' clocks disagree: numbers rise, no
+//! lock is lost for them, and no key is left.
+
+use std::time::Duration;
+
+use super::{
+    CALM,
+    caller::{
+        Act::{Ask, Drop, Extend, Lock, Release, Try},
+        CLOCK,
+    },
+    play_seeds,
+    scripts::with,
+    world::{Scenario, Step, World},
+};
+use crate::mutant::Mutant;
+
+const SEEDS: u64 = 60_000;
+const LEAST: usize = 50_000;
+
+/// All callers ask for numbers.
+fn fenced() -> Scenario {
+    Scenario { fenced: |_, _| true, ..CALM }
+}
+
+#[test]
+fn numbers_rise_from_client_to_client_though_the_clock_of_the_next_is_behind() {
+    let clients = vec![vec![vec![Lock, Drop], vec![Lock, Drop]], vec![vec![Lock, Drop]]];
+    let scenario = Scenario { clients, slow: 2, wait: Duration::from_millis(150), ..fenced() };
+    play_seeds("numbers rise", &scenario, SEEDS, LEAST, &[Mutant::HeirKeepsTheNumber]);
+    let troubled = Scenario { losses: 1, drops: 1, stalls: 3, ..scenario };
+    let mutants = [Mutant::NothingIsBuried, Mutant::HeirForgetsNodes];
+    play_seeds("numbers rise, in trouble", &troubled, SEEDS, LEAST, &mutants);
+}
+
+#[test]
+fn of_several_that_ask_for_numbers_at_once_one_wins() {
+    for nodes in [3, 5] {
+        let clients = vec![vec![vec![Try, Drop]]; 3];
+        let scenario = Scenario { nodes, clients, slow: 3, stalls: 2, ..fenced() };
+        play_seeds(&format!("votes of numbers, {nodes} nodes"), &scenario, SEEDS, LEAST, &[]);
+    }
+}
+
+#[test]
+fn plain_locks_and_fenced_ones_take_turns() {
+    let two = || vec![vec![Lock, Extend, Drop], vec![Lock, Release]];
+    let clients = vec![two(), vec![vec![Ask, Extend, Drop]], two()];
+    let every_second = |client, caller| (client + caller) % 2 == 0;
+    let scenario = Scenario {
+        nodes: 5,
+        clients,
+        slow: 3,
+        losses: 2,
+        drops: 1,
+        stalls: 3,
+        fenced: every_second,
+        ..CALM
+    };
+    play_seeds("plain and fenced", &scenario, SEEDS, LEAST, &[Mutant::HealingForgotten]);
+}
+
+#[test]
+fn who_is_behind_what_nodes_have_seen_goes_above_it() {
+    assert!(wins_behind_a_fence());
+    assert!(!with(Mutant::SeenIsForgotten, wins_behind_a_fence), "SeenIsForgotten survives");
+}
+
+/// Whether a client wins whose clock is ten minutes behind the fences at all nodes.
+fn wins_behind_a_fence() -> bool {
+    let clients = vec![vec![vec![Try, Drop]]];
+    let mut world = World::new(&Scenario { clients, ..fenced() });
+    world.fences.fill(CLOCK + 600_000_000);
+    world.play(Step::Act { client: 0, caller: 0 });
+    for node in [0, 1, 2, 0, 1] {
+        world.play(Step::Deliver { client: 0, node });
+    }
+    world.clients[0].callers[0].has_won()
+}
+
+#[test]
+fn votes_of_two_numbers_are_not_added_up() {
+    assert_eq!(goes_higher_while_a_node_hangs(), None);
+    let disorder = with(Mutant::NumbersAreMixed, goes_higher_while_a_node_hangs);
+    assert!(disorder.is_some(), "NumbersAreMixed survives");
+}
+
+/// What is wrong with the numbers where one client has raised the fence of one node, the second
+/// has one node's vote and goes above that fence while the third node hangs, and the third comes
+/// when the second's key has ended. The clocks of the last two are behind, the second's most.
+fn goes_higher_while_a_node_hangs() -> Option<String> {
+    let clients = vec![vec![vec![Try, Drop]]; 3];
+    let mut world = World::new(&Scenario { clients, slow: 3, drops: 1, pauses: 2, ..fenced() });
+    let [first, second, third] = [0, 2, 1];
+    let ask = |world: &mut World, client| world.play(Step::Act { client, caller: 0 });
+    ask(&mut world, first);
+    world.play(Step::Leave { client: first, caller: 0 });
+    world.play(Step::Execute { client: first, node: 1 });
+    world.nodes[1] = None; // it has ended
+    ask(&mut world, second);
+    (0..2).for_each(|node| world.play(Step::Deliver { client: second, node }));
+    // Until it waits for the third node no longer.
+    world.stalls = 9;
+    while world.clients[second].links[1].sent.is_empty() {
+        world.play(Step::Wait);
+    }
+    world.play(Step::Deliver { client: second, node: 1 });
+    (0..2).for_each(|_| world.play(Step::Pause));
+    ask(&mut world, third);
+    [0, 2].into_iter().for_each(|node| world.play(Step::Deliver { client: third, node }));
+    assert!(world.clients[third].callers[0].has_won());
+    world.violation()
+}
