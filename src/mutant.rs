@@ -162,6 +162,8 @@ mutants! {
     SeenIsForgotten => Stepper,
     /// Votes for two fencing numbers are added up.
     NumbersAreMixed => Stepper,
+    /// A node's vote for an earlier fencing number counts for the present one.
+    OwedIsCounted => Stepper,
     /// The next holder of a lock that is handed on has the number of the one before.
     HeirKeepsTheNumber => Stepper,
     /// What may arrive late with a fencing number is released and not buried, and one answer is

@@ -79,14 +79,14 @@ impl Config {
         self.endpoints.get(node.index()).map(|endpoint| endpoint.label())
     }
 
-    /// The lease that a round from `start` gives if it is won.
     /// A fencing number as nodes are told it. They remember it for a day longer than any lock
-    /// lives: holders that come later than that are late by the wall clock, too.
+    /// lives: by then the wall clock has passed the last number, unless a clock was far ahead.
     pub(crate) fn fence(&self, number: Number) -> Fence {
         const DAY: u64 = 24 * 3_600 * 1_000;
         Fence { number, retention: DAY.saturating_add(self.max_ttl.as_millis().into()) }
     }
 
+    /// The lease that a round from `start` gives if it is won.
     pub(crate) fn lease(&self, start: Moment, ttl: Ttl) -> Lease {
         Lease::new(start, ttl, self.drift, self.node_timeout(ttl))
     }

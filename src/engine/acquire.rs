@@ -15,7 +15,7 @@ use super::{
 use crate::{
     claim::Claim,
     config::Config,
-    error::Error,
+    error::{Error, ErrorKind},
     mutant::{self, Mutant},
     protocol::{Lease, Moment, NodeSet, home},
 };
@@ -64,6 +64,12 @@ impl Engine {
         // Where we may not publish, others may not either, as a rule: nobody will tell.
         waiter.subscribed = waiter.subscribed.minus(self.no_publish);
         let number = if waiter.request.fenced { self.numbers.propose(0, now) } else { None };
+        if waiter.request.fenced && number.is_none() {
+            if !once {
+                self.turns.step_back(&key, None, now);
+            }
+            return waiter.refuse(no_numbers());
+        }
         let token = self.chance.token(waiter.request.owner.as_ref());
         let claim = Arc::new(Claim::new(key, token, ttl, lease, nodes));
         claim.note_age(age);
@@ -183,4 +189,11 @@ fn first_asked(waiter: &Waiter, claim: &Claim, able: NodeSet, config: &Config) -
         Some(home) => NodeSet::EMPTY.with(home),
         None => NodeSet::first(config.quorum.nodes()),
     }
+}
+
+/// The clock of this host is where fencing numbers end.
+fn no_numbers() -> Error {
+    let message =
+        "this host's clock is in the year 2255 or later, where fencing numbers end: set it";
+    Error::new(ErrorKind::InvalidConfig, message)
 }

@@ -56,6 +56,11 @@ impl Engine {
         let answer_by = time.now.after(self.config.release_timeout(claim.ttl));
         // Nobody holds the lock from here on.
         claim.end();
+        if waiter.request.fenced && number.is_none() {
+            let news = Some(self.chance.news(claim.age()));
+            self.release(claim, Ending { reply, answer_by: Some(answer_by), news }, time);
+            return self.begin_attempt(waiter, time);
+        }
         let hand_over = Box::new(HandOver { waiter, reply, answer_by, until, number });
         self.extend(claim, ttl, Asker::Next(hand_over), until, time);
     }

@@ -231,7 +231,8 @@ fn is_misled(kind: NodeErrorKind) -> bool {
 fn is_of_the_node(error: &NodeError) -> bool {
     use NodeErrorKind as K;
     let is_answer = error.code().is_some() && !error.is_of_the_key();
-    is_answer && !matches!(error.kind(), K::ReadOnly | K::ForeignKey | K::Clustered | K::Server)
+    let is_of_a_key = matches!(error.kind(), K::ForeignKey | K::ForeignFence | K::ClockAhead);
+    is_answer && !is_of_a_key && !matches!(error.kind(), K::ReadOnly | K::Clustered | K::Server)
 }
 
 /// Whether the server lets us not release, whatever the key.

@@ -120,7 +120,10 @@ pub enum NodeErrorKind {
     /// The fencing numbers of this key have come to their end, which is in the year 2255: a clock
     /// was set that far. They begin anew when the server forgets the last, a day and a
     /// [`max_ttl`](crate::Builder::max_ttl) after it was used.
-    #[error("the fencing numbers of this key are used up: DEL the key with :fence behind it")]
+    #[error(
+        "the fencing numbers of this key are used up: take another key, or DEL the one with :fence \
+         behind it and reset the resource"
+    )]
     NumbersUsedUp,
     /// The server does not know a command that is needed: it was renamed or disabled
     /// there, or a proxy does not pass it on, or the server is older than Redis 2.6.12.

@@ -204,7 +204,9 @@ impl Attempt {
             return self.take_found_back();
         }
         self.silent_by = None;
-        if matches!(verdict, Verdict::Lost(_)) && self.goes_higher(head, setting) {
+        if let Verdict::Lost(loss) = verdict
+            && self.goes_higher(loss, head, setting)
+        {
             return None;
         }
         if verdict == Verdict::Lost(Loss::Contended) {

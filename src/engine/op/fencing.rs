@@ -2,8 +2,8 @@
 //! with a higher number.
 //!
 //! All votes that are counted are for one number. So with a higher one, all nodes are asked anew;
-//! one that still owes the answer to an earlier number is asked when it has answered. No message
-//! is sent twice with one number.
+//! one that still owes the answer to an earlier number is asked when it has answered. Where votes are
+//! kept, only those who refused are asked again, with the number that they have not noted.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     exchange::{Answer, Outcome},
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
-    protocol::{Moment, NodeId, NodeSet, Number, Quorum, Round, Vote},
+    protocol::{Loss, Moment, NodeId, NodeSet, Number, Quorum, Round, Vote},
 };
 
 /// So many times an attempt goes on with a higher number since its own was too low. By then others
@@ -26,11 +26,9 @@ const MOST_RAISES: u8 = 2;
 #[derive(Debug, Default)]
 pub(super) struct Fencing {
     /// The highest fence that each node has told of.
-    fences: Vec<(NodeId, u64)>,
+    fences: Vec<Told>,
     /// The nodes that refuse the present number, and not for another's value.
     stale: NodeSet,
-    /// The nodes whose fence is over an hour ahead of our clock.
-    ahead: NodeSet,
     /// The nodes that will answer to an earlier number.
     owes: NodeSet,
     /// The nodes that may have the key by an earlier number.
@@ -38,9 +36,19 @@ pub(super) struct Fencing {
     raises: u8,
 }
 
+/// A fence that a node has told of.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    node: NodeId,
+    fence: u64,
+    /// Whether it is over an hour ahead of our clock, or the last that there can be: that is
+    /// believed only where a quorum of nodes says so.
+    is_ahead: bool,
+}
+
 impl Fencing {
     /// Notes which fence the node tells of, if it does.
-    fn note(&mut self, node: NodeId, outcome: &Outcome) {
+    fn note(&mut self, node: NodeId, outcome: &Outcome, setting: &Setting<'_>) {
         let fence = match outcome {
             Outcome::Answered(Answer::Stale(fence)) => *fence,
             Outcome::Answered(Answer::Locked(fence)) => {
@@ -49,30 +57,29 @@ impl Fencing {
             }
             _ => return,
         };
-        self.fences.retain(|(other, _)| *other != node);
-        self.fences.push((node, fence));
+        let is_ahead = fence >= Number::LAST || setting.numbers.is_ahead(fence, setting.now);
+        self.fences.retain(|told| told.node != node);
+        self.fences.push(Told { node, fence, is_ahead });
     }
 
     /// Whether one of these nodes has told of a fence that is not below `number`.
     fn is_reached(&self, number: Option<Number>, nodes: NodeSet) -> bool {
         let number = number.map_or(0, Number::get);
-        self.fences.iter().any(|(node, fence)| nodes.contains(*node) && *fence >= number)
+        self.fences.iter().any(|told| nodes.contains(told.node) && told.fence >= number)
     }
 
-    /// The highest fence that is believed: one that is far ahead of our clock only where a quorum
-    /// of nodes has such.
+    /// The nodes whose fence is not believed.
+    fn doubted(&self, quorum: Quorum) -> NodeSet {
+        let ahead = self.fences.iter().filter(|told| told.is_ahead);
+        let ahead = ahead.fold(NodeSet::EMPTY, |nodes, told| nodes.with(told.node));
+        if ahead.len() >= quorum.votes() { NodeSet::EMPTY } else { ahead }
+    }
+
+    /// The highest fence that is believed.
     fn highest(&self, quorum: Quorum) -> u64 {
-        let is_believed = self.ahead.len() >= quorum.votes();
-        let fences = self.fences.iter();
-        let fences = fences.filter(|(node, _)| is_believed || !self.ahead.contains(*node));
-        fences.map(|(_, fence)| *fence).max().unwrap_or(0)
-    }
-
-    /// The nodes that would grant a higher number.
-    fn would_grant(&self, granted: NodeSet, quorum: Quorum) -> NodeSet {
-        let is_believed = self.ahead.len() >= quorum.votes();
-        let stale = if is_believed { self.stale.union(self.ahead) } else { self.stale };
-        granted.union(stale)
+        let doubted = self.doubted(quorum);
+        let believed = self.fences.iter().filter(|told| !doubted.contains(told.node));
+        believed.map(|told| told.fence).max().unwrap_or(0)
     }
 }
 
@@ -86,7 +93,7 @@ impl Attempt {
         latency: Duration,
         setting: &mut Setting<'_>,
     ) {
-        if self.takes_owed(head, node, &outcome) {
+        if self.takes_owed(head, node, &outcome, setting) {
             return;
         }
         if outcome.is_grant() {
@@ -96,32 +103,38 @@ impl Attempt {
         self.handle_outcome(head, node, outcome, latency, setting);
     }
 
-    /// Takes the answer of a node to an earlier number, if it is one: the node is asked again.
-    fn takes_owed(&mut self, head: &mut Head, node: NodeId, outcome: &Outcome) -> bool {
+    /// Takes the answer of a node to an earlier number, if it is one. That is no vote for the
+    /// present one: the node is asked again, whatever the count has come to so far.
+    fn takes_owed(
+        &mut self,
+        head: &mut Head,
+        node: NodeId,
+        outcome: &Outcome,
+        setting: &Setting<'_>,
+    ) -> bool {
         let Some(fencing) = &mut self.fencing else { return false };
-        fencing.note(node, outcome);
+        fencing.note(node, outcome, setting);
         if !fencing.owes.contains(node) {
             return false;
         }
         fencing.owes.remove(node);
-        let has_answered = match outcome {
-            Outcome::Answered(Answer::Granted) => {
-                fencing.may_have.insert(node);
-                true
+        match outcome {
+            Outcome::Answered(Answer::Granted) if mutant::is(Mutant::OwedIsCounted) => {
+                return false;
             }
-            Outcome::Answered(answer) => answer.is_refusal(),
-            _ => false,
-        };
-        let goes_on = has_answered && self.waiter.is_some() && self.round.verdict().is_none();
-        if goes_on {
+            Outcome::Answered(Answer::Granted) => fencing.may_have.insert(node),
+            Outcome::Answered(answer) if answer.is_refusal() => {}
+            _ => return false,
+        }
+        if self.waiter.is_some() {
             head.again.insert(node);
         }
-        goes_on
+        true
     }
 
     /// Asks a node with the present number that was asked what it has when that was chosen.
     pub(super) fn takes_look(&mut self, head: &mut Head, node: NodeId) {
-        let is_on = self.waiter.is_some() && self.round.verdict().is_none();
+        let is_on = self.waiter.is_some();
         if let Some(fencing) = &mut self.fencing
             && fencing.owes.contains(node)
         {
@@ -141,16 +154,15 @@ impl Attempt {
     ) -> Option<(Vote, NodeError)> {
         let fencing = self.fencing.as_mut()?;
         match outcome {
-            Outcome::Answered(Answer::Stale(Number::LAST..)) => {
-                Some((Vote::Failed, NodeError::new(NodeErrorKind::NumbersUsedUp)))
-            }
             Outcome::Answered(Answer::Stale(fence)) => {
-                if setting.numbers.is_ahead(*fence, setting.now) {
-                    fencing.ahead.insert(node);
-                    return Some((Vote::Failed, NodeError::new(NodeErrorKind::ClockAhead)));
-                }
                 fencing.stale.insert(node);
-                None
+                if !fencing.fences.iter().any(|told| told.node == node && told.is_ahead) {
+                    return None;
+                }
+                let is_last = *fence >= Number::LAST;
+                let kind =
+                    if is_last { NodeErrorKind::NumbersUsedUp } else { NodeErrorKind::ClockAhead };
+                Some((Vote::Failed, NodeError::new(kind)))
             }
             Outcome::Answered(Answer::Failed(error))
                 if error.kind() == NodeErrorKind::ClockAhead =>
@@ -188,12 +200,23 @@ impl Attempt {
         self.fencing.as_ref().is_some_and(|fencing| fencing.is_reached(head.number, nodes))
     }
 
-    /// Goes on with a higher number where a quorum of nodes would grant it. Says whether it does.
-    pub(super) fn goes_higher(&mut self, head: &mut Head, setting: &mut Setting<'_>) -> bool {
+    /// Goes on with a higher number where a quorum of nodes would grant it, and has not granted
+    /// the present one. Says whether it does.
+    pub(super) fn goes_higher(
+        &mut self,
+        loss: Loss,
+        head: &mut Head,
+        setting: &mut Setting<'_>,
+    ) -> bool {
         let quorum = setting.config.quorum;
         let Some(fencing) = &mut self.fencing else { return false };
-        let would = fencing.would_grant(self.round.granted(), quorum).len();
-        if would < quorum.votes() || fencing.raises >= MOST_RAISES || setting.now >= head.give_up_at
+        let granted = self.round.granted();
+        let would = granted.union(fencing.stale.minus(fencing.doubted(quorum)));
+        if loss == Loss::Expired
+            || granted.len() >= quorum.votes()
+            || would.len() < quorum.votes()
+            || fencing.raises >= MOST_RAISES
+            || setting.now >= head.give_up_at
         {
             return false;
         }
@@ -210,16 +233,16 @@ impl Attempt {
         };
         let Some(fencing) = &mut self.fencing else { return false };
         let seen = fencing.highest(config.quorum).max(head.number.map_or(0, Number::get));
-        if setting.closed {
+        // What may still arrive over a dead connection must not be followed by more.
+        let lost = head.claim.adrift();
+        let asked = NodeSet::first(config.quorum.nodes()).minus(lost);
+        if setting.closed || asked.len() < config.quorum.votes() {
             return false;
         }
         let Some(number) = setting.numbers.propose(seen, now) else { return false };
         head.claim.note_sent(number);
         head.number = Some(number);
-        // What may still arrive over a dead connection must not be followed by more.
-        let lost = head.claim.adrift();
-        let asked = NodeSet::first(config.quorum.nodes()).minus(lost);
-        (fencing.stale, fencing.ahead) = Default::default();
+        fencing.stale = NodeSet::EMPTY;
         fencing.owes = asked.and(head.awaited);
         let give_up_at = head.give_nodes_time(waiter, config, now);
         self.lease = same_lease(self.lease, config, now, ttl);

@@ -185,7 +185,8 @@ impl Op {
             return false;
         }
         // Behind the lock's release, it would set the key again for nobody.
-        let is_late = matches!(self.kind, Kind::Healing(_)) && self.head.claim.has_ended();
+        let sets = matches!(self.kind, Kind::Healing(_) | Kind::Attempt(_));
+        let is_late = sets && !self.has_caller() && self.head.claim.has_ended();
         !is_late && !self.head.scriptless.contains(node)
     }
 

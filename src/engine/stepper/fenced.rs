@@ -1,5 +1,5 @@
-//! Worlds in which locks have fencing numbers, and clients' clocks disagree: numbers rise, no
-//! lock is lost for them, and no key is left.
+//! Worlds in which locks have fencing numbers, and clients' clocks disagree: numbers rise, and no
+//! key is left.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{
     scripts::with,
     world::{Scenario, Step, World},
 };
-use crate::mutant::Mutant;
+use crate::{exchange::Answer, mutant::Mutant, protocol::Moment};
 
 const SEEDS: u64 = 60_000;
 const LEAST: usize = 50_000;
@@ -34,7 +34,7 @@ fn numbers_rise_from_client_to_client_though_the_clock_of_the_next_is_behind() {
 }
 
 #[test]
-fn of_several_that_ask_for_numbers_at_once_one_wins() {
+fn several_that_ask_for_numbers_at_once_endanger_no_order() {
     for nodes in [3, 5] {
         let clients = vec![vec![vec![Try, Drop]]; 3];
         let scenario = Scenario { nodes, clients, slow: 3, stalls: 2, ..fenced() };
@@ -110,4 +110,59 @@ fn goes_higher_while_a_node_hangs() -> Option<String> {
     [0, 2].into_iter().for_each(|node| world.play(Step::Deliver { client: third, node }));
     assert!(world.clients[third].callers[0].has_won());
     world.violation()
+}
+
+#[test]
+fn an_answer_to_an_earlier_number_is_no_vote_for_the_present_one() {
+    let wrong = || (0..5).filter_map(grants_an_earlier_number_late).next();
+    assert_eq!(wrong(), None);
+    assert!(with(Mutant::OwedIsCounted, wrong).is_some(), "OwedIsCounted survives");
+}
+
+/// What is wrong where a node grants the first number when the second has been asked for, while
+/// votes for that one are kept. The nodes are counted from `first` on, so that each is the home
+/// node once.
+fn grants_an_earlier_number_late(first: usize) -> Option<String> {
+    let [a, b, c, d, e] = std::array::from_fn(|place| (first + place) % 5);
+    let clients = vec![vec![vec![Try, Drop]]];
+    let mut world = World::new(&Scenario { nodes: 5, clients, ..fenced() });
+    let (low, high) = (CLOCK + 10_000_000, CLOCK + 20_000_000);
+    [a, d, e].into_iter().for_each(|node| world.fences[node] = low);
+    world.fences[b] = high;
+    let deliver = |world: &mut World, nodes: &[usize]| {
+        nodes.iter().for_each(|node| world.play(Step::Deliver { client: 0, node: *node }));
+    };
+    world.play(Step::Act { client: 0, caller: 0 });
+    world.play(Step::Execute { client: 0, node: c });
+    deliver(&mut world, &[a, b, d, e]);
+    for node in [a, d, e] {
+        world.nodes[node] = Some((b"another".to_vec(), Moment::NEVER));
+        world.fences[node] = low + 1;
+    }
+    deliver(&mut world, &[b, a, d, e, c]);
+    [a, d, e].into_iter().for_each(|node| world.nodes[node] = None);
+    deliver(&mut world, &[a, d, e, a]);
+    world.violation()
+}
+
+#[test]
+fn a_script_that_a_node_lacks_is_not_sent_behind_the_release() {
+    let clients = vec![vec![vec![Try, Drop]]];
+    let mut world = World::new(&Scenario { clients, stalls: 9, ..fenced() });
+    world.nodes[..2].fill(Some((b"another".to_vec(), Moment::NEVER)));
+    world.play(Step::Act { client: 0, caller: 0 });
+    world.play(Step::Execute { client: 0, node: 2 });
+    (world.nodes[2], world.fences[2]) = (None, 0);
+    world.clients[0].links[2].answers[0].1 = Answer::NoScript;
+    (0..2).for_each(|node| world.play(Step::Deliver { client: 0, node }));
+    (0..2).for_each(|_| world.play(Step::Wait));
+    let is_released = |world: &World| {
+        world.clients[0].links[2].sent.iter().any(|sent| sent.ticket.ask.is_release())
+    };
+    while !is_released(&world) {
+        (0..2).for_each(|node| world.play(Step::Deliver { client: 0, node }));
+    }
+    world.play(Step::Deliver { client: 0, node: 2 });
+    let sets = world.clients[0].links[2].sent.iter().any(|sent| sent.ticket.ask.sets());
+    assert!(!sets, "for nobody");
 }

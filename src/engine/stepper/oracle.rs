@@ -61,6 +61,11 @@ impl World {
         let numbers = locks.filter_map(|lock| Some((lock.claim.fence()?, lock)));
         let numbers: Vec<_> = numbers.collect();
         for (place, (number, lock)) in numbers.iter().enumerate() {
+            // A quorum has noted each before it was had, and no fence falls.
+            let noted = self.fences.iter().filter(|fence| **fence >= number.get()).count();
+            if noted <= self.scenario.nodes / 2 {
+                return Some(format!("{number:?} is noted by {noted} nodes"));
+            }
             for (other, later) in &numbers[place + 1..] {
                 let is_wrong = lock.had_in < later.asked_in && number >= other
                     || later.had_in < lock.asked_in && other >= number
