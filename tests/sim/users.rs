@@ -1,7 +1,15 @@
 //! What users of the library do in a run. The same code runs at both levels; it
 //! uses the public API, and reports each call and each lock to the oracle.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use rand::{RngExt as _, rngs::SmallRng};
 use redlock_quorum::{
@@ -286,9 +294,18 @@ impl User {
             let limit = truth.plan.node_timeout(self.client, DEFAULT_TTL);
             (truth.begin_call(self.client, "release", &parts.key), limit)
         };
-        let redlock = self.redlock.clone();
-        let releasing = pin!(redlock.release(parts));
-        let Some(outcome) = self.perhaps_dropped(releasing).await else { return };
+        let (redlock, is_begun) = (self.redlock.clone(), AtomicBool::new(false));
+        let releasing = pin!(async {
+            is_begun.store(true, Relaxed);
+            redlock.release(parts).await
+        });
+        let Some(outcome) = self.perhaps_dropped(releasing).await else {
+            // A future that was never polled has asked for nothing.
+            if !is_begun.load(Relaxed) {
+                self.stage.truth().oracle.excuse(token.as_bytes());
+            }
+            return;
+        };
         let mut truth = self.stage.truth();
         truth.end_call(&call, limit, outcome.as_ref().err());
         if let Ok(released) = outcome {
