@@ -302,12 +302,18 @@ impl Engine {
     fn ask(&mut self, id: usize, ask: Ask, targets: NodeSet) {
         let Some(op) = self.ops.get_mut(id).filter(|_| !targets.is_empty()) else { return };
         op.head.awaited = op.head.awaited.union(targets);
-        let buried = if ask == Ask::Release { op.to_bury(targets) } else { NodeSet::EMPTY };
-        for (ask, targets) in [(ask, targets.minus(buried)), (Ask::Bury, buried)] {
-            if !targets.is_empty() {
-                self.outputs.push_back(Output::Ask { op: id, ask, targets });
+        let mut targets = targets;
+        if ask == Ask::Release && op.head.claim.sent().is_some() {
+            let buried = op.to_bury(targets);
+            if !buried.is_empty() {
+                self.outputs.push_back(Output::Ask { op: id, ask: Ask::Bury, targets: buried });
+            }
+            targets = targets.minus(buried);
+            if targets.is_empty() {
+                return;
             }
         }
+        self.outputs.push_back(Output::Ask { op: id, ask, targets });
     }
 
     /// Counts what a node said or did not say, and says whether there may be

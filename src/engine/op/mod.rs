@@ -135,7 +135,7 @@ impl Op {
     /// buried there can't set the key any more.
     pub(super) fn to_bury(&self, nodes: NodeSet) -> NodeSet {
         let claim = &self.head.claim;
-        if mutant::is(Mutant::NothingIsBuried) || claim.sent().is_none() {
+        if mutant::is(Mutant::NothingIsBuried) {
             return NodeSet::EMPTY;
         }
         nodes.and(claim.adrift())
