@@ -7,7 +7,8 @@ use redlock_quorum::{
 };
 
 use crate::support::{
-    LIMIT, TTL, assert_no_keys, client, eventually, everywhere, kinds, ms, run, set_up, start,
+    LIMIT, TTL, assert_no_keys, client, connect, eventually, everywhere, kinds, ms, run, set_up,
+    start,
 };
 
 /// A number that no clock here gives for long, and that none is an hour behind.
@@ -137,6 +138,7 @@ async fn a_node_that_was_empty_is_healed_with_the_lock_and_a_fence() {
 async fn refused_by(value: &[&str], nodes: usize) -> Error {
     let cluster = start(3).await;
     let redlock = client(&cluster);
+    connect(&redlock, 3).await;
     for node in &cluster.nodes()[..nodes] {
         node.command(value).await.unwrap();
     }
@@ -181,6 +183,9 @@ async fn a_fence_far_ahead_is_named_where_few_have_it_and_gone_on_from_where_a_q
 #[tokio::test]
 async fn numbers_that_are_used_up_are_said_to_be() {
     let error = refused_by(&["SET", "job:fence", "9007199254740991"], 3).await;
-    assert_eq!(kinds(&error), [NodeErrorKind::NumbersUsedUp; 3], "{error}");
+    // Two are enough to know that there is no quorum.
+    let kinds = kinds(&error);
+    let are_used_up = kinds.iter().all(|kind| *kind == NodeErrorKind::NumbersUsedUp);
+    assert!(kinds.len() >= 2 && are_used_up, "{error}");
     assert!(error.to_string().contains("used up"), "{error}");
 }
