@@ -1,13 +1,16 @@
 //! An acquire that reaches its server after the release: it was held up in the
 //! network, on a connection that has broken since. Its key must not stay.
 
-use redlock_quorum::{Redlock, Released, testing::Cluster};
+use redlock_quorum::{
+    Redlock, Released,
+    testing::{Cluster, Reply},
+};
 
 use crate::{
     proxy::Proxy,
     support::{
-        NODE_TIMEOUT, TTL, assert_no_keys, client, connect, eventually, ours_executed, run, set_up,
-        start,
+        LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, client, connect, eventually, ours_executed, run,
+        set_up, start,
     },
 };
 
@@ -71,6 +74,33 @@ async fn an_acquire_that_arrives_after_its_release_leaves_no_key() {
     proxy.cut();
     assert_eq!(guard.release().await.unwrap(), Released::Released);
     deliver_late(&cluster, &proxy).await;
+}
+
+/// A fenced one is buried: the node refuses it from then on, however late it is.
+#[tokio::test]
+async fn a_fenced_acquire_that_arrives_after_its_release_is_refused() {
+    let (cluster, proxy, redlock) = setting().await;
+    let node = &cluster.nodes()[0];
+    proxy.hold();
+    let guard = redlock.lock("late").fenced().await.unwrap();
+    let number = guard.fencing_number().unwrap().to_string();
+    held_up(&proxy).await;
+    proxy.cut();
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    eventually("it is buried", async || match run(node, "GET late:fence").await {
+        Reply::Bulk(fence) if fence == number.as_bytes() => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    proxy.deliver();
+    eventually("the server has refused the late acquire", async || {
+        if proxy.was_stale() { Ok(()) } else { Err(()) }
+    })
+    .await;
+    assert_eq!(run(node, "EXISTS late").await.as_int(), Some(0));
+    redlock.shutdown(LIMIT).await.unwrap();
+    set_up(cluster.nodes(), "DEL late:fence").await;
+    assert_no_keys(&cluster).await;
 }
 
 #[tokio::test]

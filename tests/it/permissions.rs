@@ -271,6 +271,22 @@ async fn waits_without_listening(rules: &str, refusing: usize) {
     finish(&waiter, &cluster).await;
 }
 
+#[tokio::test]
+async fn a_fenced_lock_needs_two_rules_more_and_says_so() {
+    let cluster = with_user(ENOUGH).await;
+    let redlock = locker(&cluster);
+    let error = redlock.try_lock("job").fenced().await.unwrap_err();
+    assert!(kinds(&error).iter().all(|kind| *kind == NodeErrorKind::NotPermitted), "{error}");
+    set_up(cluster.nodes(), "ACL SETUSER locker +mget +time").await;
+    let guard = redlock.lock("job").fenced().await.unwrap();
+    assert!(guard.fencing_number().is_some());
+    guard.extend(TTL).await.unwrap();
+    assert_eq!(guard.release().await.unwrap(), Released::Released);
+    redlock.shutdown(LIMIT).await.unwrap();
+    set_up(cluster.nodes(), "DEL app:job:fence").await;
+    assert_no_keys(&cluster).await;
+}
+
 /// Some servers' ACLs can let a user write keys and not read them (since Redis 7.0).
 #[tokio::test]
 async fn who_may_write_the_keys_and_not_read_them_gets_no_lock_there() {

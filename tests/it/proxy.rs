@@ -39,6 +39,7 @@ struct Held {
     pass: Notify,
     deliver: Notify,
     delivered: AtomicBool,
+    refused: AtomicBool,
 }
 
 impl Proxy {
@@ -97,6 +98,11 @@ impl Proxy {
         self.state.held.lock().unwrap().iter().any(|held| held.delivered.load(SeqCst))
     }
 
+    /// Whether the server has answered to what was kept that its fence is above that.
+    pub fn was_stale(&self) -> bool {
+        self.state.held.lock().unwrap().iter().any(|held| held.refused.load(SeqCst))
+    }
+
     pub fn connections(&self) -> usize {
         self.state.connections.load(SeqCst)
     }
@@ -118,6 +124,7 @@ async fn relay(client: TcpStream, upstream: TcpStream, state: Arc<State>, held: 
         let mut reply = [0; 5];
         from_server.read_exact(&mut reply).await.unwrap();
         held.delivered.store(&reply == b"+OK\r\n", SeqCst);
+        held.refused.store(matches!(reply, [b':', b'1'..=b'9', ..]), SeqCst);
     }
 }
 

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::sync::{mpsc, oneshot};
 
-use super::world::{Link, Scenario};
+use super::{scenario::Scenario, world::Link};
 use crate::{
     claim::{Claim, Released},
     config::{Builder, Config},

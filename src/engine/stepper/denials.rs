@@ -4,7 +4,8 @@
 use super::{
     CALM,
     caller::Act::{Drop, Try},
-    world::{Scenario, Step, World},
+    scenario::{Scenario, Step},
+    world::World,
 };
 use crate::{exchange::Answer, protocol::Moment};
 

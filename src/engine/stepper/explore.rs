@@ -8,7 +8,10 @@ use std::{
 
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 
-use super::world::{Scenario, Step, World};
+use super::{
+    scenario::{Scenario, Step},
+    world::World,
+};
 
 /// A schedule by chance is cut off here: nodes that break for ever never end.
 const LONGEST: usize = 2_000;

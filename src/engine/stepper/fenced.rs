@@ -10,8 +10,9 @@ use super::{
         CLOCK,
     },
     play_seeds,
+    scenario::{Scenario, Step},
     scripts::with,
-    world::{Scenario, Step, World},
+    world::World,
 };
 use crate::{exchange::Answer, mutant::Mutant, protocol::Moment};
 

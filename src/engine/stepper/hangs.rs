@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::{
     CALM, SOON,
     caller::Act::{Drop, Try},
-    world::{BEGIN, Scenario, Step, World},
+    scenario::{BEGIN, Scenario, Step},
+    world::World,
 };
 use crate::{
     engine::{Time, pacing::LATE},

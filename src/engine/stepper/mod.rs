@@ -15,6 +15,7 @@ mod fingerprint;
 mod hangs;
 mod node;
 mod oracle;
+mod scenario;
 mod scripts;
 mod world;
 
@@ -26,7 +27,7 @@ use self::{
         Client,
     },
     explore::Played,
-    world::Scenario,
+    scenario::Scenario,
 };
 use super::{Kept, Output, Request, Time};
 use crate::{

@@ -4,7 +4,8 @@
 use super::{
     caller::{Caller, Client},
     node::Store,
-    world::{BEGIN, World},
+    scenario::BEGIN,
+    world::World,
 };
 use crate::{engine::Engine, protocol::Moment};
 

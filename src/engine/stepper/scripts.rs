@@ -7,7 +7,8 @@ use super::{
     CALM,
     caller::Act::{Ask, Drop, Lock, Try},
     node::HASH,
-    world::{Scenario, Step, World},
+    scenario::{Scenario, Step},
+    world::World,
 };
 use crate::{
     engine::Time,

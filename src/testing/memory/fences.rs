@@ -3,10 +3,7 @@
 
 use std::time::Duration;
 
-use super::{
-    command::{Call, Refusal},
-    keys::Keys,
-};
+use super::{command::Refusal, keys::Keys, script::Call};
 use crate::protocol::Number;
 
 /// A number so many microseconds above a fence is looked at by the clock, and refused if it is as
@@ -124,7 +121,7 @@ fn code(fence: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::memory::{command::Script, store::Store};
+    use crate::testing::memory::{script::Script, store::Store};
 
     const SECONDS: u64 = 1_800_000_000;
     /// What the node's wall clock says when all begins.

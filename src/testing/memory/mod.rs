@@ -8,6 +8,7 @@ mod fences;
 mod flavor;
 mod inside;
 mod keys;
+mod script;
 mod server;
 mod store;
 #[cfg(test)]

@@ -6,10 +6,11 @@ use std::{collections::HashSet, time::Duration};
 
 use super::{
     channels::{Channels, ConnId},
-    command::{self, Call, Command, Lifetime, Refusal, Script},
+    command::{self, Command, Lifetime, Refusal},
     fences::Fences,
     flavor::Flavor,
     keys::Keys,
+    script::{Call, Script},
 };
 use crate::testing::Reply;
 

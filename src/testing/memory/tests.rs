@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::{
-    command::Script,
     flavor::Flavor,
+    script::Script,
     store::{Outcome, Store},
 };
 use crate::testing::Reply;
