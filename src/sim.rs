@@ -45,8 +45,8 @@ pub type Promise<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub trait World: Send + Sync {
     /// Nanoseconds on this client's clock.
     fn now(&self) -> u64;
-    /// Nanoseconds on the wall clock since [`WALL`].
-    fn wall(&self) -> u64;
+    /// Nanoseconds on this client's wall clock since [`WALL`].
+    fn wall(&self) -> i64;
     /// A timer that is over when `span` has passed on this client's clock.
     fn sleep(&self, span: Duration) -> Promise<()>;
     /// Looks up a node's host name.
@@ -71,7 +71,9 @@ impl world::World for Bridge {
     }
 
     fn wall(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + WALL + Duration::from_nanos(self.0.wall())
+        let (wall, since) = (self.0.wall(), SystemTime::UNIX_EPOCH + WALL);
+        let off = Duration::from_nanos(wall.unsigned_abs());
+        if wall < 0 { since - off } else { since + off }
     }
 
     fn sleep(&self, span: Duration) -> Pending<()> {
@@ -193,9 +195,9 @@ pub struct Sent {
 pub const WALL: Duration = Duration::from_secs(1_800_000_000);
 
 impl Store {
-    /// A store without keys.
-    pub fn new() -> Self {
-        Self(memory::Store::new(Duration::ZERO, WALL, "0".repeat(40)))
+    /// A store without keys. Its wall clock said `wall`, since 1970, when its own clock was at 0.
+    pub fn new(wall: Duration) -> Self {
+        Self(memory::Store::new(Duration::ZERO, wall, "0".repeat(40)))
     }
 
     /// Carries out one command of a connection at the time `now` of the node's
@@ -250,12 +252,6 @@ impl Store {
     /// All keys that live, and their values.
     pub fn living(&self, now: Duration) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.0.living(now)
-    }
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -154,6 +154,12 @@ impl Claim {
         self.note_gone(node);
     }
 
+    /// Notes that what these nodes have granted is no vote: all are asked anew. They may have the
+    /// key.
+    pub(crate) fn forget_votes(&self, nodes: NodeSet) {
+        nodes.iter().for_each(|node| self.unmark(node, Mark::Granted));
+    }
+
     /// Notes that `node` may get the key by what is about to be sent to it.
     pub(crate) fn note_suspect(&self, node: NodeId) {
         self.mark(node, Mark::Suspect);

@@ -29,6 +29,7 @@ impl Plan {
             .map(|_| ClientPlan {
                 rate_ppm: ppm(&mut rng),
                 clock_start: SECOND + rng.random_range(0..1000 * SECOND),
+                wall_ahead: 0,
                 node_timeout: pick(&mut rng, &[None, None, Some(30), Some(250)])
                     .map(Duration::from_millis),
                 alias: None,
@@ -41,12 +42,15 @@ impl Plan {
             profile,
             keys: if traits.one_key || rng.random_range(0..2) == 0 { 1 } else { 2 },
             nodes: (0..nodes).map(|_| ppm(&mut rng)).collect(),
+            node_walls: vec![0; nodes],
             flavors: Vec::new(),
             clients,
             habits: draw_habits(&mut rng, &traits, ttl),
             latency,
             faults: Vec::new(),
             slow_anyway: false,
+            walls_agree: true,
+            walls_apart: false,
             scene: None,
         };
         // A first command takes three round trips: connect, log in, ask.
@@ -62,6 +66,7 @@ impl Plan {
         };
         plan.flavors = plan.nodes.iter().map(|_| [flavor(&mut rng), flavor(&mut rng)]).collect();
         plan.direct();
+        plan.fence(&traits);
         plan
     }
 }
@@ -92,6 +97,7 @@ fn draw_habits(rng: &mut SmallRng, traits: &Traits, ttl: Duration) -> Habits {
         forget: traits.forget,
         hand_over: *pick(rng, traits.hand_over),
         renew: *pick(rng, &[0, 300, 600]),
+        fenced: 0,
         extend: *pick(rng, &[0, 500, 900]),
         shutdown: traits.shutdown,
     }

@@ -102,6 +102,11 @@ pub enum Fault {
         node: usize,
         millis: i64,
     },
+    /// The client's wall clock is set forward or back.
+    SetWall {
+        client: usize,
+        millis: i64,
+    },
     /// The client's process stands still.
     Pause {
         client: usize,
@@ -133,6 +138,7 @@ impl Fault {
             Self::Failover { .. } => "failover",
             Self::CutLogin { .. } => "login cut",
             Self::Step { .. } => "node clock set",
+            Self::SetWall { .. } => "client clock set",
             Self::Pause { .. } => "client paused",
             Self::Kill { .. } => "client killed",
             Self::EndRuntime { .. } => "runtime ended",
@@ -154,6 +160,7 @@ impl Fault {
             | Self::Failover { .. }
             | Self::CutLogin { .. }
             | Self::Step { .. }
+            | Self::SetWall { .. }
             | Self::Pause { .. } => None,
         }
     }
@@ -173,6 +180,7 @@ impl Fault {
             | Self::Failover { .. }
             | Self::CutLogin { .. }
             | Self::Step { .. }
+            | Self::SetWall { .. }
             | Self::Pause { .. }
             | Self::Kill { .. }
             | Self::EndRuntime { .. } => false,
@@ -193,6 +201,7 @@ impl Fault {
             | Self::ForgetScripts { .. }
             | Self::CutLogin { .. }
             | Self::Step { .. }
+            | Self::SetWall { .. }
             | Self::Pause { .. }
             | Self::Kill { .. }
             | Self::EndRuntime { .. } => None,
@@ -215,6 +224,7 @@ impl Fault {
             | Self::Failover { .. }
             | Self::CutLogin { .. }
             | Self::Step { .. }
+            | Self::SetWall { .. }
             | Self::Kill { .. }
             | Self::EndRuntime { .. } => false,
         }

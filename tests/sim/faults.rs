@@ -31,6 +31,9 @@ impl Truth {
             Fault::Hang { node } => self.nodes[node].hung -= 1,
             Fault::Crash { node, memory, silent } if begins => {
                 self.oracle.resurrected |= memory == Memory::Stale;
+                if memory != Memory::Kept {
+                    self.oracle.numbers.note_forgot(node);
+                }
                 self.nodes[node].crash(self.now, memory, silent);
             }
             Fault::Crash { node, .. } => self.nodes[node].restart(),
@@ -46,10 +49,12 @@ impl Truth {
                 self.nodes[node].step(millis);
                 self.oracle.clock_set_at = Some(self.now);
             }
+            Fault::SetWall { client, millis } if begins => self.set_wall(client, millis),
             // These are never taken back.
             Fault::Kill { .. }
             | Fault::EndRuntime { .. }
             | Fault::ForgetScripts { .. }
+            | Fault::SetWall { .. }
             | Fault::Step { .. } => {}
             // These change connections alone, which belong to each level.
             Fault::Cut { .. } | Fault::Break { .. } | Fault::Loss { .. } | Fault::Slow { .. } => {}
@@ -66,6 +71,8 @@ impl Truth {
 /// `None` in place of one of them means all of them.
 fn concerns(fault: Fault) -> Option<(Option<usize>, Option<usize>)> {
     Some(match fault {
+        // No lock goes by a wall clock.
+        Fault::SetWall { .. } => return None,
         // A lock works without publishing.
         Fault::Refuse { how: Refusal::NoPubSub, .. } => return None,
         Fault::Cut { client, node, .. } | Fault::Break { client, node, .. } => {

@@ -29,6 +29,8 @@ mod net;
 #[cfg(redlock_sim)]
 mod node;
 #[cfg(redlock_sim)]
+mod numbers;
+#[cfg(redlock_sim)]
 mod oracle;
 #[cfg(redlock_sim)]
 mod plan;
@@ -36,6 +38,8 @@ mod plan;
 mod profile;
 #[cfg(redlock_sim)]
 mod scene;
+#[cfg(redlock_sim)]
+mod script;
 #[cfg(redlock_sim)]
 mod stage;
 #[cfg(redlock_sim)]
@@ -50,6 +54,8 @@ mod trace;
 mod users;
 #[cfg(redlock_sim)]
 mod violation;
+#[cfg(redlock_sim)]
+mod walls;
 
 #[cfg(redlock_sim)]
 pub use cli::Level;

@@ -6,18 +6,24 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rand::{RngExt as _, rngs::SmallRng};
-use redlock_quorum::sim::{Flavor, Sent, Store};
+use redlock_quorum::sim::{Flavor, Sent, Store, WALL};
 
 use crate::{
     draw::chance,
-    plan::{Deposed, MS, Memory, Refusal},
+    plan::{Deposed, MS, Memory, Plan, Refusal},
+    script,
     stage::at_rate,
 };
+
+/// What a node's clock shows when the run begins, so that it can be set back.
+const BEGINS_AT: Duration = Duration::from_secs(3_600);
 
 pub struct Node {
     store: Store,
     /// The kind of server that the node is now, and will be after its next restart.
     flavors: [Flavor; 2],
+    /// What it knows if it forgets.
+    empty: Store,
     /// What the disk has: the store as it was when it was last saved.
     on_disk: Store,
     rate_ppm: i64,
@@ -54,14 +60,17 @@ struct Servers {
 }
 
 impl Node {
-    pub fn new(rate_ppm: i64, flavors: [Flavor; 2]) -> Self {
-        let mut store = Store::new();
+    pub fn of(plan: &Plan, node: usize) -> Self {
+        let wall = (WALL - BEGINS_AT).as_micros() as i64 + plan.node_walls[node];
+        let empty = Store::new(Duration::from_micros(wall as u64));
+        let (mut store, flavors) = (empty.clone(), plan.flavors[node]);
         store.set_flavor(flavors[0]);
         Self {
             store,
             flavors,
-            on_disk: Store::new(),
-            rate_ppm,
+            on_disk: empty.clone(),
+            empty,
+            rate_ppm: plan.nodes[node],
             step_millis: 0,
             crashed: 0,
             gone_since: None,
@@ -75,9 +84,9 @@ impl Node {
         }
     }
 
-    /// What its clock shows. It begins at an hour, so that it can be set back.
+    /// What its clock shows.
     fn clock(&self, now: u64) -> Duration {
-        let run = 3_600_000 * MS + at_rate(now, self.rate_ppm);
+        let run = BEGINS_AT.as_nanos() as u64 + at_rate(now, self.rate_ppm);
         Duration::from_nanos(run.saturating_add_signed(self.step_millis * MS as i64))
     }
 
@@ -86,9 +95,9 @@ impl Node {
         self.store.value(self.clock(now), key)
     }
 
-    /// All keys and values that live.
+    /// All locks' keys and values that live. Fences stay for a day.
     pub fn living(&self, now: u64) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.store.living(self.clock(now))
+        self.store.living(self.clock(now)).filter(|(key, _)| !key.ends_with(b":fence"))
     }
 
     pub fn step(&mut self, millis: i64) {
@@ -113,7 +122,7 @@ impl Node {
         (self.silent, self.gone_since) = (false, None);
         match std::mem::replace(&mut self.memory, Memory::Kept) {
             Memory::Kept => {}
-            Memory::Gone => self.store = Store::new(),
+            Memory::Gone => self.store = self.empty.clone(),
             Memory::Stale => self.store = self.on_disk.clone(),
         }
         self.become_another_process();
@@ -289,14 +298,10 @@ impl Node {
 
     /// Whether a replica refuses a command: a script is refused where it comes to writing.
     fn would_write(&self, now: u64, command: &[Vec<u8>]) -> bool {
-        let is_script = matches!(&*command[0], b"EVAL" | b"EVALSHA");
-        match command {
-            [_, _, _, key, token, arguments @ ..] if is_script => match self.value(now, key) {
-                Some(value) => value == token,
-                // A release writes nothing then, and an extension may heal.
-                None => arguments.len() > 1,
-            },
-            _ => writes(command),
+        let Some(call) = script::Call::of(command) else { return writes(command) };
+        match self.value(now, call.key) {
+            Some(value) => value == call.token,
+            None => call.sets_what_is_not_there(),
         }
     }
 

@@ -12,6 +12,7 @@ use redlock_quorum::{
 };
 
 use crate::{
+    numbers::Numbers,
     plan::{Plan, Planned, SECOND},
     stage::Truth,
     trace::{Kind, Lane},
@@ -53,6 +54,7 @@ pub struct Oracle {
     pub clock_set_at: Option<u64>,
     /// Whether a node came back with keys that had been deleted.
     pub resurrected: bool,
+    pub numbers: Numbers,
 }
 
 /// A lock that a user has in hand.
@@ -94,6 +96,7 @@ impl Oracle {
             steps: 0,
             clock_set_at: None,
             resurrected: false,
+            numbers: Numbers::new(plan.clients.iter().map(|client| client.wall_ahead)),
         }
     }
 

@@ -26,6 +26,8 @@ pub struct ClientPlan {
     pub rate_ppm: i64,
     /// What its clock shows when the run begins, in nanoseconds.
     pub clock_start: u64,
+    /// By how many microseconds its wall clock is ahead of true time when the run begins.
+    pub wall_ahead: i64,
     pub node_timeout: Option<Duration>,
     /// It knows all nodes by names that end in this letter, and not by their own.
     pub alias: Option<char>,
@@ -49,6 +51,8 @@ pub struct Habits {
     pub hand_over: u32,
     /// Out of 1000: a held lock is renewed in the background.
     pub renew: u32,
+    /// Out of 1000: a lock is asked for with a fencing number.
+    pub fenced: u32,
     /// Out of 1000: a held lock is extended by hand.
     pub extend: u32,
     /// Out of 1000: after a lock, the client is shut down.
@@ -63,6 +67,8 @@ pub struct Plan {
     pub keys: usize,
     /// By how many millionths each node's clock is fast.
     pub nodes: Vec<i64>,
+    /// By how many microseconds each node's wall clock is ahead of true time when the run begins.
+    pub node_walls: Vec<i64>,
     /// The two kinds of server that each node is by turns, from restart to restart.
     pub flavors: Vec<[Flavor; 2]>,
     pub clients: Vec<ClientPlan>,
@@ -73,6 +79,11 @@ pub struct Plan {
     /// Whether a client may say that a node failed though none did, because of the
     /// latency alone.
     pub slow_anyway: bool,
+    /// Whether all clients' wall clocks show true time, as an adoption needs.
+    pub walls_agree: bool,
+    /// Whether two wall clocks may be over an hour apart, so that a node may find a fencing number
+    /// to be ahead of all clocks.
+    pub walls_apart: bool,
     /// What the users do instead of living as they like.
     pub scene: Option<Scene>,
 }

@@ -46,6 +46,8 @@ pub enum Profile {
     Moves,
     /// A scene: nodes fail over while clients ask for a key again and again.
     Failover,
+    /// Wall clocks are far apart and are set, and most locks have fencing numbers.
+    Numbers,
 }
 
 /// Faults that are drawn together.
@@ -98,6 +100,10 @@ pub struct Traits {
     pub forget: u32,
     /// Out of 1000: a lock is handed to another client.
     pub hand_over: &'static [u32],
+    /// Out of 1000: a lock is asked for with a fencing number.
+    pub fenced: &'static [u32],
+    /// How far wall clocks are from true time at most, in microseconds.
+    pub walls: &'static [i64],
     /// Out of 1000: after a lock, the client is shut down.
     pub shutdown: u32,
     pub most_faults: usize,
@@ -105,7 +111,7 @@ pub struct Traits {
 }
 
 impl Profile {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Calm,
         Self::Crowd,
         Self::Line,
@@ -124,6 +130,7 @@ impl Profile {
         Self::Watch,
         Self::Moves,
         Self::Failover,
+        Self::Numbers,
     ];
 
     /// The profile of a seed, unless one is asked for.
@@ -135,6 +142,7 @@ impl Profile {
             60 => return Self::Watch,
             4 | 36 => return Self::Moves,
             28 => return Self::Failover,
+            20 | 52 => return Self::Numbers,
             _ => {}
         }
         let mut rng = SmallRng::seed_from_u64(seed ^ 0x9e37_79b9_7f4a_7c15);
@@ -240,6 +248,16 @@ impl Profile {
                 ttl: &[2_000, 5_000, 30_000],
                 ..usual
             },
+            Self::Numbers => Traits {
+                one_key: true,
+                latency: [(MS / 50, MS / 10), (MS / 2, 5 * MS / 2)],
+                ttl: &[60, 300, 1_000, 30_000],
+                fenced: &[500, 900, 1_000],
+                walls: &[10_000_000, 1_800_000_000],
+                hand_over: &[0, 100],
+                faults: &[Family::Links, Family::Nodes, Family::Pauses],
+                ..trouble
+            },
             Self::Rush => Traits {
                 one_key: true,
                 clients: 2..=6,
@@ -276,6 +294,8 @@ impl Traits {
             drop_guard: 200,
             forget: 0,
             hand_over: &[0],
+            fenced: &[0, 0, 500, 1_000],
+            walls: &[0, 100_000, 10_000_000, 1_800_000_000],
             shutdown: 0,
             most_faults: 0,
             faults: &[],

@@ -13,8 +13,9 @@ use crate::{
     names::{Line, Place},
     node::Node,
     oracle::Oracle,
-    plan::Plan,
+    plan::{ClientPlan, Plan},
     scene::Progress,
+    script,
     trace::{Kind, Lane, Trace},
 };
 
@@ -81,6 +82,8 @@ pub struct Client {
     /// For how long it had stood still in all when it last went on.
     stalled: u64,
     stalled_since: Option<u64>,
+    /// By how many microseconds its wall clock is ahead of true time.
+    pub wall_ahead: i64,
     /// Whether its driver is gone, or was told to take no more requests.
     pub closed: bool,
     /// Whether its keys may stay, since nobody is left to release them.
@@ -89,6 +92,12 @@ pub struct Client {
     pub asked: BTreeMap<Vec<u8>, Vec<u64>>,
     /// By node and key: what the nodes told it.
     pub told: BTreeMap<(usize, Vec<u8>), Told>,
+}
+
+impl Client {
+    fn new(plan: &ClientPlan) -> Self {
+        Self { wall_ahead: plan.wall_ahead, ..Self::default() }
+    }
 }
 
 /// The calls of one client for one key, and the locks it has there.
@@ -116,6 +125,8 @@ pub struct Counts {
     pub seeds: u64,
     pub virtual_nanos: u64,
     pub acquired: u64,
+    /// How many of them with a fencing number.
+    pub fenced: u64,
     pub commands: u64,
     pub calls: BTreeMap<&'static str, u64>,
     pub faults: BTreeMap<&'static str, u64>,
@@ -128,6 +139,7 @@ impl Counts {
         self.seeds += other.seeds;
         self.virtual_nanos += other.virtual_nanos;
         self.acquired += other.acquired;
+        self.fenced += other.fenced;
         self.commands += other.commands;
         add(&mut self.calls, &other.calls);
         add(&mut self.faults, &other.faults);
@@ -146,13 +158,8 @@ impl Truth {
         let counts = Counts { seeds: 1, ..Counts::default() };
         Self {
             now: 0,
-            nodes: plan
-                .nodes
-                .iter()
-                .zip(&plan.flavors)
-                .map(|(rate, is)| Node::new(*rate, *is))
-                .collect(),
-            clients: vec![Client::default(); plan.clients.len()],
+            nodes: (0..plan.nodes.len()).map(|node| Node::of(&plan, node)).collect(),
+            clients: plan.clients.iter().map(Client::new).collect(),
             oracle: Oracle::new(&plan),
             trace: Trace::new(record),
             owners: BTreeMap::new(),
@@ -243,28 +250,34 @@ impl Truth {
 
     /// Notes what a node's reply says, and which client a value belongs to.
     fn learn(&mut self, client: usize, node: usize, command: &[Vec<u8>], reply: Option<&[u8]>) {
-        // The key of a script comes after its text and its number of keys.
-        let place = if matches!(&*command[0], b"EVAL" | b"EVALSHA") { 3 } else { 1 };
-        let key = command.get(place).map_or(&[][..], |key| key);
+        let call = script::Call::of(command);
+        let key = call.as_ref().map_or(command.get(1).map_or(&[][..], |key| key), |call| call.key);
         self.asked_at.insert(key.to_vec(), self.now);
-        if let [name, _, _, _, token, _lifetime, _heals] = command
-            && matches!(&**name, b"EVAL" | b"EVALSHA")
-        {
-            self.extended_at.insert(token.clone(), self.now);
+        if let Some(call) = call.as_ref().filter(|call| call.extends()) {
+            self.extended_at.insert(call.token.to_vec(), self.now);
         }
-        if matches!(&*command[0], b"SET" | b"PTTL" | b"GETRANGE") {
-            let told = self.clients[client].told.entry((node, key.to_vec())).or_default();
-            match reply {
-                Some(b"+OK\r\n") => told.granted += 1,
-                Some(b"$-1\r\n") => told.refused += 1,
-                Some([b':' | b'$', b'1'..=b'9', ..]) => told.alive += 1,
+        let told = self.clients[client].told.entry((node, key.to_vec())).or_default();
+        match reply {
+            Some(reply) if call.as_ref().is_some_and(|call| call.acquires()) => match reply {
+                b":0\r\n" => told.granted += 1,
+                [b':', ..] => told.refused += 1,
                 _ => {}
-            }
+            },
+            Some(reply) if matches!(&*command[0], b"SET" | b"PTTL" | b"GETRANGE") => match reply {
+                b"+OK\r\n" => told.granted += 1,
+                b"$-1\r\n" => told.refused += 1,
+                [b':' | b'$', b'1'..=b'9', ..] => told.alive += 1,
+                _ => {}
+            },
+            _ => {}
         }
-        if let [name, _, token, ..] = command
-            && name == b"SET"
-        {
-            self.owners.entry(token.clone()).or_insert(client);
+        let asks = match (&call, command) {
+            (Some(call), _) => Some(call.token).filter(|_| call.acquires()),
+            (None, [name, _, token, ..]) => Some(&**token).filter(|_| name == b"SET"),
+            _ => None,
+        };
+        if let Some(token) = asks {
+            self.owners.entry(token.to_vec()).or_insert(client);
             self.clients[client].asked.entry(key.to_vec()).or_default().push(self.now);
             self.note_set(client, key, token);
         }

@@ -46,6 +46,7 @@ pub fn campaign(levels: &[Covered]) -> String {
     figures("virtual hours", &|covered| covered.counts.virtual_nanos / 3_600_000_000_000);
     figures("commands carried out by nodes", &|covered| covered.counts.commands);
     figures("locks acquired", &|covered| covered.counts.acquired);
+    figures("&nbsp;&nbsp;with fencing numbers", &|covered| covered.counts.fenced);
     figures("faults injected", &|covered| covered.counts.faults.values().sum());
     let kinds: BTreeSet<_> =
         levels.iter().flat_map(|covered| covered.counts.faults.keys()).collect();
@@ -55,7 +56,9 @@ pub fn campaign(levels: &[Covered]) -> String {
         figures(&format!("&nbsp;&nbsp;{kind}"), &count);
     }
     figures("violations within the assumptions", &|covered| covered.violations);
-    for check in [Check::TooFewNodes, Check::TwoHolders].map(|check| check.to_string()) {
+    use Check as C;
+    for check in [C::TooFewNodes, C::TwoHolders, C::NumbersFall, C::NumberTwice] {
+        let check = check.to_string();
         let count =
             |covered: &Covered| covered.counts.counted.get(&check).copied().unwrap_or_default();
         figures(&format!("beyond them: {check}"), &count);
@@ -127,12 +130,15 @@ mod tests {
 | virtual hours | 5,799 | 5,799 |
 | commands carried out by nodes | 0 | 0 |
 | locks acquired | 0 | 0 |
+| &nbsp;&nbsp;with fencing numbers | 0 | 0 |
 | faults injected | 1,234 | 1,234 |
 | &nbsp;&nbsp;cut | 1,234 | 0 |
 | &nbsp;&nbsp;hung node | 0 | 1,234 |
 | violations within the assumptions | 0 | 0 |
 | beyond them: held by too few nodes | 0 | 0 |
 | beyond them: two holders | 7 | 7 |
+| beyond them: a smaller number for a later call | 0 | 0 |
+| beyond them: a number twice | 0 | 0 |
 ";
         assert_eq!(table, expected);
     }

@@ -105,7 +105,7 @@ fn every_profile_is_drawn_and_every_fault_happens() {
         .flat_map(|seed| Plan::draw(seed, Profile::of(seed)).faults)
         .map(|planned| planned.fault.name())
         .collect();
-    assert_eq!(faults.len(), 17, "{faults:?}");
+    assert_eq!(faults.len(), 18, "{faults:?}");
 }
 
 #[test]
@@ -149,7 +149,7 @@ impl World for Ticking {
         self.0.fetch_add(1_000, Relaxed)
     }
 
-    fn wall(&self) -> u64 {
+    fn wall(&self) -> i64 {
         0
     }
 

@@ -104,6 +104,8 @@ impl User {
             Way::Lock => ("lock", lock, Duration::MAX),
         };
         let lock = if self.likes(|habits| habits.renew) { lock.renew() } else { lock };
+        let fenced = self.wants_a_number();
+        let lock = if fenced { lock.fenced() } else { lock };
         let call = self.stage.truth().begin_call(self.client, what, key);
         let outcome = match way {
             Way::Lock => {
@@ -130,7 +132,16 @@ impl User {
         {
             truth.check_patience(&call, wait);
         }
+        if let Ok(guard) = &outcome {
+            truth.check_number(&call, fenced, guard.fencing_number());
+        }
         outcome.ok()
+    }
+
+    /// Draws nothing where nobody asks for a number.
+    fn wants_a_number(&mut self) -> bool {
+        let per_mille = self.stage.truth().plan.habits.fenced;
+        per_mille > 0 && chance(&mut self.rng, per_mille)
     }
 
     pub fn ttl(&self) -> (Duration, Duration) {
@@ -238,12 +249,15 @@ impl User {
         let span = ttl.min(Duration::from_secs(1)).mul_f64(*pick(&mut self.rng, &[0.1, 0.7, 2.0]));
         let patience = ttl.min(Duration::from_secs(1)).mul_f64(3.0);
         let lock = self.redlock.lock(key).ttl(ttl).wait(Duration::from_millis(200)).renew();
-        let call = self.stage.truth().begin_call(self.client, "run", key);
-        let (world, number) = (Arc::clone(&self.world), call.number);
+        let fenced = self.wants_a_number();
+        let lock = if fenced { lock.fenced() } else { lock };
+        let call = Arc::new(self.stage.truth().begin_call(self.client, "run", key));
+        let (world, begun) = (Arc::clone(&self.world), Arc::clone(&call));
         let (stage, client, owned) = (Arc::clone(&self.stage), self.client, key.to_vec());
         let work = lock.run(|held| async move {
             let peek = Peek::under(&held);
-            stage.truth().check_turn(number, client, &owned);
+            stage.truth().check_turn(begun.number, client, &owned);
+            stage.truth().check_number(&begun, fenced, held.fencing_number());
             let _working = Holding::of_work(stage, client, peek, &owned);
             world.sleep(span).await;
         });
@@ -266,13 +280,14 @@ impl User {
     async fn take_over(&mut self) -> bool {
         let Some(parts) = self.stage.truth().handed_over.pop() else { return false };
         let (key, token) = (parts.key.clone(), parts.token.clone());
+        let agree = self.stage.truth().plan.walls_agree;
         let guard = match self.rng.random_range(0..4) {
             0 => {
                 self.stage.truth().take_by_token(self.client, token.as_bytes());
                 self.release_by_token(parts).await;
                 return true;
             }
-            1 => {
+            way if way == 1 || !agree => {
                 let guard = self.resume(parts).await;
                 guard.inspect(|_| self.stage.truth().take_by_token(self.client, token.as_bytes()))
             }

@@ -234,9 +234,10 @@ impl Attempt {
         head: &Head,
         setting: &Setting<'_>,
     ) -> Ended {
-        // Votes were split. That a node had no time to say so again is no news.
+        // Votes were split, or others had larger numbers. That a node had no time to say so again
+        // is no news.
         let is_no_news = loss == Loss::NoQuorum
-            && self.kept.is_some()
+            && (self.kept.is_some() || head.notes.has_refusals())
             && head.cut_short
             && head.notes.errors() <= setting.config.quorum.spare();
         let loss = if is_no_news { Loss::Contended } else { loss };

@@ -242,6 +242,7 @@ impl Attempt {
         let Some(number) = setting.numbers.propose(seen, now) else { return false };
         head.claim.note_sent(number);
         head.number = Some(number);
+        fencing.stale.union(self.round.refused()).iter().for_each(|node| head.notes.refuse(node));
         fencing.stale = NodeSet::EMPTY;
         fencing.owes = asked.and(head.awaited);
         let give_up_at = head.give_nodes_time(waiter, config, now);
@@ -250,6 +251,7 @@ impl Attempt {
         lost.iter().for_each(|node| self.round.handle_vote(node, Vote::Unknown, now));
         (self.unasked, self.silent_by) = (NodeSet::EMPTY, None);
         head.claim.may_live_until(config.lease(now, ttl).gone_by);
+        head.claim.forget_votes(NodeSet::first(config.quorum.nodes()));
         suspect(&head.claim, asked);
         head.again = head.again.union(asked.minus(head.awaited));
         self.round.verdict().is_none()

@@ -20,6 +20,8 @@ pub(in crate::engine) struct Notes(Vec<(NodeId, Note)>);
 enum Note {
     Error(NodeError),
     Lifetime(Duration),
+    /// It has refused an earlier fencing number.
+    Refused,
 }
 
 impl Notes {
@@ -31,6 +33,22 @@ impl Notes {
     pub(super) fn live(&mut self, node: NodeId, lifetime: Duration) {
         self.0.retain(|(id, note)| *id != node || matches!(note, Note::Error(_)));
         self.0.push((node, Note::Lifetime(lifetime)));
+    }
+
+    /// A node has refused a fencing number, and is asked with a higher one.
+    pub(super) fn refuse(&mut self, node: NodeId) {
+        if !self.0.iter().any(|(id, _)| *id == node) {
+            self.0.push((node, Note::Refused));
+        }
+    }
+
+    /// Whether a node has refused an earlier fencing number.
+    pub(super) fn has_refusals(&self) -> bool {
+        self.0.iter().any(|(_, note)| matches!(note, Note::Refused))
+    }
+
+    fn has_refused(&self, node: NodeId) -> bool {
+        self.0.iter().any(|(id, note)| *id == node && matches!(note, Note::Refused))
     }
 
     /// How many nodes failed in a way that no waiting cures. Whatever is at the key is
@@ -88,6 +106,8 @@ impl Head {
             } else if silent.contains(id) && remaining.is_none() {
                 let waited = now.since(self.started_at);
                 NodeAnswer::Failed(NodeError::waited(NodeErrorKind::Timeout, waited))
+            } else if self.notes.has_refused(id) {
+                NodeAnswer::Refused { remaining: None }
             } else {
                 NodeAnswer::NotAwaited
             };

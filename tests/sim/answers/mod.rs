@@ -49,6 +49,25 @@ pub struct Call {
     ruled: bool,
 }
 
+impl Call {
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+
+    pub fn client(&self) -> usize {
+        self.client
+    }
+
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// When it began, in true time.
+    pub fn since(&self) -> u64 {
+        self.since
+    }
+}
+
 impl Truth {
     pub fn begin_call(&mut self, client: usize, what: &'static str, key: &[u8]) -> Call {
         *self.counts.calls.entry(what).or_default() += 1;
@@ -235,7 +254,8 @@ impl Truth {
     fn may_fail(&self, call: &Call, node: usize, kind: NodeErrorKind) -> bool {
         // Commands that wait for a failing node fill its queue.
         let full = kind == NodeErrorKind::Overloaded && self.plan.profile == Profile::Burst;
-        full || self.plan.slow_anyway || self.had_trouble(call.client, node, call.since)
+        let ahead = kind == NodeErrorKind::ClockAhead && self.plan.walls_apart;
+        full || ahead || self.plan.slow_anyway || self.had_trouble(call.client, node, call.since)
     }
 
     /// A quorum may be out of reach only where enough nodes had trouble, or, for
@@ -247,8 +267,13 @@ impl Truth {
             let answer = error.nodes().get(node).map(|report| report.answer());
             is_extension(call.what) && matches!(answer, Some(NodeAnswer::Gone))
         };
+        let ahead = |node: usize| {
+            let failure = error.nodes().get(node).and_then(|report| report.error());
+            let is_ahead = failure.is_some_and(|it| it.kind() == NodeErrorKind::ClockAhead);
+            is_ahead && self.plan.walls_apart
+        };
         let troubled = (0..self.plan.nodes.len())
-            .filter(|node| refused(*node) || self.had_trouble(call.client, *node, call.since))
+            .filter(|node| refused(*node) || ahead(*node) || self.had_trouble(call.client, *node, call.since))
             .count();
         if self.plan.slow_anyway || troubled > spare {
             // An extension that began shortly before the lock's deadline may have

@@ -327,6 +327,7 @@ impl Run {
             | Fault::ForgetScripts { .. }
             | Fault::Failover { .. }
             | Fault::CutLogin { .. }
+            | Fault::SetWall { .. }
             | Fault::Step { .. } => {}
         }
     }

@@ -30,8 +30,8 @@ impl World for FastWorld {
         self.net.stage().truth().clock(self.client)
     }
 
-    fn wall(&self) -> u64 {
-        self.net.stage().truth().now
+    fn wall(&self) -> i64 {
+        self.net.stage().truth().wall(self.client)
     }
 
     fn sleep(&self, span: Duration) -> Promise<()> {

@@ -53,6 +53,7 @@ fn degrades(fault: Fault) -> (Option<usize>, (u64, u32)) {
         | Fault::Failover { .. }
         | Fault::CutLogin { .. }
         | Fault::Step { .. }
+        | Fault::SetWall { .. }
         | Fault::Pause { .. }
         | Fault::Kill { .. }
         | Fault::EndRuntime { .. } => (None, (0, 0)),
@@ -73,6 +74,7 @@ pub(super) fn loses_segments(fault: Fault) -> bool {
         | Fault::Failover { .. }
         | Fault::CutLogin { .. }
         | Fault::Step { .. }
+        | Fault::SetWall { .. }
         | Fault::Pause { .. }
         | Fault::Kill { .. }
         | Fault::EndRuntime { .. } => false,

@@ -19,8 +19,8 @@ impl World for NetWorld {
         self.stage.truth().clock(self.client)
     }
 
-    fn wall(&self) -> u64 {
-        self.stage.truth().now
+    fn wall(&self) -> i64 {
+        self.stage.truth().wall(self.client)
     }
 
     fn sleep(&self, span: Duration) -> Promise<()> {
