@@ -166,6 +166,21 @@ mutants! {
     OwedIsCounted => Stepper,
     /// The next holder of a lock that is handed on has the number of the one before.
     HeirKeepsTheNumber => Stepper,
+    /// What a node has granted by an earlier fencing number is not released.
+    EarlierVotesStay,
+    /// Who has the lower fencing number goes on with no higher one.
+    NoHigherNumber,
+    /// A lock is handed on though the next holder's fencing number is not above the nodes'.
+    HandsOnUncompared,
+    /// A hand-over that is refused for its fencing number is taken to find the key gone.
+    StaleIsGone,
+    /// What may arrive late is buried with the number that the holder shows, and not with the
+    /// highest that was sent.
+    HoldersNumberIsBuried,
+    /// Whoever gets a lock handed on does not know which fencing numbers were sent before.
+    HeirForgetsNumbers,
+    /// A burial is taken to stop what carries no fencing number, too.
+    PlainCountsAsBuried,
     /// What may arrive late with a fencing number is released and not buried, and one answer is
     /// taken to be final.
     NothingIsBuried => Stepper,

@@ -242,7 +242,7 @@ impl Engine {
         operation.note_put(ask, targets);
         let (head, claim) = (&operation.head, &operation.head.claim);
         let is_release = ask.is_release();
-        let number = if ask == Ask::Bury { claim.sent() } else { head.number };
+        let number = operation.number(ask);
         Some(Question {
             ticket: Ticket { op, claim: claim.id(), ask },
             key: claim.key.as_bytes(),

@@ -19,9 +19,7 @@ impl<'a> Call<'a> {
             [_, _, keys, key, token, more @ ..] if keys == b"1" => {
                 Some(Self { key, token, is_fenced: false, more })
             }
-            [_, _, _, key, _, token, more @ ..] => {
-                Some(Self { key, token, is_fenced: true, more })
-            }
+            [_, _, _, key, _, token, more @ ..] => Some(Self { key, token, is_fenced: true, more }),
             _ => None,
         }
     }

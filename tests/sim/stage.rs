@@ -115,6 +115,8 @@ pub struct Crowd {
 pub struct Told {
     pub granted: u64,
     pub refused: u64,
+    /// How often another's value was there.
+    pub locked: u64,
     /// How often the node told for how long a key still lives.
     pub alive: u64,
 }
@@ -260,12 +262,15 @@ impl Truth {
         match reply {
             Some(reply) if call.as_ref().is_some_and(|call| call.acquires()) => match reply {
                 b":0\r\n" => told.granted += 1,
+                [b':', b'-', ..] => {
+                    (told.refused, told.locked) = (told.refused + 1, told.locked + 1)
+                }
                 [b':', ..] => told.refused += 1,
                 _ => {}
             },
             Some(reply) if matches!(&*command[0], b"SET" | b"PTTL" | b"GETRANGE") => match reply {
                 b"+OK\r\n" => told.granted += 1,
-                b"$-1\r\n" => told.refused += 1,
+                b"$-1\r\n" => (told.refused, told.locked) = (told.refused + 1, told.locked + 1),
                 [b':' | b'$', b'1'..=b'9', ..] => told.alive += 1,
                 _ => {}
             },

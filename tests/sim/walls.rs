@@ -40,7 +40,8 @@ impl Plan {
     fn set_walls(&mut self, rng: &mut SmallRng) {
         for _ in 0..rng.random_range(1..=3) {
             let client = rng.random_range(0..self.clients.len());
-            let millis = *pick(rng, &[-86_400_000, -1_700_000, -60_000, -1_500, -5, 5, 1_500, 60_000]);
+            let millis =
+                *pick(rng, &[-86_400_000, -1_700_000, -60_000, -1_500, -5, 5, 1_500, 60_000]);
             let fault = Fault::SetWall { client, millis };
             self.faults.push(Planned { at: rng.random_range(0..2 * SECOND), lasts: 0, fault });
         }

@@ -115,7 +115,7 @@ impl Extension {
         // The key is there: it is the number that is too low.
         let is_stale = matches!(outcome, Outcome::Answered(Answer::Stale(_)));
         let (vote, error) = vote(outcome);
-        if is_stale {
+        if is_stale && !mutant::is(Mutant::StaleIsGone) {
             return self.round.handle_vote(node, vote, now);
         }
         if self.won && vote == Vote::Refused && error.is_none() {
@@ -158,6 +158,7 @@ impl Extension {
         match (&self.asker, head.number) {
             (_, None) => Ask::Extend,
             _ if mutant::is(Mutant::HeirKeepsTheNumber) => Ask::ExtendFenced,
+            _ if mutant::is(Mutant::HandsOnUncompared) => Ask::ExtendFenced,
             (Some(Asker::Next(_)), Some(_)) => Ask::HandOver,
             _ => Ask::ExtendFenced,
         }

@@ -122,6 +122,9 @@ impl Attempt {
             Outcome::Answered(Answer::Granted) if mutant::is(Mutant::OwedIsCounted) => {
                 return false;
             }
+            Outcome::Answered(Answer::Granted) if mutant::is(Mutant::EarlierVotesStay) => {
+                head.claim.note_innocent(node);
+            }
             Outcome::Answered(Answer::Granted) => fencing.may_have.insert(node),
             Outcome::Answered(answer) if answer.is_refusal() => {}
             _ => return false,
@@ -176,6 +179,9 @@ impl Attempt {
 
     /// Notes whether the node may have the key now, whatever it answers to a later number.
     pub(super) fn note_may_have(&mut self, node: NodeId, vote: Vote) {
+        if mutant::is(Mutant::EarlierVotesStay) {
+            return;
+        }
         if let Some(fencing) = &mut self.fencing
             && matches!(vote, Vote::Granted | Vote::Unknown)
         {
@@ -212,7 +218,8 @@ impl Attempt {
         let Some(fencing) = &mut self.fencing else { return false };
         let granted = self.round.granted();
         let would = granted.union(fencing.stale.minus(fencing.doubted(quorum)));
-        if loss == Loss::Expired
+        if mutant::is(Mutant::NoHigherNumber)
+            || loss == Loss::Expired
             || granted.len() >= quorum.votes()
             || would.len() < quorum.votes()
             || fencing.raises >= MOST_RAISES

@@ -41,7 +41,7 @@ use crate::{
     error::Error,
     exchange::{Answer, Ask, News, Outcome, Seen},
     mutant::{self, Mutant},
-    protocol::{Lease, Moment, NodeId, NodeSet, Numbers, Round},
+    protocol::{Lease, Moment, NodeId, NodeSet, Number, Numbers, Round},
 };
 
 /// What an operation's methods may look at, besides the operation itself.
@@ -111,6 +111,18 @@ impl Op {
             Kind::Healing(_) => self.head.number.map_or(Ask::Heal, |_| Ask::SetFenced),
             Kind::Releasing(_) => Ask::Release,
             Kind::Looking(looking) => looking.ask,
+        }
+    }
+
+    /// The fencing number that goes with `ask`.
+    pub(super) fn number(&self, ask: Ask) -> Option<Number> {
+        let (head, claim) = (&self.head, &self.head.claim);
+        match ask {
+            Ask::Bury if mutant::is(Mutant::HoldersNumberIsBuried) => {
+                claim.fence().or(claim.sent())
+            }
+            Ask::Bury => claim.sent(),
+            _ => head.number,
         }
     }
 

@@ -281,7 +281,8 @@ fn may_be_set_again(claim: &Claim, ask: Ask, node: NodeId) -> bool {
     if mutant::is(Mutant::NothingIsBuried) {
         return false;
     }
-    let is_stopped = ask == Ask::Bury && !claim.is_not_buried();
+    let has_plain = claim.is_not_buried() && !mutant::is(Mutant::PlainCountsAsBuried);
+    let is_stopped = ask == Ask::Bury && !has_plain;
     claim.sent().is_some() && claim.is_adrift(node) && !is_stopped
 }
 

@@ -6,6 +6,26 @@ use super::Call;
 use crate::{profile::Profile, stage::Truth, violation::Check};
 
 impl Truth {
+    /// A call has not got its lock: where nothing was wrong, somebody else must have had it, or
+    /// wanted it. That a fencing number was too low is no reason.
+    pub fn check_was_wanted(&mut self, call: &Call) {
+        let closed = self.clients[call.client].closed;
+        let calm = self.plan.faults.is_empty() && !self.plan.slow_anyway && !closed;
+        let wants = |asked: &Vec<u64>| asked.last().is_some_and(|at| *at >= call.since);
+        let another = |client: usize| {
+            client != call.client && self.clients[client].asked.get(&call.key).is_some_and(wants)
+        };
+        let locked =
+            |node: usize| self.told(call.client, node, &call.key).locked > call.told[node].locked;
+        let is_wanted = self.had_company(call)
+            || (0..self.clients.len()).any(another)
+            || (0..self.nodes.len()).any(locked);
+        if calm && !is_wanted {
+            let what = format!("{} got no lock, and nobody else wanted it", call.what);
+            self.violate(Check::FreeAndRefused, what);
+        }
+    }
+
     /// Work under a renewed lock has lost it: something must have been wrong.
     pub fn check_innocent_loss(&mut self, error: &Error) {
         if self.plan.faults.is_empty() && !self.plan.slow_anyway {

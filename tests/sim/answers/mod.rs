@@ -121,6 +121,9 @@ impl Truth {
             }
             None => {}
         }
+        if error.is_some() && acquires {
+            self.check_was_wanted(call);
+        }
         if error.is_none() && acquires {
             self.check_turn(call.number, call.client, &call.key);
         }
@@ -273,7 +276,9 @@ impl Truth {
             is_ahead && self.plan.walls_apart
         };
         let troubled = (0..self.plan.nodes.len())
-            .filter(|node| refused(*node) || ahead(*node) || self.had_trouble(call.client, *node, call.since))
+            .filter(|node| {
+                refused(*node) || ahead(*node) || self.had_trouble(call.client, *node, call.since)
+            })
             .count();
         if self.plan.slow_anyway || troubled > spare {
             // An extension that began shortly before the lock's deadline may have

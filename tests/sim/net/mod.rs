@@ -254,7 +254,10 @@ impl Run<'_> {
             // and new ones whether they are cut.
             Fault::Failover { .. } | Fault::CutLogin { .. } => {}
             // These change the node's answers or its clock, and no connection.
-            Fault::Refuse { .. } | Fault::ForgetScripts { .. } | Fault::Step { .. } | Fault::SetWall { .. } => {}
+            Fault::Refuse { .. }
+            | Fault::ForgetScripts { .. }
+            | Fault::Step { .. }
+            | Fault::SetWall { .. } => {}
             // No process stands still at this level: `coarsen` takes these out.
             Fault::Pause { .. } => {}
         }
