@@ -159,13 +159,13 @@ mutants! {
     /// A waiter that joins a line goes to the front.
     LastComeFirstServed,
     /// A fencing number does not go above those that nodes have told of.
-    SeenIsForgotten => Stepper,
+    SeenIsForgotten,
     /// Votes for two fencing numbers are added up.
-    NumbersAreMixed => Stepper,
+    NumbersAreMixed,
     /// A node's vote for an earlier fencing number counts for the present one.
     OwedIsCounted => Stepper,
     /// The next holder of a lock that is handed on has the number of the one before.
-    HeirKeepsTheNumber => Stepper,
+    HeirKeepsTheNumber,
     /// What a node has granted by an earlier fencing number is not released.
     EarlierVotesStay,
     /// Who has the lower fencing number goes on with no higher one.
@@ -176,11 +176,9 @@ mutants! {
     StaleIsGone,
     /// What may arrive late is buried with the number that the holder shows, and not with the
     /// highest that was sent.
-    HoldersNumberIsBuried,
-    /// Whoever gets a lock handed on does not know which fencing numbers were sent before.
-    HeirForgetsNumbers,
+    HoldersNumberIsBuried => Stepper,
     /// A burial is taken to stop what carries no fencing number, too.
-    PlainCountsAsBuried,
+    PlainCountsAsBuried => Stepper,
     /// What may arrive late with a fencing number is released and not buried, and one answer is
     /// taken to be final.
     NothingIsBuried => Stepper,

@@ -92,7 +92,7 @@ impl Claim {
         let row_began = if self.handed() == 0 { now } else { self.row_began() };
         heir.watch().row_began.store(row_began.as_nanos(), Relaxed);
         heir.may_live_until(self.gone_by());
-        if let Some(sent) = self.sent().filter(|_| !mutant::is(Mutant::HeirForgetsNumbers)) {
+        if let Some(sent) = self.sent() {
             heir.note_sent(sent);
             if self.is_not_buried() {
                 heir.note_not_buried();

@@ -7,6 +7,7 @@
 //! schedules as it says, and must notice its mutants: so it runs in the simulator's
 //! build (`--cfg redlock_sim`), by `make test-sim` and `make mutants`.
 
+mod burials;
 mod caller;
 mod denials;
 mod explore;
