@@ -29,8 +29,8 @@ test-busy: ## the tests on real servers beside four busy loops, until one fails:
 	RUNS=$(or $(RUNS),20) ONLY="$(ONLY)" LOOPS=$(or $(LOOPS),4) sh tests/busy.sh
 
 # What these show does not depend on what the nodes are made of: once is enough.
-ONCE = failover haproxy page http_fuzz http_input http_openapi http_secrets http_session http_waiting \
-	serve:: serve_end serve_reach serve_underway session:: tower
+ONCE = failover fenced_postgres haproxy page http_fuzz http_input http_openapi http_secrets http_session \
+	http_waiting serve:: serve_end serve_reach serve_underway session:: tower
 
 test-containers: ## the same tests against real servers, on containers only; ONCE= leaves none out
 	sh tests/redis-image.sh

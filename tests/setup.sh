@@ -1,8 +1,9 @@
 #!/bin/sh
 # Sees to it that the tests have what they talk to: a server program, also where containers are
 # the nodes, since masters and replicas must reach each other and containers don't by their
-# published ports; a browser with its driver, for the page; and haproxy, for one test. Installs by
-# the system's package manager what is not there. Never touches a server that runs already.
+# published ports; a browser with its driver, for the page; haproxy, for one test; and PostgreSQL, for
+# another. Installs by the system's package manager what is not there. Never touches a server that
+# runs already.
 set -eu
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -75,6 +76,30 @@ install_haproxy() {
   fi
 }
 
+has_postgres() { command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
+
+# One test and an example are about it. They start a server of their own, so none is made of the
+# package: Debian does that for whoever installs it, unless it is told not to before.
+install_postgres() {
+  say 'no PostgreSQL here: installing it'
+  if command -v apt-get >/dev/null; then
+    quiet="$sudo env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq"
+    $sudo apt-get update -qq
+    $quiet postgresql-common >/dev/null &&
+      $sudo sed -ri 's/^#?(create_main_cluster) .*/\1 = false/' /etc/postgresql-common/createcluster.conf &&
+      $quiet postgresql >/dev/null
+  elif command -v dnf >/dev/null; then
+    $sudo dnf install -y -q postgresql-server
+  elif command -v apk >/dev/null; then
+    $sudo apk add -q postgresql setpriv
+  elif command -v pacman >/dev/null; then
+    $sudo pacman -S --noconfirm --needed postgresql
+  elif command -v brew >/dev/null; then
+    brew install --quiet postgresql
+  fi
+}
+
 has_redis || install_redis
 command -v chromedriver >/dev/null || install_browser
 has_haproxy || install_haproxy || say 'haproxy can not be installed: one test is left out'
+has_postgres || install_postgres || say 'PostgreSQL can not be installed: one test is left out'
