@@ -7,6 +7,8 @@ mod basics;
 mod by_token;
 mod cancel;
 mod certs;
+#[cfg(unix)]
+mod child;
 mod cured;
 mod cut;
 mod deaf;
@@ -18,6 +20,11 @@ mod far;
 mod faults;
 mod fence_scripts;
 mod fenced;
+#[cfg(unix)]
+mod fenced_postgres;
+mod fenced_redis;
+#[cfg(unix)]
+mod fenced_writer;
 mod fixture;
 mod floor;
 mod hand_over;

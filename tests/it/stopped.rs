@@ -2,73 +2,22 @@
 //! when the first one goes on, it knows before anything else.
 #![cfg(unix)]
 
-use std::process::Stdio;
+use redlock_quorum::{ErrorKind, Redlock, Released};
 
-use redlock_quorum::{ErrorKind, Redlock, Released, testing::Cluster};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+use crate::{
+    child::Program,
+    support::{
+        LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, client, eventually, ms, run_on, scripts_executed,
+        start, within,
+    },
 };
-
-use crate::support::{
-    LIMIT, NODE_TIMEOUT, TTL, assert_no_keys, client, eventually, ms, run_on, scripts_executed,
-    start, within,
-};
-
-/// The holder, in a process of its own that ends with this.
-struct Holder {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Holder {
-    fn start(cluster: &Cluster) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["stopped::keep_a_lock", "--exact", "--ignored", "--nocapture"])
-            .env("NODES", cluster.urls().join(","))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
-    }
-
-    /// Waits until it has said that.
-    async fn says(&mut self, what: &str) {
-        let saying = async {
-            while let Some(line) = self.lines.next_line().await.unwrap() {
-                // The first one comes behind the name of the test.
-                if line.ends_with(what) {
-                    return;
-                }
-                assert!(!line.starts_with("it"), "{line} instead of {what}");
-            }
-            panic!("it ended before it said {what}");
-        };
-        within(LIMIT, what, saying).await;
-    }
-
-    async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it runs").to_string();
-        let mut kill = Command::new("sh");
-        kill.args(["-c", r#"kill -s "$1" "$2""#, "sh", name, &id]);
-        assert!(kill.status().await.unwrap().success());
-    }
-
-    async fn go_on(&mut self) {
-        // It reads this before it does anything.
-        self.child.stdin.as_mut().unwrap().write_all(b"go on\n").await.unwrap();
-        self.signal("CONT").await;
-    }
-}
 
 /// With `in_flight`, it is stopped before the nodes answer a renewal: the
 /// answers are there when it goes on.
 async fn a_holder_is_stopped(in_flight: bool) {
     let cluster = start(3).await;
-    let mut holder = Holder::start(&cluster);
+    let nodes = cluster.urls().join(",");
+    let mut holder = Program::start("stopped::keep_a_lock", &[("NODES", &nodes)]);
     holder.says("it holds").await;
     eventually("it renews", async || {
         let scripts = scripts_executed(&cluster.nodes()[0]).await;
@@ -80,7 +29,7 @@ async fn a_holder_is_stopped(in_flight: bool) {
             node.pause().await.unwrap();
         }
     }
-    holder.signal("STOP").await;
+    holder.stop().await;
     for node in cluster.nodes() {
         node.resume().await.unwrap();
     }
@@ -101,7 +50,7 @@ async fn a_holder_is_stopped(in_flight: bool) {
     {
         holder.says(line).await;
     }
-    within(LIMIT, "it ends", holder.child.wait()).await.unwrap();
+    holder.ends().await;
     assert!(guard.is_held());
     assert_eq!(run_on(cluster.nodes(), "GET job").await, values, "the other's key");
     assert_eq!(guard.release().await.unwrap(), Released::Released);
