@@ -2,7 +2,9 @@
 # own, which is printed once the server answers at a socket there, and both are gone when the input
 # ends. It has no port, and no other server is touched. `missing` is printed where it can't be had.
 set -eu
-PATH=$PATH:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1) # as Debian has it
+# Debian has its programs on nobody's path.
+newest=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
+PATH=$PATH${newest:+:$newest}
 command -v initdb >/dev/null || { echo missing; exit 1; }
 
 # A Ctrl-C is for whoever started this, and the input ends with them.
