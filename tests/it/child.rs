@@ -10,9 +10,14 @@ use tokio::{
 
 use crate::support::{LIMIT, eventually, within};
 
+/// Where the test is killed meanwhile, the input ends as well, and the program goes on to its end:
+/// what is stopped would stay for ever.
+const STOPPER: &str = r#"kill -s STOP "$1" && read -r _; kill -s CONT "$1""#;
+
 pub struct Program {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    stopper: Option<Child>,
 }
 
 impl Program {
@@ -27,7 +32,7 @@ impl Program {
             .kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
+        Self { child, lines, stopper: None }
     }
 
     /// Waits until it has said that.
@@ -56,9 +61,12 @@ impl Program {
     }
 
     /// Returns when it has stopped: a signal is delivered a moment after it is sent.
-    pub async fn stop(&self) {
-        self.signal("STOP").await;
-        let path = format!("/proc/{}/stat", self.child.id().expect("it runs"));
+    pub async fn stop(&mut self) {
+        let id = self.child.id().expect("it runs").to_string();
+        let mut stopper = Command::new("sh");
+        stopper.args(["-c", STOPPER, "sh", &id]).stdin(Stdio::piped());
+        self.stopper = Some(stopper.spawn().unwrap());
+        let path = format!("/proc/{id}/stat");
         eventually("it has stopped", async || {
             // Where the system shows no process's state there is nothing to wait for.
             let Ok(stat) = std::fs::read_to_string(&path) else { return Ok(()) };
@@ -71,14 +79,9 @@ impl Program {
     /// Lets it go on, and read this before it does anything.
     pub async fn go_on(&mut self) {
         self.tell("go on").await;
-        self.signal("CONT").await;
-    }
-
-    async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it runs").to_string();
-        let mut kill = Command::new("sh");
-        kill.args(["-c", r#"kill -s "$1" "$2""#, "sh", name, &id]);
-        assert!(kill.status().await.unwrap().success());
+        let mut stopper = self.stopper.take().expect("it was stopped");
+        drop(stopper.stdin.take());
+        assert!(stopper.wait().await.unwrap().success());
     }
 
     pub async fn ends(mut self) {
