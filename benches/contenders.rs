@@ -52,6 +52,22 @@ pub async fn release(guard: LockGuard) -> Result<()> {
     }
 }
 
+/// The same with a fencing number for every lock.
+#[derive(Clone)]
+pub struct Fenced(pub Redlock);
+
+impl Locker for Fenced {
+    type Held = LockGuard;
+
+    async fn acquire(&self, key: &str) -> Result<LockGuard> {
+        Ok(self.0.try_lock(key).fenced().await?)
+    }
+
+    async fn release(&self, guard: LockGuard) -> Result<()> {
+        release(guard).await
+    }
+}
+
 /// rslock, which is told the ttl with every lock.
 #[derive(Clone)]
 pub struct Rslock {
@@ -81,6 +97,9 @@ pub enum Kind {
     Rslock,
     Quorum,
     QuorumThread,
+    /// Ours with fencing numbers: measured beside ours without, since their
+    /// fences stay at the nodes when all is released.
+    Fenced,
     /// Ours over HTTP, and two requests that lock nothing: not measured beside
     /// the others, see [`Contender::served`].
     Served,
@@ -93,7 +112,8 @@ impl Kind {
 
     /// Also what it is called as an argument.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        let mut named = Self::ALL.into_iter().chain([Self::Fenced]);
+        named.find(|kind| kind.name() == name)
     }
 
     pub fn name(self) -> &'static str {
@@ -104,6 +124,7 @@ impl Kind {
             Self::Rslock => "rslock",
             Self::Quorum => "redlock-quorum",
             Self::QuorumThread => "redlock-quorum, own thread",
+            Self::Fenced => "redlock-quorum, fenced",
             Self::Served => "redlock serve",
             Self::Idle => "two requests that lock nothing",
         }
@@ -111,7 +132,12 @@ impl Kind {
 
     /// What is ours leaves no key, or the benchmark has failed.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Quorum | Self::QuorumThread | Self::Served | Self::Idle)
+        !matches!(self, Self::FloorA | Self::FloorB | Self::FloorC | Self::Rslock)
+    }
+
+    /// How many keys stay at so many nodes when locks of so many keys are released.
+    pub fn fences(self, keys: usize, nodes: usize) -> u64 {
+        if self == Self::Fenced { (keys * nodes) as u64 } else { 0 }
     }
 
     /// Whether it waits for every node, so that one that hangs costs each call
@@ -136,6 +162,7 @@ impl Kind {
             Self::Rslock => Client::Rslock(rslock(urls, ttl)?),
             Self::Quorum => Client::Quorum(quorum().build()?),
             Self::QuorumThread => Client::Quorum(quorum().driver_thread().build()?),
+            Self::Fenced => Client::Fenced(Fenced(quorum().build()?)),
             Self::Served | Self::Idle => {
                 return Err("the service has an address, not nodes".into());
             }
@@ -170,6 +197,7 @@ pub enum Client {
     FanOut(FanOut),
     Rslock(Rslock),
     Quorum(Redlock),
+    Fenced(Fenced),
     Served(Served),
 }
 
@@ -200,6 +228,7 @@ impl Locker for Contender {
             Client::FanOut(fan_out) => Held::FanOut(fan_out.acquire(key).await?),
             Client::Rslock(rslock) => Held::Rslock(rslock.acquire(key).await?),
             Client::Quorum(redlock) => Held::Quorum(redlock.acquire(key).await?),
+            Client::Fenced(fenced) => Held::Quorum(fenced.acquire(key).await?),
             Client::Served(served) => Held::Served(served.acquire(key).await?),
         })
     }
@@ -209,6 +238,7 @@ impl Locker for Contender {
             (Client::FanOut(fan_out), Held::FanOut(held)) => fan_out.release(held).await,
             (Client::Rslock(rslock), Held::Rslock(held)) => rslock.release(held).await,
             (Client::Quorum(redlock), Held::Quorum(held)) => Locker::release(redlock, held).await,
+            (Client::Fenced(fenced), Held::Quorum(held)) => fenced.release(held).await,
             (Client::Served(served), Held::Served(held)) => served.release(held).await,
             _ => Err("a lock of another contender".into()),
         }

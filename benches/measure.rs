@@ -105,6 +105,7 @@ pub async fn burst(
         pairs += done;
         failed += failed_here;
     }
+    let held = held + contender.kind.fences(pairs as usize, observer.servers());
     let drained = observer.drained(held, contender.kind.patience()).await?;
     Ok(Burst {
         pairs: pairs - failed,

@@ -30,6 +30,11 @@ impl Observer {
         Ok(Self { connections })
     }
 
+    /// How many it looks at.
+    pub fn servers(&self) -> usize {
+        self.connections.len()
+    }
+
     /// Waits until no server holds a key; how many keys are left if that does
     /// not come true.
     pub async fn keys_left(&self) -> Result<u64> {

@@ -58,6 +58,7 @@ pub enum Part {
     Memory,
     Held,
     Distance,
+    Fenced,
 }
 
 impl Part {
@@ -70,13 +71,14 @@ impl Part {
             Self::Memory => "memory",
             Self::Held => "held",
             Self::Distance => "distance",
+            Self::Fenced => "fenced",
         }
     }
 
     /// What varies in it.
     pub fn axis(self) -> &'static str {
         match self {
-            Self::Latency | Self::Tasks => "tasks",
+            Self::Latency | Self::Tasks | Self::Fenced => "tasks",
             Self::Hung | Self::Dead => "nodes_away",
             Self::Memory | Self::Held => "locks_held",
             Self::Distance => "added_us",
@@ -156,7 +158,12 @@ impl Figures {
 
     /// To floor A in the same round.
     pub fn ratios(&self, case: Case, who: &str, name: &str) -> Option<Vec<f64>> {
-        let base = self.rounds(case, Kind::FloorA.name(), name)?;
+        self.ratios_to(Kind::FloorA, case, who, name)
+    }
+
+    /// To another in the same round.
+    pub fn ratios_to(&self, base: Kind, case: Case, who: &str, name: &str) -> Option<Vec<f64>> {
+        let base = self.rounds(case, base.name(), name)?;
         Some(ratios(self.rounds(case, who, name)?, base))
     }
 

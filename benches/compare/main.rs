@@ -4,7 +4,7 @@
 //! minutes; a table of each part, all figures as JSON, and a plot of some.
 //!
 //! `cargo bench -p redlock-quorum-benches --bench compare`; with `-- latency`,
-//! `tasks`, `faults`, `memory`, `held` or `distance` only that part, with an odd
+//! `tasks`, `faults`, `memory`, `held`, `distance` or `fenced` only that part, with an odd
 //! number so many rounds, and with `--out DIR` (in the repository, unless it is
 //! absolute) the files there instead of in `target/compare`.
 //!
@@ -14,6 +14,7 @@
 
 mod distance;
 mod faults;
+mod fenced;
 mod figures;
 mod held;
 mod latency;
@@ -40,7 +41,7 @@ use redlock_quorum_benches::{
 static ALLOCATOR: process::Counting = process::Counting;
 
 /// In the order they run.
-const PARTS: [&str; 6] = ["latency", "tasks", "faults", "memory", "held", "distance"];
+const PARTS: [&str; 7] = ["latency", "tasks", "faults", "memory", "held", "distance", "fenced"];
 
 fn main() -> Result<()> {
     let mut args: Vec<_> = std::env::args().skip(1).collect();
@@ -76,6 +77,7 @@ async fn run(plan: &Plan, parts: &[&str]) -> Result<Figures> {
             "faults" => faults::run(plan, &mut figures).await?,
             "memory" => memory::run(plan, &mut figures).await?,
             "held" => held::run(plan, &mut figures).await?,
+            "fenced" => fenced::run(plan, &mut figures).await?,
             _ => distance::run(plan, &mut figures).await?,
         }
     }

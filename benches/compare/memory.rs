@@ -13,8 +13,9 @@ use redlock_quorum_benches::{
     contenders::{Client, Kind, LONG_TTL, Locker},
     many::{acquire_many, release_many},
     measure::{Until, burst},
-    observer::Observer,
+    observer::{DRAIN, Observer},
     process,
+    report::figure,
 };
 
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// Whose handles are worth comparing. Of the library the default placement.
-const CONTENDERS: [Kind; 3] = [Kind::FloorA, Kind::Rslock, Kind::Quorum];
+const CONTENDERS: [Kind; 4] = [Kind::FloorA, Kind::Rslock, Kind::Quorum, Kind::Fenced];
 
 /// So many acquire, and release, at once.
 const TASKS: usize = 64;
@@ -48,7 +49,10 @@ pub async fn run(plan: &Plan, figures: &mut Figures) -> Result<()> {
             for (name, value) in MEASURED.into_iter().zip(measured) {
                 figures.add(case, kind.name(), name, value);
             }
-            stand.count_keys_left(figures, case, kind, KEYS_LEFT).await?;
+            let fences = fences(kind, plan.locks, case.nodes);
+            let left = stand.observer.drained(fences, kind.patience()).await?.left;
+            figures.add(case, kind.name(), KEYS_LEFT, left as f64);
+            stand.clean(left + fences).await?;
         }
     }
     println!("\n## N = 5, {} locks held, bytes a lock\n", plan.locks);
@@ -59,7 +63,22 @@ pub async fn run(plan: &Plan, figures: &mut Figures) -> Result<()> {
         figures.total("keys left", case, KEYS_LEFT),
     ];
     tables::print(&CONTENDERS, &columns);
+    for (what, name) in [("allocated", ALLOCATED), ("resident", RESIDENT)] {
+        if let Some(more) = fenced_less_plain(figures, case, name) {
+            println!("{what}: a fenced lock has {} bytes more", figure(more));
+        }
+    }
     Ok(())
+}
+
+/// Of the rounds' medians.
+pub fn fenced_less_plain(figures: &Figures, case: Case, name: &str) -> Option<f64> {
+    Some(figures.median(case, Kind::Fenced, name)? - figures.median(case, Kind::Quorum, name)?)
+}
+
+/// How many keys stay when all is released, those of the warm-up included.
+fn fences(kind: Kind, locks: usize, nodes: usize) -> u64 {
+    kind.fences(locks + WARM_UP.min(locks), nodes)
 }
 
 /// Nothing else is to be done meanwhile, so it may block.
@@ -94,10 +113,12 @@ async fn hold_many(kind: Kind, locks: usize, urls: &[String]) -> Result<[f64; 3]
     let observer = Observer::connect(urls).await?;
     let contender = kind.connect(urls, LONG_TTL).await?;
     burst(&contender, &observer, TASKS, Until::Pairs(WARM_UP.min(locks))).await?;
+    let fences = fences(kind, locks, urls.len());
     match contender.client {
-        Client::FanOut(fan_out) => bytes_a_lock(fan_out, &observer, locks, urls.len()).await,
-        Client::Rslock(rslock) => bytes_a_lock(rslock, &observer, locks, urls.len()).await,
-        Client::Quorum(redlock) => bytes_a_lock(redlock, &observer, locks, urls.len()).await,
+        Client::FanOut(fan_out) => bytes_a_lock(fan_out, &observer, locks, fences).await,
+        Client::Rslock(rslock) => bytes_a_lock(rslock, &observer, locks, fences).await,
+        Client::Quorum(redlock) => bytes_a_lock(redlock, &observer, locks, fences).await,
+        Client::Fenced(fenced) => bytes_a_lock(fenced, &observer, locks, fences).await,
         Client::Served(_) => Err("the service's locks are in another process".into()),
     }
 }
@@ -107,16 +128,16 @@ async fn bytes_a_lock<L: Locker>(
     locker: L,
     observer: &Observer,
     locks: usize,
-    nodes: usize,
+    fences: u64,
 ) -> Result<[f64; 3]> {
     let now = || [process::allocated() as f64, process::resident().map_or(f64::NAN, |b| b as f64)];
     let before = now();
     let all = acquire_many(&locker, 0..locks, TASKS).await?;
-    observer.filled((locks * nodes) as u64).await?;
+    observer.filled((locks * observer.servers()) as u64 + fences).await?;
     let after = now();
     let failed = release_many(&locker, all, TASKS).await;
     // What is still being released is lost with the process.
-    observer.keys_left().await?;
+    observer.drained(fences, DRAIN).await?;
     let [allocated, resident] = [0, 1].map(|kind| (after[kind] - before[kind]) / locks as f64);
     Ok([allocated, resident, failed as f64])
 }

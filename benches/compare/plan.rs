@@ -21,6 +21,8 @@ pub struct Plan {
     /// Locks that are held while others are taken.
     pub held: &'static [usize],
     pub held_pairs: usize,
+    /// Turns that plain and fenced locks take in a round, and pairs of one task in a turn.
+    pub fenced: (usize, usize),
     /// Microseconds added to a round trip, and pairs of one task in a round.
     pub distances: &'static [(usize, usize)],
 }
@@ -36,6 +38,7 @@ pub const FULL: Plan = Plan {
     locks: 100_000,
     held: &[0, 10_000, 100_000],
     held_pairs: 1000,
+    fenced: (10, 300),
     distances: &[(200, 1000), (1000, 400), (5000, 100)],
 };
 
@@ -51,6 +54,7 @@ pub const TRIAL: Plan = Plan {
     locks: 1000,
     held: &[0, 200],
     held_pairs: 20,
+    fenced: (2, 20),
     distances: &[(1000, 5)],
 };
 

@@ -5,21 +5,26 @@ use redlock_quorum_benches::{contenders::Kind, report::Target, table::median};
 
 use crate::{
     faults::p99_to_well,
+    fenced,
     figures::{
         ACQUIRE, ALL_FAILED, ALL_KEYS_LEFT, ALLOCATED, Case, Figures, PAIRS_A_SECOND, Part,
         RESIDENT,
     },
+    memory,
 };
 
 const NODES: usize = 5;
 
 const OURS: [Kind; 2] = [Kind::Quorum, Kind::QuorumThread];
 
+/// Who loses nothing.
+const LOSSLESS: [Kind; 3] = [Kind::Quorum, Kind::QuorumThread, Kind::Fenced];
+
 pub fn targets(figures: &Figures, locks: usize) -> Vec<Target> {
     let latency = Case::new(Part::Latency, NODES, 1);
-    let memory = Case::new(Part::Memory, NODES, locks);
+    let held = Case::new(Part::Memory, NODES, locks);
     let acquire = figures.ratios(latency, Kind::Quorum.name(), ACQUIRE.p50);
-    let bytes = |name| figures.median(memory, Kind::Quorum, name);
+    let bytes = |name| figures.median(held, Kind::Quorum, name);
     let hung = |kind| p99_to_well(figures, Part::Hung, NODES, kind);
 
     let mut targets = vec![
@@ -31,13 +36,20 @@ pub fn targets(figures: &Figures, locks: usize) -> Vec<Target> {
         bytes(ALLOCATED).map(|bytes| Target::at_most("allocated, bytes a lock", 150.0, bytes)),
         bytes(RESIDENT).map(|bytes| Target::at_most("resident, bytes a lock", 150.0, bytes)),
     ];
+    targets.extend([
+        fenced::to_plain(figures)
+            .map(|ratio| Target::at_most("acquire p50, fenced × plain", 1.25, ratio)),
+        memory::fenced_less_plain(figures, held, ALLOCATED).map(|bytes| {
+            Target::at_most("allocated, bytes a lock, fenced less plain", 24.0, bytes)
+        }),
+    ]);
     for kind in OURS {
         let name = with_placement("one node hung: acquire p99, × all well", kind);
         targets.push(hung(kind).map(|ratios| Target::at_most(&name, 2.0, median(&ratios))));
     }
     for (what, names) in [("calls that failed", &ALL_FAILED[..]), ("keys left", &ALL_KEYS_LEFT)] {
-        let sum = figures.sum(names, |figure| OURS.map(Kind::name).contains(&figure.who));
-        targets.push(Some(Target::none(&format!("{what}, both placements"), sum as u64)));
+        let sum = figures.sum(names, |figure| LOSSLESS.map(Kind::name).contains(&figure.who));
+        targets.push(Some(Target::none(&format!("{what}, all of ours"), sum as u64)));
     }
     targets.into_iter().flatten().collect()
 }

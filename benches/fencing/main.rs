@@ -82,8 +82,6 @@ fn targets(version: &str, loads: &[Load], taken: &[Vec<f64>]) -> Vec<Target> {
         _ => 6.6,
     };
     let own = loads.iter().zip(taken).skip(1).take(2);
-    own.map(|(load, micros)| {
-        Target::at_most(&load.name, limit, median(&ratios(micros, &taken[0])))
-    })
-    .collect()
+    own.map(|(load, micros)| Target::at_most(&load.name, limit, median(&ratios(micros, &taken[0]))))
+        .collect()
 }
