@@ -2,7 +2,7 @@
 
 .PHONY: help quickstart test test-busy test-containers test-sim test-model sim model mutants fuzz check
 .PHONY: nightly nightly-seeds nightly-mutants nightly-fuzz nightly-containers
-.PHONY: bench bench-contention bench-waiting bench-http bench-instructions bench-criterion bench-all
+.PHONY: bench bench-contention bench-waiting bench-http bench-instructions bench-criterion bench-fencing bench-all
 
 # The simulator opens the library's inside, which no other build does; so it is
 # built apart from everything else.
@@ -111,4 +111,8 @@ bench-http: ## the lock service beside the library itself: ROUNDS=
 	REDLOCK_PROGRAM=$(CURDIR)/target/release/redlock \
 		cargo bench -p redlock-quorum-benches --bench http -- $(ROUNDS)
 
-bench-all: bench bench-contention bench-waiting bench-http bench-instructions bench-criterion ## all of them
+bench-fencing: ## a server's CPU for a fenced acquire beside a plain one: ROUNDS=, SCRIPT= others in turn
+	sh tests/setup.sh
+	cargo bench -p redlock-quorum-benches --bench fencing -- $(ROUNDS) $(if $(SCRIPT),--script $(abspath $(SCRIPT)))
+
+bench-all: bench bench-contention bench-waiting bench-http bench-instructions bench-criterion bench-fencing ## all of them

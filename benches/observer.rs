@@ -67,7 +67,8 @@ impl Observer {
         let begun = Instant::now();
         while self.keys().await? < keys {
             if begun.elapsed() > DRAIN {
-                return Err(format!("the servers never held {keys} keys").into());
+                let held = self.keys().await?;
+                return Err(format!("the servers hold {held} keys and never held {keys}").into());
             }
             sleep(Duration::from_millis(5)).await;
         }

@@ -2,8 +2,8 @@
 //! to that of `SET key token NX PX ttl`, both pipelined to one server in turn.
 //!
 //! `make bench-fencing`; with `ROUNDS=` an odd number of rounds, and with `SCRIPT=`
-//! the path of another script with the same keys and arguments, or several with
-//! commas between, which are measured in the same rounds. Half a minute.
+//! the path of another script with the same keys and arguments, which is measured in
+//! the same rounds. Half a minute.
 
 mod load;
 
@@ -31,21 +31,21 @@ const TRIAL: (usize, usize) = (1, 500);
 
 fn main() -> Result<()> {
     let mut args: Vec<_> = std::env::args().skip(1).collect();
-    let others = arguments::take(&mut args, "--script")?.unwrap_or_default();
+    let other = arguments::take(&mut args, "--script")?;
     let asked = Arguments::parse(args, &[])?;
     let (rounds, acquires) = if asked.full { (ROUNDS, ACQUIRES) } else { TRIAL };
     let rounds = asked.rounds.unwrap_or(rounds);
-    let loads = loads(&others)?;
+    let loads = loads(other)?;
     runtime()?.block_on(run(&loads, rounds, acquires))
 }
 
 /// The plain acquire first, since all others are told as multiples of it.
-fn loads(others: &str) -> Result<Vec<Load>> {
+fn loads(other: Option<String>) -> Result<Vec<Load>> {
     let mut loads = vec![Load::plain()];
     loads.extend(Load::fenced("fenced", OURS));
-    for path in others.split(',').filter(|path| !path.is_empty()) {
-        let script = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-        loads.extend(Load::fenced(path, &script));
+    if let Some(path) = other {
+        let script = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        loads.extend(Load::fenced("the other", &script));
     }
     Ok(loads)
 }
