@@ -4,13 +4,19 @@
 -- if the number is not above it, and -1 less the fence if another's value is at the lock.
 -- Numbers have 16 digits, 10^15 to 2^53 - 1, which doubles compare exactly; what is not one at
 -- the key of the fence is somebody else's, and stays as it is.
-local value, fence = unpack(redis.call('MGET', KEYS[1], KEYS[2]))
-if fence and (#fence ~= 16 or string.find(fence, '%D')) then
-  return redis.error_reply('FENCE no number is at the key of the fence')
+-- All nodes run it for each lock, so it is written for speed: `+ 0` makes a number of text with
+-- fewer steps than tonumber, and a pattern that is anchored is tried once, not at each digit.
+local call, lock, key, token, text = redis.call, KEYS[1], KEYS[2], ARGV[1], ARGV[3]
+local found = call('MGET', lock, key)
+local value, fence = found[1], found[2]
+local number, highest = text + 0, 0
+if fence then
+  if #fence ~= 16 or not fence:find('^%d+$') then
+    return redis.error_reply('FENCE no number is at the key of the fence')
+  end
+  highest = fence + 0
 end
-local highest = tonumber(fence or 0)
-local number = tonumber(ARGV[3])
-if value and value ~= ARGV[1] then
+if value and value ~= token then
   return -highest - 1
 end
 if number <= highest then
@@ -18,22 +24,22 @@ if number <= highest then
 end
 if number - highest > 3.6e9 then
   -- A jump of more than an hour: is it a clock that is wrong?
-  local now = redis.call('TIME')
+  local now = call('TIME')
   if number > now[1] * 1e6 + now[2] + 3.6e9 then
     return redis.error_reply('FUTURE the number is over an hour ahead of the clock here')
   end
 end
 -- NX, both times: what is no string looks as if nothing were there, above.
-if not fence and not redis.call('SET', KEYS[2], ARGV[3], 'NX', 'PX', ARGV[4]) then
+if not fence and not call('SET', key, text, 'NX', 'PX', ARGV[4]) then
   return redis.error_reply('FENCE no number is at the key of the fence')
 end
-if not value and not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+if not value and not call('SET', lock, token, 'NX', 'PX', ARGV[2]) then
   if not fence then
-    redis.call('DEL', KEYS[2])
+    call('DEL', key)
   end
   return -highest - 1
 end
 if fence then
-  redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+  call('SET', key, text, 'PX', ARGV[4])
 end
 return 0
