@@ -13,7 +13,7 @@ use redlock_quorum::{LockGuard, Redlock};
 use redlock_quorum_benches::{
     common::{Result, five_servers},
     contenders::{self, Kind, Locker, TTL},
-    observer::Observer,
+    observer::{DRAIN, Observer},
     report::{self, Target},
     table,
 };
@@ -44,17 +44,21 @@ fn one_thread() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-const CLIENTS: [Kind; 3] = [Kind::Quorum, Kind::FloorA, Kind::Rslock];
+const CLIENTS: [Kind; 4] = [Kind::Quorum, Kind::Fenced, Kind::FloorA, Kind::Rslock];
 
 /// This library as most use it: who acquires would wait, if need be.
 #[derive(Clone)]
-struct Waiting(Redlock);
+struct Waiting {
+    redlock: Redlock,
+    fenced: bool,
+}
 
 impl Locker for Waiting {
     type Held = LockGuard;
 
     async fn acquire(&self, key: &str) -> Result<LockGuard> {
-        Ok(self.0.lock(key).await?)
+        let lock = self.redlock.lock(key);
+        Ok(if self.fenced { lock.fenced().await? } else { lock.await? })
     }
 
     async fn release(&self, held: LockGuard) -> Result<()> {
@@ -65,9 +69,9 @@ impl Locker for Waiting {
 /// What is counted: a client's whole life.
 async fn run_client(kind: Kind, tasks: usize, pairs: usize, urls: &[String]) -> Result<()> {
     match kind {
-        Kind::Quorum => {
+        Kind::Quorum | Kind::Fenced => {
             let redlock = Redlock::builder().nodes(urls).ttl(TTL).build()?;
-            pairs_of(&Waiting(redlock), tasks, pairs).await
+            pairs_of(&Waiting { redlock, fenced: kind == Kind::Fenced }, tasks, pairs).await
         }
         _ => pairs_of(&kind.connect(urls, TTL).await?, tasks, pairs).await,
     }
@@ -113,7 +117,8 @@ async fn measure() -> Result<()> {
         let figure = format!("instructions a pair, tasks: {tasks}");
         targets.push(Target::at_most(&figure, most, counts[0]));
     }
-    targets.push(Target::none("keys left", observer.keys_left().await?));
+    let fences = Kind::Fenced.fences(TASKS[1].0, observer.servers());
+    targets.push(Target::none("keys left", observer.drained(fences, DRAIN).await?.left));
     table::print(&rows);
     println!("\n## Targets\n");
     report::print_targets(&targets);
