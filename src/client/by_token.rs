@@ -11,7 +11,7 @@ use crate::{
     error::{Error, ErrorKind},
     guard::{LockGuard, LockParts},
     key::Key,
-    protocol::{Lease, Moment, Ttl},
+    protocol::{Lease, Moment, Number, Ttl},
     token::Token,
 };
 
@@ -26,7 +26,7 @@ impl Redlock {
     /// # Errors
     ///
     /// [`ErrorKind::Expired`] if the deadline has passed.
-    /// [`ErrorKind::InvalidConfig`] if the key is empty or too long.
+    /// [`ErrorKind::InvalidConfig`] if the key is empty or too long, or the fencing number is none.
     ///
     /// # Examples
     ///
@@ -43,9 +43,10 @@ impl Redlock {
     /// # Ok(()) }
     /// ```
     pub fn adopt(&self, parts: LockParts) -> Result<LockGuard, Error> {
-        let LockParts { key, token, valid_until } = parts;
+        let LockParts { key, token, valid_until, fencing_number } = parts;
         let config = &self.shared.config;
         let key = Key::new(&config.prefix, &key)?;
+        let number = fencing_number.map(number).transpose()?;
         let left = valid_until.duration_since(config.world.wall()).unwrap_or_default();
         let ttl = Ttl::from_duration(left).min(config.max_ttl());
         let now = config.world.now();
@@ -57,6 +58,7 @@ impl Redlock {
         // The rest of a lease is too short to renew by.
         let ttl = ttl.max(config.ttl);
         let claim = Claim::adopted(key, token, ttl, lease, config.quorum.nodes());
+        number.into_iter().for_each(|number| claim.set_fence(number));
         Ok(LockGuard::new(Arc::clone(&self.shared), Arc::new(claim)))
     }
 
@@ -72,11 +74,13 @@ impl Redlock {
     ///
     /// The release of a guard, also of one from [`Self::adopt`], looks for such an
     /// acquire for as long as it may still arrive, since its lock is known to be real.
+    /// With `parts.fencing_number`, nodes refuse an acquire of that number or a lower one from
+    /// then on.
     ///
     /// # Errors
     ///
     /// Those of [`LockGuard::release`]; also [`ErrorKind::InvalidConfig`] if the key
-    /// is empty or too long.
+    /// is empty or too long, or the fencing number is none.
     ///
     /// # Cancel safety
     ///
@@ -97,9 +101,10 @@ impl Redlock {
     /// ```
     #[doc(alias = "unlock")]
     pub async fn release(&self, parts: LockParts) -> Result<Released, Error> {
-        let LockParts { key, token, valid_until } = parts;
+        let LockParts { key, token, valid_until, fencing_number } = parts;
         let config = &self.shared.config;
         let key = Key::new(&config.prefix, &key)?;
+        let number = fencing_number.map(number).transpose()?;
         let left = valid_until.duration_since(config.world.wall()).unwrap_or_default();
         // This is long enough to look once more: see the driver's release.
         let least = config.node_timeout(config.max_ttl()).saturating_mul(3);
@@ -107,6 +112,7 @@ impl Redlock {
         let gone_by = config.world.now().after(left);
         let lease = Lease { until: Moment::NEVER, gone_by };
         let claim = Claim::by_token(key, token, config.ttl, lease, config.quorum.nodes());
+        number.into_iter().for_each(|number| claim.set_fence(number));
         let claim = Arc::new(claim);
         self.shared.call(|reply| Request::Release { claim, reply: Some(reply) }).await
     }
@@ -149,14 +155,63 @@ impl Redlock {
         token: Token,
         ttl: Duration,
     ) -> Result<LockGuard, Error> {
+        self.take_over(key.as_ref(), token, None, ttl).await
+    }
+
+    /// Like [`Self::resume`], for a lock with a fencing number: the guard has it, and the nodes
+    /// remember it for as long as the lock is extended.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::resume`]; also [`ErrorKind::InvalidConfig`] if `fencing_number` is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not recall the extension, and releases nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let parts = redlock.lock("upload:7").fenced().await?.into_parts();
+    /// let number = parts.fencing_number.ok_or("it was asked for one")?;
+    /// // ... and where the token and the number are known:
+    /// let span = Duration::from_secs(30);
+    /// let guard = redlock.resume_fenced("upload:7", parts.token, number, span).await?;
+    /// assert_eq!(guard.fencing_number(), Some(number));
+    /// # Ok(()) }
+    /// ```
+    pub async fn resume_fenced(
+        &self,
+        key: impl AsRef<[u8]>,
+        token: Token,
+        fencing_number: u64,
+        ttl: Duration,
+    ) -> Result<LockGuard, Error> {
+        self.take_over(key.as_ref(), token, Some(fencing_number), ttl).await
+    }
+
+    async fn take_over(
+        &self,
+        key: &[u8],
+        token: Token,
+        fencing_number: Option<u64>,
+        ttl: Duration,
+    ) -> Result<LockGuard, Error> {
         let config = &self.shared.config;
-        let key = Key::new(&config.prefix, key.as_ref())?;
+        let key = Key::new(&config.prefix, key)?;
+        let number = fencing_number.map(number).transpose()?;
         let ttl = config.ttl_from(ttl)?;
         let now = config.world.now();
         let lease = config.lease(now, ttl);
         // Only the nodes know when it ends.
         let unknown = Lease { until: Moment::NEVER, ..lease };
         let claim = Claim::by_token(key, token, ttl, unknown, config.quorum.nodes());
+        number.into_iter().for_each(|number| claim.set_fence(number));
         let claim = Arc::new(claim);
         let extended = Arc::clone(&claim);
         let extend =
@@ -170,4 +225,12 @@ impl Redlock {
         }
         Ok(LockGuard::new(Arc::clone(&self.shared), claim))
     }
+}
+
+/// A fencing number that a caller knows.
+fn number(value: u64) -> Result<Number, Error> {
+    Number::new(value).ok_or_else(|| {
+        let message = format!("{value} is no fencing number: it has 16 digits, up to 2^53 - 1");
+        Error::new(ErrorKind::InvalidConfig, message)
+    })
 }

@@ -21,6 +21,9 @@ pub struct LockParts {
     pub token: Token,
     /// When the holder must stop relying on the lock.
     pub valid_until: SystemTime,
+    /// The lock's fencing number, if it has one. With it, an adopted lock keeps its place in the
+    /// order however long it is held, and what may still arrive for it is refused behind its release.
+    pub fencing_number: Option<u64>,
 }
 
 impl LockGuard {
@@ -105,8 +108,9 @@ impl LockGuard {
     pub fn into_parts(mut self) -> LockParts {
         let valid_until = self.valid_until();
         let (key, token) = (self.key().to_vec(), self.0.claim.token.clone());
+        let fencing_number = self.fencing_number();
         // From here on, the adopter renews it.
         self.0.leave();
-        LockParts { key, token, valid_until }
+        LockParts { key, token, valid_until, fencing_number }
     }
 }

@@ -138,6 +138,8 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 
 pub(super) const LOCK_TOKEN: &str = "lock-token";
 
+pub(super) const LOCK_FENCE: &str = "lock-fence";
+
 /// A token as a header's value. Tokens that the library made always fit; one that a
 /// caller made up may not.
 pub(super) fn token_header(token: &Token) -> Option<HeaderValue> {

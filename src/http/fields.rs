@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::{
     Settings,
-    answers::{LOCK_TOKEN, millis},
+    answers::{LOCK_FENCE, LOCK_TOKEN, millis},
     encoding::decode_form,
     refusal::Refusal,
     settings::MIN_TTL,
@@ -37,6 +37,8 @@ pub(super) struct Fields {
     pub(super) ttl_ms: Option<u64>,
     pub(super) wait_ms: Option<u64>,
     pub(super) owner: Option<String>,
+    pub(super) fenced: Option<bool>,
+    pub(super) fence: Option<u64>,
 }
 
 /// The body that one endpoint takes.
@@ -141,6 +143,8 @@ impl Fields {
             "token" => self.token.replace(value).is_some(),
             "ttl_ms" => self.ttl_ms.replace(number(name, &value)?).is_some(),
             "wait_ms" => self.wait_ms.replace(number(name, &value)?).is_some(),
+            "fence" => self.fence.replace(number(name, &value)?).is_some(),
+            "fenced" => self.fenced.replace(flag(name, &value)?).is_some(),
             _ => {
                 let text = String::from_utf8(value);
                 let text = text.map_err(|_| Refusal::unprocessable("owner must be UTF-8 text"))?;
@@ -191,8 +195,29 @@ fn number(name: &str, value: &[u8]) -> Result<u64, Refusal> {
     let digits = std::str::from_utf8(value).ok();
     let digits = digits.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
-        Refusal::unprocessable(format!("{name} must be a whole number of milliseconds, in digits"))
+        let unit = if name.ends_with("_ms") { " of milliseconds" } else { "" };
+        Refusal::unprocessable(format!("{name} must be a whole number{unit}, in digits"))
     })
+}
+
+fn flag(name: &str, value: &[u8]) -> Result<bool, Refusal> {
+    let value = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+    value.ok_or_else(|| Refusal::unprocessable(format!("{name} must be true or false")))
+}
+
+/// The fencing number in a field or in the header `Lock-Fence`, if there is one.
+pub(super) fn fence(headers: &HeaderMap, field: Option<u64>) -> Result<Option<u64>, Refusal> {
+    let mut found = field;
+    for value in headers.get_all(LOCK_FENCE) {
+        let value = number(LOCK_FENCE, value.as_bytes())?;
+        if found.is_some_and(|other| other != value) {
+            let message =
+                "there are two different fencing numbers: send one, as field or as header";
+            return Err(Refusal::malformed(message));
+        }
+        found = Some(value);
+    }
+    Ok(found)
 }
 
 /// The token in a field or in the header `Lock-Token`, if there is one.

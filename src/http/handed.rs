@@ -39,6 +39,8 @@ struct Locks {
 struct Lock {
     token: Token,
     owner: Option<Box<str>>,
+    /// Its fencing number.
+    fence: Option<u64>,
     until: Instant,
 }
 
@@ -64,9 +66,11 @@ impl Handed {
         token: Token,
         remaining: Duration,
         owner: Option<&str>,
+        fence: Option<u64>,
     ) {
         let now = clock::now();
-        let lock = Lock { token, owner: owner.map(Box::from), until: after(now, remaining) };
+        let (owner, until) = (owner.map(Box::from), after(now, remaining));
+        let lock = Lock { token, owner, fence, until };
         let mut locks = self.locks();
         locks.sweep(now);
         if locks.by_key.len() < MOST || locks.by_key.contains_key(&key) {
@@ -79,6 +83,11 @@ impl Handed {
         let locks = self.locks();
         let lock = locks.by_key.get(key).filter(|lock| lock.token == *token)?;
         Some(lock.until.saturating_duration_since(clock::now()))
+    }
+
+    /// The fencing number of a lock, if it was handed out here with that token.
+    pub(super) fn fence(&self, key: &[u8], token: &Token) -> Option<u64> {
+        self.locks().by_key.get(key).filter(|lock| lock.token == *token)?.fence
     }
 
     /// Forgets a lock, if it was handed out here with that token, and says how long it
@@ -174,7 +183,7 @@ mod tests {
     #[test]
     fn only_the_right_token_forgets_and_prolongs() {
         let handed = Handed::new();
-        handed.note(b"job".to_vec(), token("a"), LONG, Some("me"));
+        handed.note(b"job".to_vec(), token("a"), LONG, Some("me"), None);
         assert_eq!(handed.forget(b"job", &token("b")), None);
         handed.prolong(b"job", &token("b"), LONG * 3);
         assert!(handed.list(9)[0].remaining <= LONG);
@@ -188,8 +197,8 @@ mod tests {
     #[test]
     fn a_later_lock_takes_the_place_of_the_earlier() {
         let handed = Handed::new();
-        handed.note(b"job".to_vec(), token("a"), LONG, None);
-        handed.note(b"job".to_vec(), token("b"), LONG, None);
+        handed.note(b"job".to_vec(), token("a"), LONG, None, None);
+        handed.note(b"job".to_vec(), token("b"), LONG, None, None);
         assert_eq!(handed.token(b"job"), Some(token("b")));
         assert_eq!(handed.forget(b"job", &token("a")), None);
         assert_eq!(handed.len(), 1);
@@ -198,7 +207,7 @@ mod tests {
     #[test]
     fn what_has_ended_is_neither_listed_nor_given() {
         let handed = Handed::new();
-        handed.note(b"gone".to_vec(), token("a"), Duration::ZERO, None);
+        handed.note(b"gone".to_vec(), token("a"), Duration::ZERO, None, None);
         assert_eq!(handed.token(b"gone"), None);
         assert_eq!(handed.list(9), []);
         assert_eq!(handed.len(), 0, "swept");
@@ -208,7 +217,7 @@ mod tests {
     fn those_with_the_most_time_left_come_first() {
         let handed = Handed::new();
         for n in 1..=5u8 {
-            handed.note(vec![n], token("a"), LONG * u32::from(n), None);
+            handed.note(vec![n], token("a"), LONG * u32::from(n), None, None);
         }
         assert_eq!(keys(&handed, 2), [[5], [4]]);
         assert_eq!(keys(&handed, 9).len(), 5);
@@ -218,11 +227,11 @@ mod tests {
     fn it_grows_no_further_than_its_bound_and_sweeps_by_itself() {
         let handed = Handed::new();
         for n in 0..MOST {
-            handed.note(n.to_le_bytes().to_vec(), token("a"), Duration::ZERO, None);
+            handed.note(n.to_le_bytes().to_vec(), token("a"), Duration::ZERO, None, None);
         }
         assert!(handed.len() <= SWEEP_AFTER, "{}", handed.len());
         for n in 0..=MOST {
-            handed.note(n.to_le_bytes().to_vec(), token("a"), LONG, None);
+            handed.note(n.to_le_bytes().to_vec(), token("a"), LONG, None, None);
         }
         assert_eq!(handed.len(), MOST);
     }

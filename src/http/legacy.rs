@@ -48,6 +48,10 @@ body! {
     /// at debug. An empty one is none.
     #[schema(max_length = 232, example = "worker-7")]
     owner: String = String::into,
+    /// Whether the lock is to have a fencing number, which the resource compares: `fence` in
+    /// the answer.
+    #[schema(example = false)]
+    fenced: bool = bool::into,
 }
 
 body! {
@@ -61,6 +65,10 @@ body! {
     /// The token that `/lock` gave. It may be sent as the header `Lock-Token` instead.
     #[schema(max_length = 256, example = "u3Vd0bq1sS5~dXa2yT7GkQw")]
     token: String = Vec::from,
+    /// The fencing number that `/lock` gave, if it did: what may still arrive for the lock is
+    /// refused then. It may be sent as the header `Lock-Fence` instead.
+    #[schema(example = 1_796_031_812_345_678_u64)]
+    fence: u64 = u64::into,
 }
 
 /// The lock was acquired.
@@ -80,6 +88,11 @@ struct Locked<'a> {
     validity_ms: u64,
     /// How many nodes had granted it by then.
     votes: usize,
+    /// Its fencing number, if it was asked for with `fenced`: larger than that of every holder
+    /// before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1_796_031_812_345_678_u64)]
+    fence: Option<u64>,
 }
 
 /// Whether the request was done, or why it was not.
@@ -224,6 +237,7 @@ async fn lock(Shared(state): Shared<StateRef>, request: Request) -> Result<Respo
             token: text(lease.token.as_bytes()),
             validity_ms: millis(lease.validity),
             votes: lease.votes.granted(),
+            fence: lease.fence,
         },
     ))
 }
@@ -233,10 +247,16 @@ async fn lock(Shared(state): Shared<StateRef>, request: Request) -> Result<Respo
 /// Any instance of the service can release it, not only the one that took it.
 #[utoipa::path(
     post, path = "/unlock", operation_id = "unlock", tag = "drop-in",
-    params((
-        "Lock-Token" = Option<String>, Header,
-        description = "The token, unless it is in the body",
-    )),
+    params(
+        (
+            "Lock-Token" = Option<String>, Header,
+            description = "The token, unless it is in the body",
+        ),
+        (
+            "Lock-Fence" = Option<u64>, Header,
+            description = "The fencing number, unless it is in the body",
+        ),
+    ),
     request_body(content(
         (UnlockBody = "application/x-www-form-urlencoded"),
         (UnlockBody = "application/json"),
@@ -275,7 +295,8 @@ async fn unlock(Shared(state): Shared<StateRef>, request: Request) -> Result<Res
         Some(token) => token,
         None => handed_out(&state, &key)?,
     };
-    locking::release(&state, key, token).await?;
+    let fence = fields::fence(&headers, fields.fence)?;
+    locking::release(&state, key, token, fence).await?;
     Ok(answer(StatusCode::OK, JSON, RELEASED))
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Lease {
     pub(super) token: Token,
     pub(super) validity: Duration,
     pub(super) votes: Votes,
+    /// Its fencing number, if it was asked for one.
+    pub(super) fence: Option<u64>,
 }
 
 /// Takes the lock `key` as `fields` ask for it.
@@ -29,6 +31,7 @@ pub(super) async fn acquire(state: &State, key: &[u8], fields: &Fields) -> Resul
     let owner = fields.owner();
     let acquiring = state.metrics.acquiring();
     let acquire = state.redlock.lock(key).ttl(ttl).wait(wait);
+    let acquire = if fields.fenced == Some(true) { acquire.fenced() } else { acquire };
     let acquire = if let Some(owner) = owner { acquire.owner(owner) } else { acquire };
     let answer = if wait.is_zero() {
         acquire.await.map_err(Refusal::of)
@@ -69,21 +72,29 @@ async fn waiting(state: &State, acquire: Acquire) -> Result<LockGuard, Refusal> 
 /// Makes the lock the client's: from here on, nothing here releases it.
 fn hand_out(state: &State, guard: LockGuard, owner: Option<&str>) -> Lease {
     let (validity, votes) = (guard.remaining(), guard.votes());
-    let LockParts { key, token, .. } = guard.into_parts();
-    tracing::debug!(key = %key.escape_ascii(), owner, ?validity, "handed out");
-    state.handed.note(key, token.clone(), validity, owner);
-    Lease { token, validity, votes }
+    let LockParts { key, token, fencing_number: fence, .. } = guard.into_parts();
+    tracing::debug!(key = %key.escape_ascii(), owner, ?validity, fence, "handed out");
+    state.handed.note(key, token.clone(), validity, owner, fence);
+    Lease { token, validity, votes, fence }
 }
 
 /// Releases the lock, if `token` is its token. The library goes on trying on nodes
 /// that do not answer until the lock has ended, as far as this instance knows, and at
-/// least for as long as a lock is held by default.
-pub(super) async fn release(state: &State, key: Vec<u8>, token: Token) -> Result<(), Refusal> {
+/// least for as long as a lock is held by default. `fence` is its fencing number, if the caller
+/// says it.
+pub(super) async fn release(
+    state: &State,
+    key: Vec<u8>,
+    token: Token,
+    fence: Option<u64>,
+) -> Result<(), Refusal> {
     // Another instance may have extended the lock, or handed it out.
     let left = state.handed.left(&key, &token).unwrap_or_default().max(state.settings.ttl);
     let valid_until = after(clock::wall(), left);
     let releasing = state.metrics.releasing();
-    let parts = LockParts { key: key.clone(), token: token.clone(), valid_until };
+    let fencing_number = fence.or_else(|| state.handed.fence(&key, &token));
+    let (key_of_it, token_of_it) = (key.clone(), token.clone());
+    let parts = LockParts { key: key_of_it, token: token_of_it, valid_until, fencing_number };
     let released = state.redlock.release(parts).await;
     if released.is_ok() {
         state.handed.forget(&key, &token);
@@ -103,10 +114,15 @@ pub(super) async fn extend(
     state: &State,
     key: &[u8],
     token: Token,
+    fence: Option<u64>,
     ttl: Duration,
 ) -> Result<Lease, Refusal> {
     let extending = state.metrics.extending();
-    let (outcome, answer) = match state.redlock.resume(key, token, ttl).await {
+    let resumed = match fence.or_else(|| state.handed.fence(key, &token)) {
+        Some(fence) => state.redlock.resume_fenced(key, token, fence, ttl).await,
+        None => state.redlock.resume(key, token, ttl).await,
+    };
+    let (outcome, answer) = match resumed {
         Ok(guard) => (Some(Done::Ok), Ok(extended(state, guard))),
         // Unless it is lost, the lock is held for as long as before.
         Err(error) => failed(error),
@@ -129,9 +145,9 @@ fn failed<T>(error: Error) -> (Option<Done>, Result<T, Refusal>) {
 
 fn extended(state: &State, guard: LockGuard) -> Lease {
     let (validity, votes) = (guard.remaining(), guard.votes());
-    let LockParts { key, token, .. } = guard.into_parts();
+    let LockParts { key, token, fencing_number: fence, .. } = guard.into_parts();
     state.handed.prolong(&key, &token, validity);
-    Lease { token, validity, votes }
+    Lease { token, validity, votes, fence }
 }
 
 fn after(now: SystemTime, span: Duration) -> SystemTime {

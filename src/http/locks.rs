@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    answers::{LOCK_TOKEN, NodeSaid, json, millis, text, token_header},
+    answers::{LOCK_FENCE, LOCK_TOKEN, NodeSaid, json, millis, text, token_header},
     fields::{self, body},
     key::PathKey,
     locking,
@@ -42,6 +42,10 @@ body! {
     /// at debug. An empty one is none.
     #[schema(max_length = 232, example = "worker-7")]
     owner: String = String::into,
+    /// Whether the lock is to have a fencing number, which the resource compares: `fence` in
+    /// the answer.
+    #[schema(example = false)]
+    fenced: bool = bool::into,
 }
 
 body! {
@@ -51,6 +55,10 @@ body! {
     /// extension never makes it end sooner.
     #[schema(minimum = 10, example = 30_000)]
     ttl_ms: u64 = u64::into,
+    /// The lock's fencing number, if it has one: so the nodes remember it for as long as the lock is
+    /// held. It may be sent as the header `Lock-Fence` instead.
+    #[schema(example = 1_796_031_812_345_678_u64)]
+    fence: u64 = u64::into,
 }
 
 /// A lock that was taken.
@@ -68,6 +76,10 @@ struct Taken<'a> {
     /// How many nodes had granted it by then.
     #[schema(example = 2)]
     votes: usize,
+    /// Its fencing number, if it has one: larger than that of every holder before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1_796_031_812_345_678_u64)]
+    fence: Option<u64>,
     nodes: Vec<NodeSaid<'a>>,
 }
 
@@ -132,7 +144,10 @@ struct Seen<'a> {
     request_body = Option<TakeBody>,
     responses(
         (status = 200, description = "The lock is held", body = Taken,
-            headers(("Lock-Token" = String, description = "The token, as in the body"))),
+            headers(
+                ("Lock-Token" = String, description = "The token, as in the body"),
+                ("Lock-Fence" = Option<u64>, description = "The fencing number, as in the body"),
+            )),
         (
             status = 400, body = Problem,
             description = "It can't be read",
@@ -176,11 +191,15 @@ async fn take(
         token: text(lease.token.as_bytes()),
         validity_ms: millis(lease.validity),
         votes: lease.votes.granted(),
+        fence: lease.fence,
         nodes: NodeSaid::voted(&lease.votes),
     };
     let mut response = json(StatusCode::OK, &body);
     if let Some(token) = token_header(&lease.token) {
         response.headers_mut().insert(LOCK_TOKEN, token);
+    }
+    if let Some(fence) = lease.fence {
+        response.headers_mut().insert(LOCK_FENCE, fence.into());
     }
     Ok(response)
 }
@@ -197,6 +216,10 @@ async fn take(
             description = "The name of the lock, percent-encoded",
         ),
         ("Lock-Token" = String, Header, description = "The lock's token"),
+        (
+            "Lock-Fence" = Option<u64>, Header,
+            description = "The lock's fencing number, unless it is in the body",
+        ),
     ),
     request_body = Option<ExtendBody>,
     responses(
@@ -226,10 +249,12 @@ async fn extend(
     PathKey(key): PathKey,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let token = required(request.headers())?;
+    let headers = request.headers().clone();
+    let token = required(&headers)?;
     let fields = fields::read::<ExtendBody>(request).await?;
     let ttl = fields.ttl(&state.settings)?;
-    let lease = locking::extend(&state, &key, token, ttl).await?;
+    let fence = fields::fence(&headers, fields.fence)?;
+    let lease = locking::extend(&state, &key, token, fence, ttl).await?;
     let body = Extended {
         key: text(&key),
         validity_ms: millis(lease.validity),
@@ -250,6 +275,11 @@ async fn extend(
             description = "The name of the lock, percent-encoded",
         ),
         ("Lock-Token" = String, Header, description = "The lock's token"),
+        (
+            "Lock-Fence" = Option<u64>, Header,
+            description = "The lock's fencing number, if it has one: what may still arrive for the \
+                           lock is refused then",
+        ),
     ),
     responses(
         (status = 204, description = "The lock was released"),
@@ -282,8 +312,8 @@ async fn release(
     PathKey(key): PathKey,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    let token = required(&headers)?;
-    locking::release(&state, key, token).await?;
+    let (token, fence) = (required(&headers)?, fields::fence(&headers, None)?);
+    locking::release(&state, key, token, fence).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

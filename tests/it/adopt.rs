@@ -58,7 +58,12 @@ async fn a_token_is_any_bytes() {
         assert!(node.command(&set).await.unwrap().is_ok());
     }
     let token = Token::from_bytes(&bytes).unwrap();
-    let parts = LockParts { key: b"job".to_vec(), token, valid_until: SystemTime::UNIX_EPOCH };
+    let parts = LockParts {
+        key: b"job".to_vec(),
+        token,
+        valid_until: SystemTime::UNIX_EPOCH,
+        fencing_number: None,
+    };
     let valid_until = deadline();
     let guard = redlock.adopt(LockParts { valid_until, ..parts }).unwrap();
     guard.extend(2 * TTL).await.unwrap();
@@ -99,6 +104,7 @@ async fn a_lock_whose_deadline_has_passed_is_not_taken_over() {
         key: b"job".to_vec(),
         token: Token::from_bytes("whose?").unwrap(),
         valid_until: SystemTime::UNIX_EPOCH,
+        fencing_number: None,
     };
     let error = redlock.adopt(parts).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Expired, "{error}");
@@ -111,7 +117,8 @@ async fn who_adopts_with_a_wrong_token_learns_it_at_the_first_extend_and_deletes
     let redlock = client(&cluster);
     set_up(cluster.nodes(), "SET job theirs NX PX 600000").await;
     let token = Token::from_bytes("ours").unwrap();
-    let parts = LockParts { key: b"job".to_vec(), token, valid_until: deadline() };
+    let parts =
+        LockParts { key: b"job".to_vec(), token, valid_until: deadline(), fencing_number: None };
     let guard = redlock.adopt(parts).unwrap();
     let error = guard.extend(TTL).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Lost, "{error}");

@@ -16,7 +16,8 @@ use crate::support::{
 
 fn parts(key: &str, token: &str) -> LockParts {
     let valid_until = SystemTime::now() + TTL;
-    LockParts { key: key.into(), token: Token::from_bytes(token).unwrap(), valid_until }
+    let token = Token::from_bytes(token).unwrap();
+    LockParts { key: key.into(), token, valid_until, fencing_number: None }
 }
 
 async fn release(redlock: &Redlock, key: &str, token: &str) -> Released {

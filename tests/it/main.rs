@@ -20,6 +20,7 @@ mod far;
 mod faults;
 mod fence_scripts;
 mod fenced;
+mod fenced_elsewhere;
 #[cfg(unix)]
 mod fenced_postgres;
 mod fenced_redis;

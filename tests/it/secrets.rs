@@ -85,7 +85,9 @@ async fn adopted(redlock: &Redlock, cluster: &Cluster) -> redlock_quorum::LockGu
     let valid_until = held.valid_until();
     held.release().await.unwrap();
     let token = Token::from_bytes(TOKEN).unwrap();
-    redlock.adopt(LockParts { key: b"known".to_vec(), token, valid_until }).unwrap()
+    redlock
+        .adopt(LockParts { key: b"known".to_vec(), token, valid_until, fencing_number: None })
+        .unwrap()
 }
 
 /// Failing calls of all sorts.

@@ -217,7 +217,12 @@ impl Attempt {
         let quorum = setting.config.quorum;
         let Some(fencing) = &mut self.fencing else { return false };
         let granted = self.round.granted();
-        let would = granted.union(fencing.stale.minus(fencing.doubted(quorum)));
+        let stale = fencing.stale.minus(fencing.doubted(quorum));
+        let mut would = granted.union(stale);
+        // With an even number of nodes, fewer than a quorum decide that it is lost.
+        if self.round.refused().minus(stale).is_empty() {
+            would = would.union(self.round.outstanding());
+        }
         if mutant::is(Mutant::NoHigherNumber)
             || loss == Loss::Expired
             || granted.len() >= quorum.votes()

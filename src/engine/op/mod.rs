@@ -150,7 +150,9 @@ impl Op {
         if mutant::is(Mutant::NothingIsBuried) {
             return NodeSet::EMPTY;
         }
-        nodes.and(claim.adrift())
+        // What another client has sent for it, nobody here knows.
+        let is_anothers = claim.is_adopted() && claim.sent().is_some();
+        if is_anothers { nodes } else { nodes.and(claim.adrift()) }
     }
 
     /// These nodes are asked now.

@@ -63,17 +63,19 @@ fn plain_locks_and_fenced_ones_take_turns() {
 
 #[test]
 fn who_is_behind_what_nodes_have_seen_goes_above_it() {
-    assert!(wins_behind_a_fence());
-    assert!(!with(Mutant::SeenIsForgotten, wins_behind_a_fence), "SeenIsForgotten survives");
+    (1..=5).for_each(|nodes| assert!(wins_behind_a_fence(nodes), "{nodes} nodes"));
+    let wins = || wins_behind_a_fence(3);
+    assert!(!with(Mutant::SeenIsForgotten, wins), "SeenIsForgotten survives");
 }
 
-/// Whether a client wins whose clock is ten minutes behind the fences at all nodes.
-fn wins_behind_a_fence() -> bool {
+/// Whether a client wins whose clock is ten minutes behind the fences at all nodes. Each answers
+/// twice.
+fn wins_behind_a_fence(nodes: usize) -> bool {
     let clients = vec![vec![vec![Try, Drop]]];
-    let mut world = World::new(&Scenario { clients, ..fenced() });
+    let mut world = World::new(&Scenario { nodes, clients, ..fenced() });
     world.fences.fill(CLOCK + 600_000_000);
     world.play(Step::Act { client: 0, caller: 0 });
-    for node in [0, 1, 2, 0, 1] {
+    for node in (0..nodes).chain(0..nodes) {
         world.play(Step::Deliver { client: 0, node });
     }
     world.clients[0].callers[0].has_won()
