@@ -100,7 +100,7 @@ pub(crate) fn of<'a>(
 
 impl Claim {
     fn marks(&self, node: NodeId) -> Option<&Marks> {
-        of(node, &self.marks, || self.watch.get()?.marks())
+        of(node, &self.marks, || self.watched()?.marks())
     }
 
     pub(super) fn mark(&self, node: NodeId, mark: Mark) {
@@ -119,7 +119,7 @@ impl Claim {
         let bits = |marks: &[Marks]| {
             marks.iter().rev().fold(0, |bits, marks| bits << 1 | u64::from(marks.has(mark)))
         };
-        let more = self.watch.get().and_then(Watch::marks);
+        let more = self.watched().and_then(Watch::marks);
         let more = more.map_or(0, |more| bits(more) << IN_PLACE);
         NodeSet::from_bits(bits(&self.marks) | more)
     }
@@ -169,7 +169,7 @@ impl Claim {
     /// handed on to must release it there, too.
     pub(crate) fn note_found(&self, node: NodeId) {
         self.note_suspect(node);
-        if let Some(heir) = self.watch.get().and_then(|watch| watch.heir()) {
+        if let Some(heir) = self.watched().and_then(|watch| watch.heir()) {
             heir.note_found(node);
         }
     }
@@ -203,7 +203,7 @@ impl Claim {
         if with.is_none() && self.sent().is_some() {
             self.note_not_buried();
         }
-        if let Some(heir) = self.watch.get().and_then(|watch| watch.heir()) {
+        if let Some(heir) = self.watched().and_then(|watch| watch.heir()) {
             heir.note_adrift(node, with);
         }
     }

@@ -29,7 +29,7 @@ pub use self::released::Released;
 pub(crate) use self::watch::{Keeping, Renewal};
 use self::{
     marks::{Mark, Marks},
-    watch::Watch,
+    watch::{Extra, Watch},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -52,7 +52,7 @@ pub(crate) struct Claim {
     marks: [Marks; marks::IN_PLACE],
     is_adopted: bool,
     /// This is made when it is first needed, since most locks are short.
-    watch: OnceBox<Watch>,
+    extra: OnceBox<Extra>,
 }
 
 impl Claim {
@@ -66,7 +66,7 @@ impl Claim {
             ttl,
             marks: Default::default(),
             is_adopted: false,
-            watch: OnceBox::new(),
+            extra: OnceBox::new(),
         };
         if nodes > marks::IN_PLACE {
             claim.watch().add_marks(nodes);
@@ -218,7 +218,7 @@ impl Claim {
         if mutant::is(Mutant::LostIsNotTold) {
             return None;
         }
-        self.watch.get()
+        self.watched()
     }
 
     /// Whether the claim was ended, or found expired.
@@ -385,6 +385,9 @@ mod tests {
     fn it_is_small_and_has_room_for_the_marks_of_any_number_of_nodes() {
         // A held lock takes this and the two counts in front of it.
         assert!(size_of::<Claim>() <= 88, "{}", size_of::<Claim>());
+        // One with fencing numbers takes this more; one that is renewed, the second, too.
+        assert!(size_of::<Extra>() <= 24, "{}", size_of::<Extra>());
+        assert!(size_of::<Watch>() <= 88, "{}", size_of::<Watch>());
         let (_, lease) = claim();
         for nodes in [1, 5, 6, 64] {
             let key = Key::new(b"", b"k").unwrap();

@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -36,20 +36,22 @@ pub(crate) struct Watch {
     pub(crate) row_began: AtomicU64,
     keeping: Mutex<Keeping>,
     rare: OnceBox<Rare>,
-    /// The numbers of a lock that has had any.
-    fencing: OnceBox<Fencing>,
 }
 
-/// The fencing numbers of one claim; zero stands for none.
+/// What a claim has no room for: its fencing numbers, and its [`Watch`]. A lock with numbers that is
+/// neither renewed nor watched does without the latter.
 #[derive(Default)]
-struct Fencing {
-    /// The number that the holder shows.
+pub(super) struct Extra {
+    /// The number that the holder shows; zero stands for none. Its first bit is
+    /// [`NOT_BURIED`].
     fence: AtomicU64,
-    /// The highest that any message of this token has carried.
+    /// The highest number that any message of this token has carried; zero stands for none.
     sent: AtomicU64,
-    /// Whether something without a number may arrive late, or a node does not bury.
-    not_buried: AtomicBool,
+    watch: OnceBox<Watch>,
 }
+
+/// Something without a number may arrive late, or a node does not bury. No number is so large.
+const NOT_BURIED: u64 = 1 << 63;
 
 /// State that most of the locks with a [`Watch`] do without.
 #[derive(Default)]
@@ -167,18 +169,19 @@ impl Watch {
 impl Claim {
     /// The fencing number of the lock, if it has one.
     pub(crate) fn fence(&self) -> Option<Number> {
-        Number::new(self.watch.get()?.fencing.get()?.fence.load(Relaxed))
+        Number::new(self.extra.get()?.fence.load(Relaxed) & !NOT_BURIED)
     }
 
     /// The lock was won, or handed on, with this number.
     pub(crate) fn set_fence(&self, number: Number) {
-        self.fencing().fence.store(number.get(), Relaxed);
+        let fence = &self.extra().fence;
+        fence.store(fence.load(Relaxed) & NOT_BURIED | number.get(), Relaxed);
         self.note_sent(number);
     }
 
     /// The highest number that any message of this token has carried, whoever held the lock.
     pub(crate) fn sent(&self) -> Option<Number> {
-        Number::new(self.watch.get()?.fencing.get()?.sent.load(Relaxed))
+        Number::new(self.extra.get()?.sent.load(Relaxed))
     }
 
     pub(crate) fn note_sent(&self, number: Number) {
@@ -186,26 +189,25 @@ impl Claim {
         if self.sent().is_none() && !self.adrift().is_empty() {
             self.note_not_buried();
         }
-        self.fencing().sent.fetch_max(number.get(), Relaxed);
+        self.extra().sent.fetch_max(number.get(), Relaxed);
     }
 
     /// To bury what may arrive late is not enough: some of it has no number.
     pub(crate) fn note_not_buried(&self) {
-        self.fencing().not_buried.store(true, Relaxed);
+        self.extra().fence.fetch_or(NOT_BURIED, Relaxed);
     }
 
     pub(crate) fn is_not_buried(&self) -> bool {
-        let fencing = self.watch.get().and_then(|watch| watch.fencing.get());
-        fencing.is_some_and(|fencing| fencing.not_buried.load(Relaxed))
+        self.extra.get().is_some_and(|extra| extra.fence.load(Relaxed) & NOT_BURIED != 0)
     }
 
-    fn fencing(&self) -> &Fencing {
-        self.watch().fencing.get_or_init(Box::default)
+    fn extra(&self) -> &Extra {
+        self.extra.get_or_init(Box::default)
     }
 
     /// How many releases the holder had waited for.
     pub(crate) fn age(&self) -> u32 {
-        self.watch.get().map_or(0, |watch| watch.age.load(Relaxed))
+        self.watched().map_or(0, |watch| watch.age.load(Relaxed))
     }
 
     pub(crate) fn note_age(&self, age: u32) {
@@ -216,13 +218,13 @@ impl Claim {
 
     /// How many times in a row the lock was handed on, up to this claim.
     pub(crate) fn handed(&self) -> u32 {
-        self.watch.get().map_or(0, |watch| watch.handed.load(Relaxed))
+        self.watched().map_or(0, |watch| watch.handed.load(Relaxed))
     }
 
     /// When the lock was handed on for the first time in this row; [`Moment::PAST`] if it
     /// was not.
     pub(crate) fn row_began(&self) -> Moment {
-        let began = self.watch.get().map_or(0, |watch| watch.row_began.load(Relaxed));
+        let began = self.watched().map_or(0, |watch| watch.row_began.load(Relaxed));
         Moment::from_nanos(began)
     }
 
@@ -233,21 +235,26 @@ impl Claim {
 
     /// Takes out the lock's place in the driver's schedule, if it has one.
     pub(crate) fn take_due(&self) -> Option<Due> {
-        self.watch.get()?.keeping(|keeping| keeping.due.take())
+        self.watched()?.keeping(|keeping| keeping.due.take())
     }
 
     /// Why the last renewal failed; `None` if it did not.
     pub(crate) fn warning(&self) -> Option<Arc<Error>> {
-        self.watch.get()?.warning()
+        self.watched()?.warning()
     }
 
     pub(crate) fn warn(&self, error: Option<Error>) {
-        if error.is_some() || self.watch.get().is_some() {
+        if error.is_some() || self.watched().is_some() {
             self.watch().warn(error);
         }
     }
 
     pub(super) fn watch(&self) -> &Watch {
-        self.watch.get_or_init(Box::default)
+        self.extra().watch.get_or_init(Box::default)
+    }
+
+    /// The claim's state beyond what most locks have, if it has any.
+    pub(super) fn watched(&self) -> Option<&Watch> {
+        self.extra.get()?.watch.get()
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Schedule<T> {
     /// was there.
     first: u64,
     tree: BTreeMap<Due, T>,
-    next: u64,
+    next: NonZeroU64,
 }
 
 /// An entry's name, by which it can be taken out before it is due.
@@ -33,7 +33,7 @@ pub(crate) struct Schedule<T> {
 pub(crate) struct Due {
     at: Moment,
     /// By which ties are in order of arrival.
-    number: u64,
+    number: NonZeroU64,
     /// In the queue, if it is there.
     place: Option<NonZeroU64>,
 }
@@ -55,12 +55,18 @@ impl Due {
 
 impl<T> Schedule<T> {
     pub(crate) fn new() -> Self {
-        Self { queue: VecDeque::new(), empty: 0, first: 1, tree: BTreeMap::new(), next: 0 }
+        Self {
+            queue: VecDeque::new(),
+            empty: 0,
+            first: 1,
+            tree: BTreeMap::new(),
+            next: NonZeroU64::MIN,
+        }
     }
 
     pub(crate) fn push(&mut self, at: Moment, what: T) -> Due {
         let mut due = Due { at, number: self.next, place: None };
-        self.next = self.next.wrapping_add(1);
+        self.next = self.next.checked_add(1).unwrap_or(NonZeroU64::MIN);
         if self.queue.back().is_none_or(|(last, _)| last.at <= at) {
             due.place = NonZeroU64::new(self.first.saturating_add(self.queue.len() as u64));
             self.queue.push_back((due, Some(what)));
