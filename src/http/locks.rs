@@ -95,6 +95,10 @@ struct Extended<'a> {
     /// How many nodes had granted it by then.
     #[schema(example = 2)]
     votes: usize,
+    /// Its fencing number, if that is known: as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1_796_031_812_345_678_u64)]
+    fence: Option<u64>,
     nodes: Vec<NodeSaid<'a>>,
 }
 
@@ -259,6 +263,7 @@ async fn extend(
         key: text(&key),
         validity_ms: millis(lease.validity),
         votes: lease.votes.granted(),
+        fence: lease.fence,
         nodes: NodeSaid::voted(&lease.votes),
     };
     Ok(json(StatusCode::OK, &body))

@@ -71,7 +71,7 @@ impl Truth {
         });
         self.counts.fenced += 1;
         let before = self.oracle.numbers.given.entry(call.key().to_vec()).or_default();
-        let before = std::mem::replace(before, Vec::new());
+        let before = std::mem::take(before);
         for earlier in &before {
             self.check_order(*earlier, given);
         }

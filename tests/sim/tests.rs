@@ -23,6 +23,7 @@ use crate::{
     campaign::{Campaign, Outcome},
     plan::Plan,
     profile::Profile,
+    violation::Check,
 };
 
 /// Without optimisation a campaign takes a hundred times as long, so that it has
@@ -59,6 +60,20 @@ fn a_fixed_set_of_seeds_of_the_fast_level() {
 fn a_fixed_set_of_seeds_of_the_slower_level() {
     let campaign = campaign(Level::B, 5_000);
     assert_well(&campaign, &campaign.run());
+}
+
+/// Whatever clocks say, numbers rise; only where nodes forget as well do they fall, and that is
+/// seen.
+#[test]
+fn numbers_fall_where_nodes_forget_and_clocks_disagree_and_nowhere_else() {
+    let falls = |profile| {
+        let campaign = Campaign { profile: Some(profile), ..campaign(Level::A, 3_000) };
+        let outcome = campaign.run();
+        assert_well(&campaign, &outcome);
+        outcome.counts.counted.get(&Check::NumbersFall.to_string()).copied().unwrap_or_default()
+    };
+    assert_eq!(falls(Profile::Steps), 0);
+    assert!(falls(Profile::Amnesia) > 0);
 }
 
 #[test]

@@ -56,12 +56,9 @@ impl Plan {
             (least, most) = (wall.min(least), wall.max(most));
         }
         for planned in &self.faults {
-            match planned.fault {
-                Fault::SetWall { millis, .. } if millis < 0 => least += millis * 1_000,
-                Fault::SetWall { millis, .. } | Fault::Step { millis, .. } => {
-                    most += millis.abs() * 1_000;
-                }
-                _ => {}
+            if let Fault::SetWall { millis, .. } | Fault::Step { millis, .. } = planned.fault {
+                let by = millis * 1_000;
+                (least, most) = (least + by.min(0), most + by.max(0));
             }
         }
         most - least

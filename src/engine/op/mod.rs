@@ -119,7 +119,7 @@ impl Op {
         let (head, claim) = (&self.head, &self.head.claim);
         match ask {
             Ask::Bury if mutant::is(Mutant::HoldersNumberIsBuried) => {
-                claim.fence().or(claim.sent())
+                claim.fence().or_else(|| claim.sent())
             }
             Ask::Bury => claim.sent(),
             _ => head.number,
