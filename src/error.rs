@@ -79,7 +79,8 @@ pub struct NodeReport {
 pub enum NodeAnswer {
     /// The node did what was asked.
     Granted,
-    /// The node said no: another's value is at the key.
+    /// The node said no: another's value is at the key; or it has seen a fencing number that is
+    /// not below that of the call.
     Refused {
         /// How long the key there still lives, if that is known.
         remaining: Option<Duration>,

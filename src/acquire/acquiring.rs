@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
@@ -40,17 +40,11 @@ impl Acquire {
         let request = AcquireRequest::new(shared, key, ttl, patience, reply);
         let request = AcquireRequest { renew, owner, fenced: self.fenced, ..request };
         if self.fenced {
-            self.shared.send(Request::Clock(micros(config.world.wall())))?;
+            self.shared.tell_clock()?;
         }
         self.shared.send(Request::acquire(request, queued))?;
         Ok(Asked { answer, _awaited: awaited })
     }
-}
-
-/// The microseconds since 1970 that a wall clock says.
-fn micros(wall: SystemTime) -> u64 {
-    let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl IntoFuture for Acquire {

@@ -58,7 +58,7 @@ impl Redlock {
         // The rest of a lease is too short to renew by.
         let ttl = ttl.max(config.ttl);
         let claim = Claim::adopted(key, token, ttl, lease, config.quorum.nodes());
-        number.into_iter().for_each(|number| claim.set_fence(number));
+        self.number(&claim, number)?;
         Ok(LockGuard::new(Arc::clone(&self.shared), Arc::new(claim)))
     }
 
@@ -112,7 +112,7 @@ impl Redlock {
         let gone_by = config.world.now().after(left);
         let lease = Lease { until: Moment::NEVER, gone_by };
         let claim = Claim::by_token(key, token, config.ttl, lease, config.quorum.nodes());
-        number.into_iter().for_each(|number| claim.set_fence(number));
+        self.number(&claim, number)?;
         let claim = Arc::new(claim);
         self.shared.call(|reply| Request::Release { claim, reply: Some(reply) }).await
     }
@@ -195,6 +195,14 @@ impl Redlock {
         self.take_over(key.as_ref(), token, Some(fencing_number), ttl).await
     }
 
+    /// Gives a lock that is taken over its fencing number, if it has one.
+    fn number(&self, claim: &Claim, number: Option<Number>) -> Result<(), Error> {
+        let Some(number) = number else { return Ok(()) };
+        claim.set_fence(number);
+        // Nodes that have lost the key are given it back with a higher one.
+        self.shared.tell_clock()
+    }
+
     async fn take_over(
         &self,
         key: &[u8],
@@ -211,7 +219,7 @@ impl Redlock {
         // Only the nodes know when it ends.
         let unknown = Lease { until: Moment::NEVER, ..lease };
         let claim = Claim::by_token(key, token, ttl, unknown, config.quorum.nodes());
-        number.into_iter().for_each(|number| claim.set_fence(number));
+        self.number(&claim, number)?;
         let claim = Arc::new(claim);
         let extended = Arc::clone(&claim);
         let extend =

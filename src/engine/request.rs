@@ -8,6 +8,7 @@ use std::{
     fmt,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
+    time::SystemTime,
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -151,6 +152,13 @@ impl Shared {
     /// Hands `request` to the driver. Never blocks; from anywhere.
     pub(crate) fn send(&self, request: Request) -> Result<(), Error> {
         self.queue.send(request).map_err(|_| Error::no_driver())
+    }
+
+    /// Says what the wall clock says, for the fencing numbers of what follows.
+    pub(crate) fn tell_clock(&self) -> Result<(), Error> {
+        let since = self.config.world.wall().duration_since(SystemTime::UNIX_EPOCH);
+        let micros = since.unwrap_or_default().as_micros();
+        self.send(Request::Clock(u64::try_from(micros).unwrap_or(u64::MAX)))
     }
 
     /// Hands over the request that `make` makes, and awaits its answer.

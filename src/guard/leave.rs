@@ -22,7 +22,8 @@ pub struct LockParts {
     /// When the holder must stop relying on the lock.
     pub valid_until: SystemTime,
     /// The lock's fencing number, if it has one. With it, an adopted lock keeps its place in the
-    /// order however long it is held, and what may still arrive for it is refused behind its release.
+    /// order however long it is held, and what may still arrive with it or a lower one is refused
+    /// behind its release.
     pub fencing_number: Option<u64>,
 }
 

@@ -143,6 +143,7 @@ impl Fields {
             "token" => self.token.replace(value).is_some(),
             "ttl_ms" => self.ttl_ms.replace(number(name, &value)?).is_some(),
             "wait_ms" => self.wait_ms.replace(number(name, &value)?).is_some(),
+            "fence" if value.is_empty() => false,
             "fence" => self.fence.replace(number(name, &value)?).is_some(),
             "fenced" => self.fenced.replace(flag(name, &value)?).is_some(),
             _ => {
@@ -209,6 +210,9 @@ fn flag(name: &str, value: &[u8]) -> Result<bool, Refusal> {
 pub(super) fn fence(headers: &HeaderMap, field: Option<u64>) -> Result<Option<u64>, Refusal> {
     let mut found = field;
     for value in headers.get_all(LOCK_FENCE) {
+        if value.is_empty() {
+            continue;
+        }
         let value = number(LOCK_FENCE, value.as_bytes())?;
         if found.is_some_and(|other| other != value) {
             let message =

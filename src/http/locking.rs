@@ -92,7 +92,7 @@ pub(super) async fn release(
     let left = state.handed.left(&key, &token).unwrap_or_default().max(state.settings.ttl);
     let valid_until = after(clock::wall(), left);
     let releasing = state.metrics.releasing();
-    let fencing_number = fence.or_else(|| state.handed.fence(&key, &token));
+    let fencing_number = known_fence(state, &key, &token, fence)?;
     let (key_of_it, token_of_it) = (key.clone(), token.clone());
     let parts = LockParts { key: key_of_it, token: token_of_it, valid_until, fencing_number };
     let released = state.redlock.release(parts).await;
@@ -118,7 +118,7 @@ pub(super) async fn extend(
     ttl: Duration,
 ) -> Result<Lease, Refusal> {
     let extending = state.metrics.extending();
-    let resumed = match fence.or_else(|| state.handed.fence(key, &token)) {
+    let resumed = match known_fence(state, key, &token, fence)? {
         Some(fence) => state.redlock.resume_fenced(key, token, fence, ttl).await,
         None => state.redlock.resume(key, token, ttl).await,
     };
@@ -129,6 +129,30 @@ pub(super) async fn extend(
     };
     extending.ended(outcome);
     answer
+}
+
+/// How far a fencing number may be ahead of the clock here: as far as nodes let one be.
+const PLAUSIBLE: Duration = Duration::from_secs(3_600);
+
+/// The fencing number of a lock, as the caller says it, or as it was handed out here. A caller can't
+/// have nodes remember a number that no clock gives for long.
+fn known_fence(
+    state: &State,
+    key: &[u8],
+    token: &Token,
+    said: Option<u64>,
+) -> Result<Option<u64>, Refusal> {
+    let known = state.handed.fence(key, token);
+    let Some(said) = said else { return Ok(known) };
+    if known.is_some_and(|known| known != said) {
+        return Err(Refusal::malformed("the fence is another than that of this lock"));
+    }
+    let latest = clock::wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    if known.is_none() && Duration::from_micros(said) > latest.saturating_add(PLAUSIBLE) {
+        let message = "the fence is over an hour ahead of the clock here: leave it out";
+        return Err(Refusal::unprocessable(message));
+    }
+    Ok(Some(said))
 }
 
 /// How a failed release or extension is counted and answered. One with a key that is

@@ -10,7 +10,8 @@ local published = ARGV[2] == '' or value and not own
   or redis.pcall('PUBLISH', 'redlock:' .. KEYS[1], ARGV[2])
 local highest = 0
 if fence then
-  highest = #fence == 16 and not string.find(fence, '%D') and tonumber(fence)
+  highest = #fence == 16 and string.find(fence, '^[1-9]%d+$') and tonumber(fence)
+  highest = highest and highest <= 2 ^ 53 - 1 and highest
 end
 local number = tonumber(ARGV[3])
 if highest and number - highest > 3.6e9 then

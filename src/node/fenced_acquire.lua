@@ -11,10 +11,10 @@ local found = call('MGET', lock, key)
 local value, fence = found[1], found[2]
 local number, highest = text + 0, 0
 if fence then
-  if #fence ~= 16 or not fence:find('^%d+$') then
+  highest = #fence == 16 and string.find(fence, '^[1-9]%d+$') and fence + 0
+  if not highest or highest > 2 ^ 53 - 1 then
     return redis.error_reply('FENCE no number is at the key of the fence')
   end
-  highest = fence + 0
 end
 if value and value ~= token then
   return -highest - 1

@@ -9,7 +9,8 @@ if value ~= ARGV[1] then
 end
 local highest = 0
 if fence then
-  highest = #fence == 16 and not string.find(fence, '%D') and tonumber(fence)
+  highest = #fence == 16 and string.find(fence, '^[1-9]%d+$') and tonumber(fence)
+  highest = highest and highest <= 2 ^ 53 - 1 and highest
 end
 local number = tonumber(ARGV[3])
 local hands_on = ARGV[5] == '1'

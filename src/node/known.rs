@@ -185,7 +185,8 @@ impl Known {
                 self.refused = Some((error.clone(), now.after(REFUSED)));
             }
             // Other errors may be a proxy's, of one moment.
-            Ask::Release | Ask::Bury if is_forbidden(error) && !has_a_script => {
+            // Where nothing can be buried, a plain release is asked for, which tells.
+            Ask::Release if is_forbidden(error) && !has_a_script => {
                 self.keeps = Some((error.clone(), now.after(REFUSED)));
             }
             _ => {}

@@ -5,7 +5,7 @@
 //! a question in between. Where a clock is behind, the nodes say which number they have seen, and
 //! the next is above that: the order depends on no clock.
 
-use std::num::NonZeroU64;
+use std::{num::NonZeroU64, time::Duration};
 
 use super::Moment;
 use crate::mutant::{self, Mutant};
@@ -48,7 +48,12 @@ pub(crate) struct Numbers {
     /// The last number that the clock alone gave: what was seen at nodes never raises it, or one
     /// key's wrong number would spread to all keys.
     last: u64,
+    /// When it was last said that nodes have seen numbers ahead of the clock.
+    warned_at: Option<Moment>,
 }
+
+/// A clock that is off is said so often at most.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 impl Numbers {
     /// The wall clock says `micros` since 1970, `now`.
@@ -80,6 +85,18 @@ impl Numbers {
         self.last = 0;
     }
 
+    /// By how much the number `seen` at a node is ahead of the clock, where that is more than a
+    /// burst of calls makes it, and was not said for a while.
+    pub(crate) fn is_off_by(&mut self, seen: u64, now: Moment) -> Option<Duration> {
+        let ahead = seen.saturating_sub(self.clock(now));
+        let is_news = self.warned_at.is_none_or(|at| now.since(at) >= WARN_EVERY);
+        if ahead <= OWN_LEAD || !is_news {
+            return None;
+        }
+        self.warned_at = Some(now);
+        Some(Duration::from_micros(ahead))
+    }
+
     /// Whether the number `seen` at a node is so far ahead of the clock that it is believed only
     /// where a quorum of nodes says so.
     pub(crate) fn is_ahead(&self, seen: u64, now: Moment) -> bool {
@@ -89,8 +106,6 @@ impl Numbers {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const CLOCK: u64 = 1_796_000_000_000_000;
@@ -141,5 +156,15 @@ mod tests {
         assert!(!it.is_ahead(CLOCK + PLAUSIBLE, NOW));
         assert!(it.is_ahead(CLOCK + PLAUSIBLE + 1, NOW));
         assert!(!it.is_ahead(CLOCK + PLAUSIBLE + 1, NOW.after(Duration::from_micros(1))));
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_is_said_once_a_minute() {
+        let mut it = numbers(CLOCK);
+        let mut said = |seen, after| it.is_off_by(seen, NOW.after(Duration::from_secs(after)));
+        assert_eq!(said(CLOCK + OWN_LEAD, 0), None);
+        assert_eq!(said(CLOCK + 5_000_000, 0), Some(Duration::from_secs(5)));
+        assert_eq!(said(CLOCK + 5_000_000, 2), None, "it was said");
+        assert_eq!(said(CLOCK + 65_000_000, 60), Some(Duration::from_secs(5)));
     }
 }

@@ -79,6 +79,11 @@ impl Release {
         self.decide_if_certain();
     }
 
+    /// Notes that a node may have deleted the key, and is asked again.
+    pub(crate) fn note_unheard(&mut self, node: NodeId) {
+        self.unheard.insert(node);
+    }
+
     /// Takes a node out of the count: the acquire was never sent there, so the
     /// node has nothing of ours, and the release is not sent there either. A
     /// definite answer stands.

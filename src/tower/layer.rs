@@ -33,6 +33,7 @@ const MAX_QUEUED: usize = 512;
 /// |---|---|
 /// | [`ttl`](Self::ttl) | 10 s, renewed while the request is handled |
 /// | [`wait`](Self::wait) | none: a request whose lock is held is refused at once |
+/// | [`fenced`](Self::fenced) | no: locks have no fencing numbers |
 /// | [`max_queued`](Self::max_queued) | 512 |
 /// | [`methods`](Self::methods) | all but `GET`, `HEAD`, `OPTIONS` and `TRACE` |
 /// | [`busy_status`](Self::busy_status) | 409 |
@@ -113,6 +114,7 @@ pub(super) struct Options {
     pub(super) redlock: Redlock,
     pub(super) ttl: Duration,
     pub(super) wait: Duration,
+    pub(super) fenced: bool,
     pub(super) max_queued: usize,
     /// How many requests wait now, in all services of the layer.
     pub(super) queued: Arc<AtomicUsize>,
@@ -135,6 +137,7 @@ impl<F> LockLayer<F> {
             redlock,
             ttl: TTL,
             wait: Duration::ZERO,
+            fenced: false,
             max_queued: MAX_QUEUED,
             queued: Arc::default(),
             methods: Methods::Unsafe,
@@ -158,6 +161,21 @@ impl<F> LockLayer<F> {
     /// default it does not wait.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.options.wait = wait;
+        self
+    }
+
+    /// Gives each lock a fencing number, which the handler passes on to what it writes to:
+    /// [`Acquire::fenced`](crate::Acquire::fenced) says what it is for. It is in the request's
+    /// extensions:
+    ///
+    /// ```
+    /// # use redlock_quorum::Held;
+    /// fn number(request: &http::Request<()>) -> Option<u64> {
+    ///     request.extensions().get::<Held>()?.fencing_number()
+    /// }
+    /// ```
+    pub fn fenced(mut self) -> Self {
+        self.options.fenced = true;
         self
     }
 
@@ -250,6 +268,7 @@ impl Options {
         f.debug_struct(name)
             .field("ttl", &self.ttl)
             .field("wait", &self.wait)
+            .field("fenced", &self.fenced)
             .field("max_queued", &self.max_queued)
             .field("busy_status", &self.busy_status)
             .field("on_loss", &self.on_loss)

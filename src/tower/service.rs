@@ -122,7 +122,8 @@ async fn unless_lost<R, E>(
 
 impl Options {
     fn acquire(&self, key: impl AsRef<[u8]>) -> Acquire {
-        self.redlock.lock(key).ttl(self.ttl).wait(self.wait).renew()
+        let acquire = self.redlock.lock(key).ttl(self.ttl).wait(self.wait).renew();
+        if self.fenced { acquire.fenced() } else { acquire }
     }
 
     async fn take_turn(&self, acquire: Acquire) -> Result<LockGuard, Rejection> {

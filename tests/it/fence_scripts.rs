@@ -22,7 +22,7 @@ const TTL: &str = "600000";
 const RETENTION: &str = "90000000";
 
 /// What is no number, and yet at the key of a fence; some of it Lua takes for one.
-const NO_NUMBERS: [&str; 9] = [
+const NO_NUMBERS: [&str; 12] = [
     "inf",
     "nan",
     "-5",
@@ -32,6 +32,9 @@ const NO_NUMBERS: [&str; 9] = [
     "18446744073709551615",
     "1760000000000000.5",
     "0x38d7ea4c68000ab",
+    "0000000000000001",
+    "9007199254740992",
+    "9999999999999999",
 ];
 
 /// One server, and a lock there.
@@ -160,6 +163,7 @@ async fn what_is_no_number_at_the_key_of_a_fence_is_somebody_elses_and_stays() {
     for command in texts.iter().map(String::as_str).chain(others) {
         run(stand.node(), command).await;
         let before = run(stand.node(), "DUMP job:fence").await;
+        let life = stand.life("job:fence").await;
         assert_refused(&stand.acquire("a", NUMBER).await, "FENCE");
         assert_eq!(run(stand.node(), "EXISTS job").await, int(0), "{command}");
         run(stand.node(), "SET job a PX 1000").await;
@@ -172,6 +176,7 @@ async fn what_is_no_number_at_the_key_of_a_fence_is_somebody_elses_and_stays() {
         assert_refused(&stand.bury("a", NUMBER).await, "FENCE");
         assert_eq!(run(stand.node(), "EXISTS job").await, int(0), "{command}: it is released");
         assert_eq!(run(stand.node(), "DUMP job:fence").await, before, "{command}");
+        assert!(stand.life("job:fence").await <= life, "{command}: nor does it live longer");
         stand.forget().await;
     }
     stand.end().await;

@@ -7,8 +7,8 @@ use redlock_quorum::{
 };
 
 use crate::support::{
-    LIMIT, TTL, assert_no_keys, client, connect, eventually, everywhere, kinds, ms, run, set_up,
-    start,
+    LIMIT, TTL, assert_no_keys, builder, client, connect, eventually, everywhere, kinds, ms, run,
+    set_up, start,
 };
 
 /// A number that no clock here gives for long, and that none is an hour behind.
@@ -156,6 +156,30 @@ async fn something_else_at_the_key_of_the_fence_is_named_and_stays() {
         assert_eq!(kinds(&error), [NodeErrorKind::ForeignFence; 2], "{error}");
         assert!(error.to_string().contains(":fence behind it"), "{error}");
     }
+}
+
+/// A clock that is set forward by less than a day and the longest ttl must not make nodes forget.
+#[tokio::test]
+async fn nodes_remember_a_number_for_a_day_and_the_longest_ttl() {
+    const DAY: i64 = 86_400_000;
+    let cluster = start(1).await;
+    let longest = ms(50_000);
+    let redlock = builder(&cluster).max_ttl(longest).build().unwrap();
+    let guard = redlock.lock("job").ttl(longest).fenced().await.unwrap();
+    let life = async || match run(&cluster.nodes()[0], "PTTL job:fence").await {
+        Reply::Int(life) => life,
+        reply => panic!("{reply:?}"),
+    };
+    let all = DAY + 50_000;
+    assert!((all - 30_000..=all).contains(&life().await), "{}", life().await);
+    run(&cluster.nodes()[0], "PEXPIRE job:fence 70000").await;
+    guard.extend(longest).await.unwrap();
+    assert!(life().await > DAY, "an extension refreshes it");
+    run(&cluster.nodes()[0], "DEL job:fence").await;
+    guard.extend(longest).await.unwrap();
+    assert_eq!(fences(&cluster).await, [number(&guard)], "and brings it back");
+    guard.release().await.unwrap();
+    end(&[&redlock], &cluster).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use redlock_quorum::{
 
 use crate::{
     http_stand::{Answer, Served, send},
-    support::{LIMIT, TTL, assert_no_keys, client, everywhere, run_on, set_up, start},
+    support::{LIMIT, TTL, assert_no_keys, client, eventually, everywhere, run_on, set_up, start},
 };
 
 async fn parts(redlock: &Redlock, cluster: &Cluster) -> (LockParts, u64) {
@@ -55,7 +55,13 @@ async fn an_adopted_lock_keeps_its_number_and_is_buried() {
     assert_eq!(number(&guard), it);
     guard.extend(TTL).await.unwrap();
     assert_eq!(number(&guard), it, "it stays");
+    forget(&cluster).await;
     assert_eq!(guard.release().await.unwrap(), Released::Released);
+    eventually("a tombstone is at the node that forgot", async || {
+        let fences = fences(&cluster).await;
+        if fences.iter().all(|fence| *fence != Reply::Nil) { Ok(()) } else { Err(fences) }
+    })
+    .await;
     let next = one.lock("job").fenced().wait(LIMIT).await.unwrap();
     assert!(number(&next) > it);
     next.release().await.unwrap();
@@ -126,8 +132,18 @@ async fn the_services_answers_have_the_number_that_was_asked_for() {
     let locked = one.form("/lock", "key=job&fenced=true").await;
     let (token, first) = (locked.token(), fence(&locked));
     // Another instance knows of it only what the caller says.
-    let body = format!("key=job&token={token}&fence={first}");
-    assert_eq!(other.form("/unlock", body).await.status, 200);
+    set_up(&cluster.nodes()[2..], "DEL job job:fence").await;
+    let body = |fence: u64| format!("key=job&token={token}&fence={fence}");
+    assert_eq!(one.form("/unlock", body(first + 1)).await.status, 400, "it knows better");
+    let ahead = other.form("/unlock", body(first + 7_200_000_000)).await;
+    assert_eq!(ahead.status, 422);
+    assert!(ahead.body.contains("an hour ahead"), "{}", ahead.body);
+    assert_eq!(other.form("/unlock", body(first)).await.status, 200);
+    eventually("a tombstone is at the node that forgot", async || {
+        let fences = fences(&cluster).await;
+        if fences == all(first) { Ok(()) } else { Err(fences) }
+    })
+    .await;
 
     let taken = one.json("POST", "/v1/locks/job", r#"{"fenced":true}"#).await;
     let (token, second) = (taken.token(), fence(&taken));
@@ -138,12 +154,17 @@ async fn the_services_answers_have_the_number_that_was_asked_for() {
         let request = other.request(method, "/v1/locks/job").header("lock-token", &token);
         send(request.header("lock-fence", fence))
     };
-    assert_eq!(say("PUT", second).await.status, 200);
+    let extended = say("PUT", second).await;
+    assert_eq!((extended.status, fence(&extended)), (200, second));
+    assert_eq!(fences(&cluster).await, all(second), "it is told again where it was forgotten");
     set_up(&cluster.nodes()[2..], "DEL job job:fence").await;
     assert_eq!(say("DELETE", 7).await.status, 422);
     assert_eq!(say("DELETE", second).await.status, 204);
     other.redlock.shutdown(LIMIT).await.unwrap();
     assert_eq!(fences(&cluster).await, all(second), "a tombstone at the node that forgot");
+    let taken = one.form("/lock", "key=job").await;
+    let body = format!("key=job&fence=&token={}", taken.token());
+    assert_eq!(one.form("/unlock", body).await.status, 200, "an empty fence is none");
     for (body, words) in [("fenced=yes", "true or false"), ("fence=1", "unknown field")] {
         let refused = one.form("/lock", format!("key=job&{body}")).await;
         assert_eq!(refused.status, 422);

@@ -1,9 +1,9 @@
 //! Passwords, users and what an ACL must allow.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use redlock_quorum::{
-    Builder, ErrorKind, LockParts, NodeErrorKind, Redlock, Released,
+    Builder, ErrorKind, LockParts, NodeErrorKind, Redlock, Released, Token,
     testing::{Cluster, Reply, TestNode},
 };
 use tracing::Level;
@@ -402,4 +402,29 @@ async fn where_only_the_reserved_key_is_forbidden_the_first_refusal_decides() {
         set_up(cluster.nodes(), &format!("DEL {key}")).await;
     }
     finish(&client(&cluster), &cluster).await;
+}
+
+/// A release may say a number that the user can't use: it is a plain one then, and stops no other
+/// lock.
+#[tokio::test]
+async fn who_may_not_bury_releases_all_the_same() {
+    let cluster = with_user(ENOUGH).await;
+    let (plain, able) = (locker(&cluster), client_with(&cluster, ""));
+    for _ in 0..2 {
+        let guard = able.lock("job").fenced().await.unwrap();
+        everywhere(&guard, &cluster).await;
+        assert_eq!(plain.release(guard.into_parts()).await.unwrap(), Released::Released);
+        let none = LockParts {
+            key: b"job".to_vec(),
+            token: Token::from_bytes("nobody's").unwrap(),
+            valid_until: SystemTime::now() + TTL,
+            fencing_number: Some(1_796_031_812_345_678),
+        };
+        assert_eq!(plain.release(none).await.unwrap(), Released::AlreadyExpired);
+        plain.try_lock("job").await.unwrap().release().await.unwrap();
+    }
+    plain.shutdown(LIMIT).await.unwrap();
+    able.shutdown(LIMIT).await.unwrap();
+    set_up(cluster.nodes(), "DEL app:job:fence").await;
+    assert_no_keys(&cluster).await;
 }

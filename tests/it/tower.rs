@@ -6,17 +6,20 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::Request, http::Method, routing::post};
+use axum::{Extension, Router, extract::Request, http::Method, routing::post};
 use bytes::Bytes;
 use redlock_quorum::{
-    Redlock,
+    Held, Redlock,
     testing::Cluster,
     tower::{LockLayer, Reason},
 };
 use tokio::sync::Barrier;
 
 use crate::{
-    support::{LIMIT, builder, client, connect, finish, ms, seen, start, take_elsewhere, within},
+    support::{
+        LIMIT, assert_no_keys, builder, client, connect, finish, ms, seen, set_up, start,
+        take_elsewhere, within,
+    },
     tower_stand::{App, answer, layer, send},
 };
 
@@ -53,6 +56,30 @@ async fn requests_for_different_keys_do_not_wait_for_each_other() {
     let (one, two) = tokio::join!(answer(app.post("/", "1")), answer(app.post("/", "2")));
     assert_eq!((one.0, two.0), (200, 200));
     finish(&redlock, &cluster).await;
+}
+
+#[tokio::test]
+async fn a_handler_has_its_locks_fencing_number_where_the_layer_asks_for_it() {
+    let cluster = start(3).await;
+    let redlock = client(&cluster);
+    let handler = async |Extension(held): Extension<Held>| match held.fencing_number() {
+        Some(number) => number.to_string(),
+        None => "none".to_owned(),
+    };
+    let router = Router::new()
+        .route("/", post(handler).layer(layer(&redlock).fenced()))
+        .route("/plain", post(handler).layer(layer(&redlock)));
+    let app = App::serve(router, Arc::default()).await;
+    let mut last: u64 = 0;
+    for _ in 0..3 {
+        let number = answer(app.post("/", "order")).await.2.parse().unwrap();
+        assert!(number > last, "{number} after {last}");
+        last = number;
+    }
+    assert_eq!(answer(app.post("/plain", "order")).await.2, "none");
+    redlock.shutdown(LIMIT).await.unwrap();
+    set_up(cluster.nodes(), "DEL order:fence").await;
+    assert_no_keys(&cluster).await;
 }
 
 #[tokio::test]

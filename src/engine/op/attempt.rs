@@ -231,9 +231,12 @@ impl Attempt {
         &self,
         mut waiter: Box<Waiter>,
         loss: Loss,
-        head: &Head,
+        head: &mut Head,
         setting: &Setting<'_>,
     ) -> Ended {
+        if self.had_time_for_the_next(head, setting) {
+            head.cut_short = false;
+        }
         // Votes were split, or others had larger numbers. That a node had no time to say so again
         // is no news.
         let is_no_news = loss == Loss::NoQuorum

@@ -34,6 +34,8 @@ pub(super) struct Fencing {
     /// The nodes that may have the key by an earlier number.
     may_have: NodeSet,
     raises: u8,
+    /// When nodes were last asked with a higher number.
+    raised_at: Option<Moment>,
 }
 
 /// A fence that a node has told of.
@@ -48,7 +50,7 @@ struct Told {
 
 impl Fencing {
     /// Notes which fence the node tells of, if it does.
-    fn note(&mut self, node: NodeId, outcome: &Outcome, setting: &Setting<'_>) {
+    fn note(&mut self, node: NodeId, outcome: &Outcome, setting: &mut Setting<'_>) {
         let fence = match outcome {
             Outcome::Answered(Answer::Stale(fence)) => *fence,
             Outcome::Answered(Answer::Locked(fence)) => {
@@ -60,6 +62,13 @@ impl Fencing {
         let is_ahead = fence >= Number::LAST || setting.numbers.is_ahead(fence, setting.now);
         self.fences.retain(|told| told.node != node);
         self.fences.push(Told { node, fence, is_ahead });
+        if let Some(by) = setting.numbers.is_off_by(fence, setting.now) {
+            tracing::warn!(
+                ?by,
+                "this host's clock is behind a fencing number that a node has seen: set the clocks, \
+                 until then an acquire may take a round trip more"
+            );
+        }
     }
 
     /// Whether one of these nodes has told of a fence that is not below `number`.
@@ -110,7 +119,7 @@ impl Attempt {
         head: &mut Head,
         node: NodeId,
         outcome: &Outcome,
-        setting: &Setting<'_>,
+        setting: &mut Setting<'_>,
     ) -> bool {
         let Some(fencing) = &mut self.fencing else { return false };
         fencing.note(node, outcome, setting);
@@ -236,6 +245,14 @@ impl Attempt {
         self.raise(head, setting)
     }
 
+    /// Whether nodes had half a node timeout to answer to a higher number: then who has not is
+    /// silent, whoever else wanted the lock.
+    pub(super) fn had_time_for_the_next(&self, head: &Head, setting: &Setting<'_>) -> bool {
+        let half = setting.config.node_timeout(head.ttl) / 2;
+        let raised_at = self.fencing.as_ref().and_then(|fencing| fencing.raised_at);
+        raised_at.is_some_and(|at| setting.now.since(at) >= half)
+    }
+
     /// Asks all nodes with a number above all that were told of, for the same lease. Says whether
     /// there is anything to wait for.
     pub(super) fn raise(&mut self, head: &mut Head, setting: &mut Setting<'_>) -> bool {
@@ -254,6 +271,7 @@ impl Attempt {
         let Some(number) = setting.numbers.propose(seen, now) else { return false };
         head.claim.note_sent(number);
         head.number = Some(number);
+        fencing.raised_at = Some(now);
         fencing.stale.union(self.round.refused()).iter().for_each(|node| head.notes.refuse(node));
         fencing.stale = NodeSet::EMPTY;
         fencing.owes = asked.and(head.awaited);

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::{Head, vote::vote};
+use super::{Head, Setting, vote::vote};
 use crate::{
     exchange::{Answer, Outcome},
-    protocol::{NodeId, Vote},
+    protocol::{NodeId, Number, Vote},
 };
 
 /// Sets the key again on nodes that surely do not have it.
@@ -20,8 +20,15 @@ impl Healing {
         node: NodeId,
         outcome: Outcome,
         latency: Duration,
+        setting: &Setting<'_>,
     ) {
         let claim = &head.claim;
+        if let Outcome::Answered(Answer::Stale(fence)) = outcome
+            && !setting.numbers.is_ahead(fence, setting.now)
+        {
+            // The next healing goes above it, as if it had been sent.
+            Number::new(fence).into_iter().for_each(|number| claim.note_sent(number));
+        }
         if matches!(outcome, Outcome::Answered(Answer::NoScript)) {
             return claim.note_unhealed(node);
         }

@@ -152,7 +152,11 @@ impl Op {
         }
         // What another client has sent for it, nobody here knows.
         let is_anothers = claim.is_adopted() && claim.sent().is_some();
-        if is_anothers { nodes } else { nodes.and(claim.adrift()) }
+        let buried = if is_anothers { nodes } else { nodes.and(claim.adrift()) };
+        match &self.kind {
+            Kind::Releasing(releasing) => buried.minus(releasing.plainly),
+            _ => buried,
+        }
     }
 
     /// These nodes are asked now.
@@ -234,7 +238,7 @@ impl Op {
             Kind::Extension(extension) => {
                 extension.handle_outcome(head, node, outcome, latency, now);
             }
-            Kind::Healing(healing) => healing.handle_outcome(head, node, outcome, latency),
+            Kind::Healing(healing) => healing.handle_outcome(head, node, outcome, latency, setting),
             Kind::Releasing(releasing) => {
                 releasing.handle_outcome(head, ask, node, outcome, offered_at, setting)
             }

@@ -37,6 +37,8 @@ pub(in crate::engine) struct Releasing {
     retries: Vec<(Moment, NodeId)>,
     /// Nodes that answered "no such key" and are asked one more time anyway.
     looked: NodeSet,
+    /// Nodes that bury nothing, and are asked for a plain release.
+    pub(super) plainly: NodeSet,
     pause: Backoff,
     /// The next deadline: first the caller's, then the key's own end.
     deadline: Option<Moment>,
@@ -60,6 +62,7 @@ impl Releasing {
             news: ending.news,
             retries: Vec::new(),
             looked: NodeSet::EMPTY,
+            plainly: NodeSet::EMPTY,
             pause: RELEASE_PAUSE,
             deadline: Some(give_up_at),
             is_open: true,
@@ -75,7 +78,8 @@ impl Releasing {
         setting: &mut Setting<'_>,
     ) {
         self.count.handle_vote(node, Vote::Granted);
-        if may_be_set_again(&head.claim, ask, node) {
+        // Where another client acquired the lock, a deletion is all that there is to wait for.
+        if !head.claim.is_adopted() && may_be_set_again(&head.claim, ask, node) {
             self.ask_later(head, node, offered_at, setting);
         }
         self.look_behind(head, setting);
@@ -96,11 +100,12 @@ impl Releasing {
         }
         let was_lost = matches!(outcome, Outcome::Lost(_));
         let (vote, error) = vote(outcome);
+        if ask == Ask::Bury && self.buries_nothing(head, node, error.as_ref()) {
+            head.again.insert(node);
+            return;
+        }
         self.count.handle_vote(node, vote);
         let (now, gone_by) = (setting.now, head.claim.gone_by());
-        if error.as_ref().is_some_and(|error| error.kind() == NodeErrorKind::ForeignFence) {
-            head.claim.note_not_buried();
-        }
         let may_be_set = may_be_set_again(&head.claim, ask, node);
         // A node that has buried what may arrive late has said all that there is to say.
         let is_final = head.claim.sent().is_some() && vote == Vote::Refused;
@@ -116,6 +121,19 @@ impl Releasing {
             self.ask_later(head, node, offered_at, setting);
         }
         self.look_behind(head, setting);
+    }
+
+    /// Whether the node is to be asked for a plain release, since it lets the user bury nothing, or
+    /// has something else at the key of the fence: then it may have deleted the lock's key.
+    fn buries_nothing(&mut self, head: &Head, node: NodeId, error: Option<&NodeError>) -> bool {
+        match error.map(NodeError::kind) {
+            Some(NodeErrorKind::NotPermitted) => {}
+            Some(NodeErrorKind::ForeignFence) => self.count.note_unheard(node),
+            _ => return false,
+        }
+        head.claim.note_not_buried();
+        self.plainly.insert(node);
+        true
     }
 
     /// Asks `node` once more, in a while; or at once and for the last time, where the key is gone by
@@ -155,8 +173,9 @@ impl Releasing {
             self.retries.iter().fold(NodeSet::EMPTY, |nodes, (_, node)| nodes.with(*node));
         let asked = self.looked.union(planned).union(head.awaited).union(head.again);
         for node in self.count.absent().minus(asked).iter() {
-            // Where the acquire is adrift, each answer plans the next look.
-            if !claim.is_adrift(node) {
+            // Where the acquire is adrift and not buried, each answer plans the next look.
+            let is_buried = claim.sent().is_some() && !claim.is_not_buried();
+            if is_buried || !claim.is_adrift(node) {
                 self.looked.insert(node);
                 self.retries.push((at, node));
             }

@@ -4,7 +4,10 @@
 
 use super::{
     CALM,
-    caller::Act::{Drop, Extend, Lock},
+    caller::{
+        Act::{Drop, Extend, Lock},
+        CLOCK,
+    },
     scenario::{Scenario, Step},
     scripts::with,
     world::World,
@@ -59,6 +62,21 @@ fn a_healing_that_comes_behind_its_release_is_buried() {
     assert_eq!(healing_comes_last(), None);
     let left = with(Mutant::HoldersNumberIsBuried, healing_comes_last);
     assert!(left.is_some(), "HoldersNumberIsBuried survives");
+}
+
+#[test]
+fn a_healing_that_was_too_low_is_above_the_fence_the_next_time() {
+    let clients = vec![vec![vec![Lock, Extend, Extend, Drop]]];
+    let mut world = world(Scenario { clients, fenced: |_, _| true, ..CALM });
+    act(&mut world, 0);
+    deliver_all(&mut world);
+    (world.nodes[2], world.fences[2]) = (None, CLOCK + 600_000_000);
+    act(&mut world, 0);
+    deliver_all(&mut world);
+    assert!(world.nodes[2].is_none(), "its fence is above the clock's number");
+    act(&mut world, 0);
+    deliver_all(&mut world);
+    assert!(world.nodes[2].is_some(), "it was healed");
 }
 
 /// The first holder has no number, and hands the lock on to one that has.

@@ -100,6 +100,7 @@ fn fence(value: Option<&[u8]>) -> Result<u64, Refusal> {
     let Some(value) = value else { return Ok(0) };
     let number = str::from_utf8(value).ok().and_then(|text| text.parse().ok());
     let number = number.filter(|_| value.len() == 16 && value.iter().all(u8::is_ascii_digit));
+    let number = number.filter(|number| Number::new(*number).is_some());
     let refusal = || Refusal("FENCE no number is at the key of the fence".to_owned());
     number.ok_or_else(refusal)
 }

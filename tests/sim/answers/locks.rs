@@ -1,5 +1,7 @@
 //! What a call may say about a lock: that it is extended, lost or released.
 
+use std::time::Duration;
+
 use redlock_quorum::{Error, ErrorKind, Released, sim::Peek};
 
 use super::Call;
@@ -20,7 +22,10 @@ impl Truth {
         let is_wanted = self.had_company(call)
             || (0..self.clients.len()).any(another)
             || (0..self.nodes.len()).any(locked);
-        if calm && !is_wanted {
+        // Time goes in steps of a tick at the slower level: this is two round trips and a login.
+        let step = self.oracle.tick.saturating_sub(Duration::from_millis(1));
+        let needed = Duration::from_nanos(8 * self.plan.latency.1) + 4 * step;
+        if calm && !is_wanted && self.elapsed(call) >= needed {
             let what = format!("{} got no lock, and nobody else wanted it", call.what);
             self.violate(Check::FreeAndRefused, what);
         }
