@@ -3,7 +3,10 @@
 
 mod builder;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 pub use builder::Builder;
 
@@ -84,6 +87,12 @@ impl Config {
     pub(crate) fn fence(&self, number: Number) -> Fence {
         const DAY: u64 = 24 * 3_600 * 1_000;
         Fence { number, retention: DAY.saturating_add(self.max_ttl.as_millis().into()) }
+    }
+
+    /// The microseconds since 1970 that the wall clock says.
+    pub(crate) fn wall_micros(&self) -> u64 {
+        let since = self.world.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// The lease that a round from `start` gives if it is won.

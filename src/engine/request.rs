@@ -8,7 +8,6 @@ use std::{
     fmt,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
-    time::SystemTime,
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -156,9 +155,7 @@ impl Shared {
 
     /// Says what the wall clock says, for the fencing numbers of what follows.
     pub(crate) fn tell_clock(&self) -> Result<(), Error> {
-        let since = self.config.world.wall().duration_since(SystemTime::UNIX_EPOCH);
-        let micros = since.unwrap_or_default().as_micros();
-        self.send(Request::Clock(u64::try_from(micros).unwrap_or(u64::MAX)))
+        self.send(Request::Clock(self.config.wall_micros()))
     }
 
     /// Hands over the request that `make` makes, and awaits its answer.
