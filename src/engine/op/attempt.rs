@@ -234,7 +234,7 @@ impl Attempt {
         head: &mut Head,
         setting: &Setting<'_>,
     ) -> Ended {
-        if self.had_time_for_the_next(head, setting) {
+        if self.kept.is_none() && self.had_time_for_the_next(head, setting) {
             head.cut_short = false;
         }
         // Votes were split, or others had larger numbers. That a node had no time to say so again

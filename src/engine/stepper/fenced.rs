@@ -14,7 +14,7 @@ use super::{
     scripts::with,
     world::World,
 };
-use crate::{exchange::Answer, mutant::Mutant, protocol::Moment};
+use crate::{error::ErrorKind, exchange::Answer, mutant::Mutant, protocol::Moment};
 
 const SEEDS: u64 = 60_000;
 const LEAST: usize = 50_000;
@@ -79,6 +79,25 @@ fn wins_behind_a_fence(nodes: usize) -> bool {
         world.play(Step::Deliver { client: 0, node });
     }
     world.clients[0].callers[0].has_won()
+}
+
+/// Others have had larger numbers, but it is the nodes that keep the lock from the caller.
+#[test]
+fn who_has_gone_above_a_fence_is_told_of_nodes_that_hang_then() {
+    let clients = vec![vec![vec![Try, Drop]]];
+    let mut world = World::new(&Scenario { clients, stalls: 99, ..fenced() });
+    world.fences.fill(CLOCK + 600_000_000);
+    world.play(Step::Act { client: 0, caller: 0 });
+    for node in [0, 1, 2, 0] {
+        world.play(Step::Deliver { client: 0, node });
+    }
+    while world.clients[0].callers[0].waits() {
+        world.play(Step::Wait);
+    }
+    let error = world.clients[0].callers[0].error.as_ref().expect("no quorum answers");
+    assert_eq!(error.kind(), ErrorKind::NoQuorum, "{error}");
+    let silent = error.nodes().iter().filter(|node| node.error().is_some()).count();
+    assert_eq!(silent, 2, "{error}");
 }
 
 #[test]
