@@ -25,9 +25,16 @@ struct Crowd {
 impl Crowd {
     fn at(latency: (u64, u64)) -> Self {
         let mut plan = Plan::draw(0, Profile::Calm);
-        let one = ClientPlan { rate_ppm: 0, node_timeout: None, users: 0, ..plan.clients[0] };
+        let one = ClientPlan {
+            rate_ppm: 0,
+            wall_ahead: 0,
+            node_timeout: None,
+            users: 0,
+            ..plan.clients[0]
+        };
         plan.clients = vec![one; 16];
         (plan.nodes, plan.flavors) = (vec![0; 5], vec![[Flavor::Old; 2]; 5]);
+        plan.node_walls = vec![0; 5];
         (plan.latency, plan.habits.ttl) = (latency, TTL);
         let stage = Stage::new(plan.clone(), false);
         let net = Net::new(Arc::clone(&stage), &plan);
