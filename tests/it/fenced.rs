@@ -19,7 +19,7 @@ async fn soon(cluster: &Cluster) -> u64 {
     (seconds + 1_800) * 1_000_000
 }
 
-fn number(guard: &LockGuard) -> u64 {
+pub fn number(guard: &LockGuard) -> u64 {
     guard.fencing_number().expect("it was asked for one")
 }
 
@@ -41,7 +41,7 @@ async fn fences(cluster: &Cluster) -> Vec<u64> {
 }
 
 /// Every key but the fences is gone.
-async fn end(clients: &[&Redlock], cluster: &Cluster) {
+pub async fn end(clients: &[&Redlock], cluster: &Cluster) {
     for redlock in clients {
         redlock.shutdown(LIMIT).await.unwrap();
     }

@@ -2,13 +2,14 @@
 //! process, or through the lock service.
 
 use redlock_quorum::{
-    ErrorKind, LockGuard, LockParts, Redlock, Released,
+    ErrorKind, LockParts, Redlock, Released,
     testing::{Cluster, Reply},
 };
 
 use crate::{
+    fenced::{end, number},
     http_stand::{Answer, Served, send},
-    support::{LIMIT, TTL, assert_no_keys, client, eventually, everywhere, run_on, set_up, start},
+    support::{LIMIT, TTL, client, eventually, everywhere, run_on, set_up, start},
 };
 
 async fn parts(redlock: &Redlock, cluster: &Cluster) -> (LockParts, u64) {
@@ -31,18 +32,6 @@ async fn fences(cluster: &Cluster) -> Vec<Reply> {
 
 fn all(number: u64) -> Vec<Reply> {
     vec![Reply::Bulk(number.to_string().into_bytes()); 3]
-}
-
-fn number(guard: &LockGuard) -> u64 {
-    guard.fencing_number().expect("it has one")
-}
-
-async fn end(clients: &[&Redlock], cluster: &Cluster) {
-    for redlock in clients {
-        redlock.shutdown(LIMIT).await.unwrap();
-    }
-    set_up(cluster.nodes(), "DEL job:fence").await;
-    assert_no_keys(cluster).await;
 }
 
 #[tokio::test]
