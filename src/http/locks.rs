@@ -1,21 +1,20 @@
 //! `/v1/locks/{key}`: the handlers that take, extend, release and look at a lock. A
 //! token is never in the path: it goes in a header.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use axum::{
     extract::{Request, State as Shared},
     http::{HeaderMap, StatusCode, header::CACHE_CONTROL},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     answers::{LOCK_FENCE, LOCK_TOKEN, NodeSaid, json, millis, text, token_header},
-    fields::{self, body},
+    fields,
     key::PathKey,
+    lock_bodies::{ExtendBody, Extended, Seen, TakeBody, Taken},
     locking,
     problem::{BadBody, NotAllowed, Problem},
     refusal::Refusal,
@@ -25,113 +24,6 @@ use crate::Token;
 
 pub(super) fn routes() -> OpenApiRouter<StateRef> {
     OpenApiRouter::new().routes(routes!(take, extend, release, look))
-}
-
-body! {
-    /// How to take a lock.
-    struct TakeBody, IS_FORM: false,
-    /// How long the lock is held, in milliseconds; 30 s by default.
-    #[schema(minimum = 10, example = 30_000)]
-    ttl_ms: u64 = u64::into,
-    /// How long to wait while another holds the lock, in milliseconds; by default
-    /// not at all.
-    #[schema(example = 2_000)]
-    wait_ms: u64 = u64::into,
-    /// What the caller calls itself: up to 232 bytes of printable ASCII, without a blank at
-    /// either end. Whoever is refused or looks is told it; it is shown on the page, and logged
-    /// at debug. An empty one is none.
-    #[schema(max_length = 232, example = "worker-7")]
-    owner: String = String::into,
-    /// Whether the lock is to have a fencing number, which the resource compares: `fence` in
-    /// the answer.
-    #[schema(example = false)]
-    fenced: bool = bool::into,
-}
-
-body! {
-    /// How to extend a lock.
-    struct ExtendBody, IS_FORM: false,
-    /// How long the lock is held from now on, in milliseconds; 30 s by default. An
-    /// extension never makes it end sooner.
-    #[schema(minimum = 10, example = 30_000)]
-    ttl_ms: u64 = u64::into,
-    /// The lock's fencing number, if it has one: so the nodes remember it for as long as the lock is
-    /// held. It may be sent as the header `Lock-Fence` instead.
-    #[schema(example = 1_796_031_812_345_678_u64)]
-    fence: u64 = u64::into,
-}
-
-/// A lock that was taken.
-#[derive(Serialize, ToSchema)]
-struct Taken<'a> {
-    /// The key. Bytes that are not UTF-8 are shown as U+FFFD.
-    #[schema(value_type = String, example = "orders:42")]
-    key: Cow<'a, str>,
-    /// The token that extends and releases the lock. It is a secret.
-    #[schema(value_type = String, example = "u3Vd0bq1sS5~dXa2yT7GkQw")]
-    token: Cow<'a, str>,
-    /// How long the lock is held, from this answer on.
-    #[schema(example = 29_688)]
-    validity_ms: u64,
-    /// How many nodes had granted it by then.
-    #[schema(example = 2)]
-    votes: usize,
-    /// Its fencing number, if it has one: larger than that of every holder before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = 1_796_031_812_345_678_u64)]
-    fence: Option<u64>,
-    nodes: Vec<NodeSaid<'a>>,
-}
-
-/// A lock that was extended.
-#[derive(Serialize, ToSchema)]
-struct Extended<'a> {
-    /// The key. Bytes that are not UTF-8 are shown as U+FFFD.
-    #[schema(value_type = String, example = "orders:42")]
-    key: Cow<'a, str>,
-    /// How long the lock is held, from this answer on.
-    #[schema(example = 29_688)]
-    validity_ms: u64,
-    /// How many nodes had granted it by then.
-    #[schema(example = 2)]
-    votes: usize,
-    /// Its fencing number, if that is known: as it was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = 1_796_031_812_345_678_u64)]
-    fence: Option<u64>,
-    nodes: Vec<NodeSaid<'a>>,
-}
-
-/// How a lock stood when it was looked at.
-#[derive(Serialize, ToSchema)]
-struct Seen<'a> {
-    /// The key. Bytes that are not UTF-8 are shown as U+FFFD.
-    #[schema(value_type = String, example = "orders:42")]
-    key: Cow<'a, str>,
-    /// Whether someone held it.
-    held: bool,
-    /// What a request for the lock would have met. `free`: nothing in the way. `held`: a
-    /// quorum of nodes has the same value. `blocked`: what is no lock of this kind is at
-    /// its key, so that nobody can have it until that is deleted or expires. `contested`:
-    /// nobody has a quorum, and too many nodes are taken for anybody to have one.
-    #[schema(example = "held")]
-    state: &'static str,
-    /// On how many nodes the most frequent holder was found.
-    #[schema(example = 3)]
-    votes: usize,
-    /// How many nodes a holder needs.
-    #[schema(example = 2)]
-    needed: usize,
-    /// How long the lock is held unless it is released or extended; 0 if it is not held.
-    /// It is left out if the key of a lock that is held never expires.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = 12_031)]
-    remaining_ms: Option<u64>,
-    /// What the holder calls itself, if it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "worker-7")]
-    owner: Option<&'a str>,
-    nodes: Vec<NodeSaid<'a>>,
 }
 
 /// Takes a lock, if it is free or comes free in time

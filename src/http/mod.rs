@@ -29,6 +29,7 @@ mod gate;
 mod handed;
 mod key;
 mod legacy;
+mod lock_bodies;
 mod locking;
 mod locks;
 mod metrics;

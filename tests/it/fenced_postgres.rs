@@ -26,6 +26,8 @@ use crate::{
     support::{eventually, start},
 };
 
+/// Well past the end of a lock. The pause itself is what is tried, so there is nothing to await in
+/// its place; that the other has written meanwhile is awaited.
 const PAUSE: Duration = Duration::from_secs(5);
 const WAVES: i64 = 10;
 const PAUSES: i64 = WAVES * ROWS as i64;
