@@ -232,6 +232,7 @@ impl Engine {
     }
 
     /// The question `ask` of operation `op`, which is put to `targets` now.
+    #[inline]
     pub(crate) fn question(
         &mut self,
         op: usize,
@@ -299,6 +300,7 @@ impl Engine {
         if is_ripe { self.settle(id, time) } else { self.ops.refile(id) }
     }
 
+    #[inline]
     fn ask(&mut self, id: usize, ask: Ask, targets: NodeSet) {
         let Some(op) = self.ops.get_mut(id).filter(|_| !targets.is_empty()) else { return };
         op.head.awaited = op.head.awaited.union(targets);

@@ -9,10 +9,19 @@ use crate::{
 };
 
 /// What `reply`, the first to `ask`, means.
+#[inline]
 pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
     match (ask, reply) {
         // Nearly all replies are these two, so they take the short way.
         (Ask::Set, Reply::Ok) | (Ask::Release, Reply::Int(1)) => Answer::Granted,
+        _ => interpret_rare(ask, form, reply),
+    }
+}
+
+/// What any other reply means.
+#[inline(never)]
+fn interpret_rare(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
+    match (ask, reply) {
         (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
         (Ask::Greet, _) if form == Form::Whole => {
             look::probed(Answer::Serves(Box::default()), reply, "SET")

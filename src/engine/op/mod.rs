@@ -277,6 +277,7 @@ impl Op {
     }
 
     /// Whether [`Self::end`] may have something to say, whatever is awaited.
+    #[inline]
     pub(super) fn is_decided(&self) -> bool {
         match &self.kind {
             Kind::Attempt(attempt) => attempt.is_ripe(),
