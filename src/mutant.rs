@@ -160,6 +160,8 @@ mutants! {
     LastComeFirstServed,
     /// A fencing number does not go above those that nodes have told of.
     SeenIsForgotten,
+    /// A fencing number is above those that nodes have told of, and no wall clock is asked.
+    WallClockIsIgnored,
     /// Votes for two fencing numbers are added up.
     NumbersAreMixed,
     /// A node's vote for an earlier fencing number counts for the present one.
@@ -182,6 +184,9 @@ mutants! {
     /// What may arrive late with a fencing number is released and not buried, and one answer is
     /// taken to be final.
     NothingIsBuried => Stepper,
+    /// A node is healed by the holder's own fencing number, and lets it pass where its fence is
+    /// the same.
+    HealsWithTheSameNumber => Stepper,
     /// A server that refuses to write is kept as the node.
     ReadonlyKeepsConnection,
     /// A server that says it is a replica has a vote.

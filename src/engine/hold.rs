@@ -10,6 +10,7 @@ use super::{
 use crate::{
     claim::{Claim, Renewal},
     error::{Error, ErrorKind},
+    mutant::{self, Mutant},
     protocol::{Moment, NodeSet, Number, Ttl},
 };
 
@@ -116,7 +117,7 @@ impl Engine {
         }
         // A number keeps a healing that comes late from setting the key for nobody, if others have
         // asked since; and must go with it where any went before.
-        let number = self.next_number(&claim, now);
+        let number = self.healing_number(&claim, now);
         if number.is_none() && claim.sent().is_some() {
             return;
         }
@@ -125,6 +126,13 @@ impl Engine {
         let give_up_at = now.after(self.config.node_timeout(ttl));
         let head = Head::new(claim, ttl, now, give_up_at).with_number(number);
         self.start(head, Kind::Healing(Healing), missing, time);
+    }
+
+    fn healing_number(&mut self, claim: &Claim, now: Moment) -> Option<Number> {
+        if mutant::is(Mutant::HealsWithTheSameNumber) {
+            return claim.fence();
+        }
+        self.next_number(claim, now)
     }
 
     /// A number above all that were sent for `claim`, if any was.

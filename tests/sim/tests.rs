@@ -23,6 +23,7 @@ use crate::{
     campaign::{Campaign, Outcome},
     plan::Plan,
     profile::Profile,
+    table::MUTANTS_PAGE,
     violation::Check,
 };
 
@@ -76,6 +77,13 @@ fn numbers_fall_where_nodes_forget_and_clocks_disagree_and_nowhere_else() {
     assert!(falls(Profile::Amnesia) > 0);
 }
 
+/// The seed that the page of mutants names for this one.
+fn first_seed(mutant: Mutant) -> Option<u64> {
+    let page = std::fs::read_to_string(MUTANTS_PAGE).expect("the page is in the repository");
+    let row = page.lines().find(|row| row.starts_with(&format!("| `{mutant:?}` |")))?;
+    row.split('|').nth(3)?.trim().replace(',', "").parse().ok()
+}
+
 #[test]
 fn every_mutant_dies() {
     let waiting = Mutex::new(VecDeque::from_iter(Mutant::ALL.iter().copied()));
@@ -85,9 +93,16 @@ fn every_mutant_dies() {
             if mutant.hunter() != Hunter::Seeds {
                 continue;
             }
-            let campaign =
-                Campaign { threads: 1, mutant: Some(mutant), ..campaign(Level::A, SHARE * 30_000) };
-            if campaign.run().failure.is_none() {
+            let of = |first, seeds| Campaign {
+                threads: 1,
+                mutant: Some(mutant),
+                first,
+                ..campaign(Level::A, SHARE * seeds)
+            };
+            // Where the page says, it is noticed at once, unless the library has changed since.
+            let is_noticed = |campaign: Campaign| campaign.run().failure.is_some();
+            let known = first_seed(mutant).is_some_and(|seed| is_noticed(of(seed, 1)));
+            if !known && !is_noticed(of(0, 30_000)) {
                 survivors.lock().unwrap().push(mutant);
             }
         }

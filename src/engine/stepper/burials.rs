@@ -12,7 +12,7 @@ use super::{
     scripts::with,
     world::World,
 };
-use crate::mutant::Mutant;
+use crate::{exchange::Ask, mutant::Mutant};
 
 /// Three nodes and one client with these callers. Its connection to the last node may break once.
 fn world(scenario: Scenario) -> World {
@@ -29,6 +29,13 @@ fn deliver_all(world: &mut World) {
 
 fn act(world: &mut World, caller: usize) {
     world.play(Step::Act { client: 0, caller });
+}
+
+/// The connection to the last node breaks, while its healing is on its way there.
+fn lose_healing(world: &mut World) {
+    let ask = world.clients[0].links[2].sent[0].ticket.ask;
+    assert_eq!(ask, Ask::SetFenced, "it is healed with a number");
+    world.play(Step::Break { client: 0, node: 2 });
 }
 
 /// What is sent to the last node comes behind the release, which all nodes have answered. Says
@@ -51,8 +58,7 @@ fn healing_comes_last() -> Option<String> {
     (world.nodes[2], world.fences[2]) = (None, 0);
     act(&mut world, 0);
     (0..3).for_each(|node| world.play(Step::Deliver { client: 0, node }));
-    assert!(world.clients[0].links[2].sent[0].ticket.ask.sets(), "it is healed");
-    world.play(Step::Break { client: 0, node: 2 });
+    lose_healing(&mut world);
     act(&mut world, 0);
     comes_last(world)
 }
@@ -60,8 +66,9 @@ fn healing_comes_last() -> Option<String> {
 #[test]
 fn a_healing_that_comes_behind_its_release_is_buried() {
     assert_eq!(healing_comes_last(), None);
-    let left = with(Mutant::HoldersNumberIsBuried, healing_comes_last);
-    assert!(left.is_some(), "HoldersNumberIsBuried survives");
+    for mutant in [Mutant::HoldersNumberIsBuried, Mutant::HealsWithTheSameNumber] {
+        assert!(with(mutant, healing_comes_last).is_some(), "{mutant:?} survives");
+    }
 }
 
 #[test]
@@ -99,4 +106,29 @@ fn what_has_no_number_is_not_taken_for_buried() {
     assert_eq!(plain_acquire_comes_last(), None);
     let left = with(Mutant::PlainCountsAsBuried, plain_acquire_comes_last);
     assert!(left.is_some(), "PlainCountsAsBuried survives");
+}
+
+/// The first holder has a number, and hands the lock on to one that has none, and heals a node.
+fn plain_healing_comes_last() -> Option<String> {
+    let clients = vec![vec![vec![Lock, Drop], vec![Lock, Extend, Drop]]];
+    let mut world = world(Scenario { clients, fenced: |_, caller| caller == 0, ..CALM });
+    act(&mut world, 0);
+    deliver_all(&mut world);
+    act(&mut world, 1);
+    act(&mut world, 0);
+    deliver_all(&mut world);
+    assert!(world.clients[0].callers[1].has_won());
+    (world.nodes[2], world.fences[2]) = (None, 0);
+    act(&mut world, 1);
+    (0..3).for_each(|node| world.play(Step::Deliver { client: 0, node }));
+    lose_healing(&mut world);
+    act(&mut world, 1);
+    comes_last(world)
+}
+
+#[test]
+fn a_lock_that_had_a_number_is_healed_with_one() {
+    assert_eq!(plain_healing_comes_last(), None);
+    let left = with(Mutant::NothingIsBuried, plain_healing_comes_last);
+    assert!(left.is_some(), "NothingIsBuried survives");
 }

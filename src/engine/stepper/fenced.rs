@@ -10,7 +10,7 @@ use super::{
         CLOCK,
     },
     play_seeds,
-    scenario::{Scenario, Step},
+    scenario::{BEGIN, Scenario, Step},
     scripts::with,
     world::World,
 };
@@ -79,6 +79,32 @@ fn wins_behind_a_fence(nodes: usize) -> bool {
         world.play(Step::Deliver { client: 0, node });
     }
     world.clients[0].callers[0].has_won()
+}
+
+/// What is wrong where two of five nodes grant the first number, two of the others the second only,
+/// and the time has come when the keys at the first two end.
+fn goes_higher_late() -> Option<String> {
+    let clients = vec![vec![vec![Try]]];
+    let mut world = World::new(&Scenario { nodes: 5, clients, ..fenced() });
+    world.fences[2..].fill(CLOCK + 600_000_000);
+    let deliver = |world: &mut World, nodes: &[usize]| {
+        nodes.iter().for_each(|node| world.play(Step::Deliver { client: 0, node: *node }));
+    };
+    world.play(Step::Act { client: 0, caller: 0 });
+    deliver(&mut world, &[0, 1, 2, 3]);
+    world.now = world.now.after(Duration::from_millis(20));
+    world.nodes[4] = Some((b"another".to_vec(), Moment::NEVER));
+    deliver(&mut world, &[4, 0, 1, 2, 3]);
+    assert!(world.clients[0].callers[0].has_won());
+    world.now = BEGIN.after(world.scenario.ttl);
+    world.violation()
+}
+
+#[test]
+fn a_higher_number_is_for_the_lease_that_began_with_the_first() {
+    assert_eq!(goes_higher_late(), None);
+    let wrong = with(Mutant::InsistingRestartsTheLease, goes_higher_late);
+    assert!(wrong.is_some(), "InsistingRestartsTheLease survives");
 }
 
 /// Others have had larger numbers, but it is the nodes that keep the lock from the caller.
