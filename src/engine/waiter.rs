@@ -169,6 +169,13 @@ impl Waiter {
         self.is_wanted() && (self.is_once() || !self.notified && !self.in_crowd)
     }
 
+    /// Whether what it has seen had ended by `now`. Where it goes on living at a node, the others
+    /// have to be asked whether it does there: an extension may have come to too few of them.
+    pub(super) fn has_seen_end(&self, now: Moment) -> bool {
+        let stand = self.before.as_ref().and_then(|before| before.stand.as_ref());
+        stand.is_some_and(|stand| stand.has_ended(now))
+    }
+
     /// Whether it is known, of one of these nodes, which holder's value it has.
     pub(super) fn trusts_at(&self, nodes: NodeSet) -> bool {
         let known = self.holder.as_ref().zip(self.rivals.as_ref());

@@ -13,7 +13,7 @@ use redlock_quorum::{
 };
 use tokio::join;
 
-use crate::support::{LIMIT, assert_no_keys, ms, start, within};
+use crate::support::{LIMIT, assert_no_keys, everywhere, ms, set_up, start, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -210,4 +210,25 @@ async fn nodes_that_it_does_not_move_are_refused() {
     let asked = Cluster::builder().clock(&clock).backend(Backend::Process).start().await;
     let refused = asked.unwrap_err();
     assert!(matches!(refused, FixtureError::Unavailable { .. }), "{refused}");
+}
+
+/// An extension that came to one node alone keeps nobody waiting: what was seen at the others has
+/// ended since.
+#[tokio::test]
+async fn a_lock_that_goes_on_living_at_one_node_is_free_when_it_has_ended_at_the_others() {
+    for node in 0..3 {
+        let clock = Clock::new();
+        let cluster = Cluster::builder().nodes(3).clock(&clock).start().await.unwrap();
+        let [holder, other] = [(); 2].map(|()| client(&cluster, &clock));
+        let guard = holder.lock("job").ttl(4 * SECOND).await.unwrap();
+        everywhere(&guard, &cluster).await;
+        let waiting = tokio::spawn(other.lock("job").into_future());
+        clock.advance(3 * SECOND).await;
+        set_up(&cluster.nodes()[node..=node], "PEXPIRE job 600000").await;
+        std::mem::forget(guard); // as one that has crashed
+        // Less than a waiter asks nobody where it knows a holder.
+        clock.advance(2 * SECOND).await;
+        assert!(waiting.is_finished(), "it stays at node {node}");
+        drop(within(LIMIT, "the lock", waiting).await.unwrap().unwrap());
+    }
 }

@@ -52,7 +52,7 @@ pub(in crate::engine) struct Behind {
 impl Behind {
     /// The operation that follows an attempt with this `head` and this `round`. It asks
     /// as many of the nodes that are `able` to answer as can tell a holder, and only one of
-    /// them how long the key lives.
+    /// them how long the key lives; all of them where that should have ended by itself.
     pub(in crate::engine) fn after(
         head: &Head,
         round: Box<Round>,
@@ -66,12 +66,16 @@ impl Behind {
         let look_by = head.give_up_at.min(now.after(waiter.silence()));
         let new = Head::new(claim, head.ttl, head.started_at, head.give_up_at);
         // A node that granted it has lost the holder's value.
-        let checks =
-            round.granted().is_empty() && !waiter.has_checked && waiter.trusts_at(round.refused());
+        let has_ended = waiter.has_seen_end(now);
+        let checks = round.granted().is_empty()
+            && !waiter.has_checked
+            && !has_ended
+            && waiter.trusts_at(round.refused());
         let asked = asked(&round, checks, able);
         // One that has refused has a key there.
         let first = round.refused().iter().chain(asked.iter()).find(|node| asked.contains(*node));
         let first = first.map_or(NodeSet::EMPTY, |node| NodeSet::EMPTY.with(node));
+        let first = if has_ended { asked } else { first };
         let head = Head {
             notes: head.notes.clone(),
             cut_short: head.cut_short,
@@ -95,7 +99,7 @@ impl Behind {
                 begun_at: now,
                 look_by,
                 is_late: false,
-                is_whole: false,
+                is_whole: has_ended,
                 is_thorough: false,
                 rolls_back,
                 waiter,

@@ -119,9 +119,16 @@ impl Rivals {
             (None, _) => !found.is_vote(),
         };
         let lives = self.taken.iter().filter(|(_, found)| is_it(found));
-        let mut lives = lives.map(|(_, found)| found.life).filter(|life| *life != Life::Untold);
+        let lives = lives.map(|(_, found)| found.life).filter(|life| *life != Life::Untold);
         // What never ends is in the way for longer than what does.
-        lives.clone().find(|life| *life == Life::Endless).or_else(|| lives.next())
+        if lives.clone().any(|life| life == Life::Endless) {
+            return Some(Life::Endless);
+        }
+        // An extension may have come to some nodes only: the lock may be free when it ends at
+        // the first.
+        let left =
+            lives.filter_map(|life| if let Life::Left(left) = life { Some(left) } else { None });
+        left.min().map(Life::Left)
     }
 
     /// What `node` has at the key, if anything.
