@@ -25,7 +25,7 @@ impl Acquire {
     /// Hands the request to the driver.
     fn send(self) -> Result<Asked, Error> {
         let config = &self.shared.config;
-        let ttl = self.ttl.map_or(Ok(config.ttl), |ttl| config.ttl_from(ttl))?;
+        let ttl = self.span(config)?;
         let renew = self.renewing(ttl)?;
         let patience = match self.wait {
             None => Patience::Forever,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Acquire;
 use crate::{
+    config::Config,
     engine::Renew,
     error::{Error, ErrorKind},
     protocol::Ttl,
@@ -31,6 +32,38 @@ impl Acquire {
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
+    }
+
+    /// Sets for how much longer than the ttl the nodes keep the lock, if its holder is gone without
+    /// a release; together at most [`Builder::max_ttl`](crate::Builder::max_ttl). Default: the
+    /// client's [`Builder::grace`](crate::Builder::grace), which says what it is good for.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// let (ttl, grace) = (Duration::from_secs(10), Duration::from_secs(5));
+    /// let guard = redlock.lock("report").ttl(ttl).grace(grace).await?;
+    /// assert!(guard.remaining() < ttl); // whoever comes after a crash waits for 15 s
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias("lock-delay", "lock_delay", "LockDelay"))]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
+    /// The ttl with its grace, if they are within bounds.
+    pub(super) fn span(&self, config: &Config) -> Result<Ttl, Error> {
+        match (self.ttl, self.grace) {
+            (None, None) => Ok(config.ttl),
+            (ttl, grace) => {
+                let ttl = ttl.unwrap_or_else(|| config.ttl.as_duration());
+                config.ttl_with(ttl, grace.unwrap_or_else(|| config.ttl.grace_duration()))
+            }
+        }
     }
 
     /// Sets how long to try: the call ends within `wait`, or within one node

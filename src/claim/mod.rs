@@ -46,9 +46,8 @@ pub(crate) struct Claim {
     pub(crate) token: Token,
     until: AtomicU64,
     gone_by: AtomicU64,
-    /// The ttl that the claim was made with. Its node timeouts derive from this, and each
-    /// renewal is for this long.
-    pub(crate) ttl: Ttl,
+    /// See [`Self::ttl`]; without its grace, which most locks have none of.
+    ttl_millis: u32,
     marks: [Marks; marks::IN_PLACE],
     is_adopted: bool,
     /// This is made when it is first needed, since most locks are short.
@@ -63,16 +62,26 @@ impl Claim {
             token,
             until: AtomicU64::new(Moment::PAST.as_nanos()),
             gone_by: AtomicU64::new(lease.gone_by.as_nanos()),
-            ttl,
+            ttl_millis: ttl.as_millis(),
             marks: Default::default(),
             is_adopted: false,
             extra: OnceBox::new(),
         };
+        if ttl.grace() > 0 {
+            claim.watch().set_grace(ttl.grace());
+        }
         if nodes > marks::IN_PLACE {
             claim.watch().add_marks(nodes);
         }
         NodeId::all(nodes).for_each(|node| claim.mark(node, Mark::Suspect));
         claim
+    }
+
+    /// The ttl that the claim was made with. Its node timeouts derive from this, and each
+    /// renewal is for this long.
+    pub(crate) fn ttl(&self) -> Ttl {
+        let grace = self.watched().map_or(0, Watch::grace);
+        Ttl::from_millis(self.ttl_millis).with_grace(grace)
     }
 
     /// Makes the heir: another holder's claim, with the same key and token, to which the
@@ -297,7 +306,7 @@ impl fmt::Debug for Claim {
             .field("adrift", &self.adrift())
             .field("handed", &self.handed())
             .field("age", &self.age())
-            .field("ttl", &self.ttl)
+            .field("ttl", &self.ttl())
             .finish_non_exhaustive()
     }
 }

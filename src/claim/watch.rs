@@ -60,6 +60,8 @@ struct Rare {
     ended: OnceLock<CancellationToken>,
     heir: OnceLock<Arc<Claim>>,
     warning: Mutex<Option<Arc<Error>>>,
+    /// For how many milliseconds the servers keep the key beyond the ttl.
+    grace: AtomicU32,
 }
 
 /// How a lock is kept.
@@ -116,6 +118,14 @@ impl Watch {
     /// Makes room for the marks that the claim has no room for, with `nodes` in all.
     pub(crate) fn add_marks(&self, nodes: usize) {
         self.rare().more.get_or_init(|| marks::more(nodes));
+    }
+
+    pub(super) fn grace(&self) -> u32 {
+        self.rare.get().map_or(0, |rare| rare.grace.load(Relaxed))
+    }
+
+    pub(super) fn set_grace(&self, millis: u32) {
+        self.rare().grace.store(millis, Relaxed);
     }
 
     /// The marks of the nodes that have none in the claim.

@@ -50,13 +50,14 @@ impl Redlock {
         let left = valid_until.duration_since(config.world.wall()).unwrap_or_default();
         let ttl = Ttl::from_duration(left).min(config.max_ttl());
         let now = config.world.now();
+        let ttl = ttl.with_grace(config.ttl.grace());
         let gone_by = config.gone_by(now, ttl.as_duration());
         let lease = Lease { gone_by, ..config.lease(now, ttl) };
         if lease.until <= now {
             return Err(Error::new(ErrorKind::Expired, format!("lock {key} has expired")));
         }
         // The rest of a lease is too short to renew by.
-        let ttl = ttl.max(config.ttl);
+        let ttl = ttl.max(config.ttl).with_grace(config.ttl.grace());
         let claim = Claim::adopted(key, token, ttl, lease, config.quorum.nodes());
         self.number(&claim, number)?;
         Ok(LockGuard::new(Arc::clone(&self.shared), Arc::new(claim)))
@@ -109,7 +110,7 @@ impl Redlock {
         // This is long enough to look once more: see the driver's release.
         let least = config.node_timeout(config.max_ttl()).saturating_mul(3);
         let left = left.min(config.max_ttl().as_duration()).max(least);
-        let gone_by = config.world.now().after(left);
+        let gone_by = config.world.now().after(left).after(config.ttl.grace_duration());
         let lease = Lease { until: Moment::NEVER, gone_by };
         let claim = Claim::by_token(key, token, config.ttl, lease, config.quorum.nodes());
         self.number(&claim, number)?;

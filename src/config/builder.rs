@@ -43,6 +43,7 @@ const HAND_OVERS: u32 = 16;
 /// | `tls` | trust what the system trusts, show no certificate |
 /// | [`ttl`](Self::ttl) | 10 s |
 /// | [`max_ttl`](Self::max_ttl) | 1 h |
+/// | [`grace`](Self::grace) | none |
 /// | [`quorum`](Self::quorum) | more than half of the nodes |
 /// | [`node_timeout`](Self::node_timeout) | a tenth of the lock's ttl, from 5 to 200 ms |
 /// | [`drift_per_mille`](Self::drift_per_mille) | 10 (1 %), and always 2 ms more |
@@ -59,6 +60,7 @@ pub struct Builder {
     tls: Option<tls::Tls>,
     ttl: Duration,
     max_ttl: Duration,
+    grace: Duration,
     quorum: Option<usize>,
     node_timeout: Option<Duration>,
     drift_per_mille: u32,
@@ -78,6 +80,7 @@ impl Builder {
             tls: None,
             ttl: DEFAULT_TTL,
             max_ttl: DEFAULT_MAX_TTL,
+            grace: Duration::ZERO,
             quorum: None,
             node_timeout: None,
             drift_per_mille: Drift::DEFAULT_PER_MILLE,
@@ -171,6 +174,29 @@ impl Builder {
     /// ```
     pub fn max_ttl(mut self, ttl: Duration) -> Self {
         self.max_ttl = ttl;
+        self
+    }
+
+    /// Sets for how much longer than its ttl the nodes keep a lock whose holder is gone without a
+    /// release, rounded up to whole milliseconds: none by default. Together with the ttl it is at most
+    /// [`Self::max_ttl`].
+    ///
+    /// The holder believes in the lock for the ttl as ever, and a release deletes it at once; the
+    /// next holder waits `grace` longer where there was none. So a holder that goes on for up to
+    /// `grace` after the end of its ttl meets nobody; nor does one whose nodes' clocks are set
+    /// forward by up to `grace` in sum while it holds the lock, or between two extensions.
+    /// [`Acquire::grace`](crate::Acquire::grace) sets it for one lock.
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// # use std::time::Duration;
+    /// let builder = Redlock::builder().nodes(["redis://a", "redis://b", "redis://c"]);
+    /// let redlock = builder.grace(Duration::from_secs(5)).build()?;
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
+    #[doc(alias("lock-delay", "lock_delay", "LockDelay"))]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
         self
     }
 

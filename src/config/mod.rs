@@ -41,9 +41,14 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// `span` as a ttl, if it is within bounds.
+    /// `span` as a ttl with the default grace, if it is within bounds.
     pub(crate) fn ttl_from(&self, span: Duration) -> Result<Ttl, Error> {
-        check_ttl("the ttl", span, self.max_ttl)
+        check_grace("the ttl", span, self.ttl.grace_duration(), self.max_ttl)
+    }
+
+    /// `span` as a ttl with this grace, if it is within bounds.
+    pub(crate) fn ttl_with(&self, span: Duration, grace: Duration) -> Result<Ttl, Error> {
+        check_grace("the ttl", span, grace, self.max_ttl)
     }
 
     pub(crate) const fn max_ttl(&self) -> Ttl {
@@ -55,7 +60,8 @@ impl Config {
     /// the drift of the longest ttl.
     pub(crate) fn gone_by(&self, now: Moment, left: Duration) -> Moment {
         let drift = self.drift.of(self.max_ttl.as_duration());
-        now.after(left).after(drift).after(self.node_timeout(self.max_ttl))
+        let grace = self.ttl.grace_duration();
+        now.after(left).after(grace).after(drift).after(self.node_timeout(self.max_ttl))
     }
 
     /// How long one node may take over one request for a lock of `ttl`.
@@ -109,6 +115,23 @@ fn check_ttl(what: &str, span: Duration, max: Ttl) -> Result<Ttl, Error> {
     let (min, max) = (Ttl::MIN.as_duration(), max.as_duration());
     let (span, min, max) = (Exact(span), Exact(min), Exact(max));
     Err(invalid(format!("{what} is {span}: it must be from {min} to {max}")))
+}
+
+/// A ttl with a grace, which the longest ttl counts, too.
+fn check_grace(what: &str, span: Duration, grace: Duration, max: Ttl) -> Result<Ttl, Error> {
+    let ttl = check_ttl(what, span, max)?;
+    // It is rounded up, since it is a promise to others.
+    let millis = grace.as_nanos().div_ceil(1_000_000);
+    let room = max.as_millis().saturating_sub(ttl.as_millis());
+    match u32::try_from(millis) {
+        Ok(millis) if millis <= room => Ok(ttl.with_grace(millis)),
+        _ => Err(invalid(format!(
+            "{what} is {} and the grace {}: together they must be at most {}, the longest ttl",
+            Exact(span),
+            Exact(grace),
+            Exact(max.as_duration())
+        ))),
+    }
 }
 
 fn invalid(message: impl Into<String>) -> Error {

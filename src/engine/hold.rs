@@ -81,7 +81,7 @@ impl Engine {
     pub(super) fn renew(&mut self, kept: Option<Kept>, time: Time) {
         let Some(kept) = kept else { return };
         let Some(claim) = kept.claim().map(Arc::clone) else { return };
-        let (ttl, until) = (claim.ttl, claim.until());
+        let (ttl, until) = (claim.ttl(), claim.until());
         self.extend(claim, ttl, Asker::Keeper(kept), until, time);
     }
 

@@ -53,7 +53,7 @@ impl Engine {
     ) {
         let (until, ttl) = (claim.until(), waiter.request.ttl);
         let number = self.number_of_the_heir(&claim, &waiter, time.now);
-        let answer_by = time.now.after(self.config.release_timeout(claim.ttl));
+        let answer_by = time.now.after(self.config.release_timeout(claim.ttl()));
         // Nobody holds the lock from here on.
         claim.end();
         if waiter.request.fenced && number.is_none() {
@@ -127,7 +127,7 @@ impl Engine {
         let asked = suspects_to_release(&claim);
         // Once a release is on its way, the lock is not held, whatever comes.
         claim.end();
-        let (ttl, now) = (claim.ttl, time.now);
+        let (ttl, now) = (claim.ttl(), time.now);
         let whole = now.after(self.config.release_timeout(ttl));
         let give_up_at = ending.answer_by.unwrap_or(whole);
         let releasing = Releasing::new(&claim, asked, ending, give_up_at, &self.config);

@@ -49,8 +49,8 @@ impl LockGuard {
     /// ```
     #[doc(alias("expire", "reacquire", "prolong"))]
     pub async fn extend(&self, ttl: Duration) -> Result<(), Error> {
-        let ttl = self.0.shared.config.ttl_from(ttl)?;
         let claim = Arc::clone(&self.0.claim);
+        let ttl = self.0.shared.config.ttl_with(ttl, claim.ttl().grace_duration())?;
         let extend = |reply, queued| Request::Extend(ExtendRequest { claim, ttl, reply }, queued);
         self.0.shared.call_if_room(extend).await
     }
@@ -74,7 +74,7 @@ impl LockGuard {
     /// ```
     #[doc(alias("watchdog", "heartbeat", "keep_alive"))]
     pub fn renew(&self) {
-        let every = self.0.claim.ttl.third();
+        let every = self.0.claim.ttl().third();
         self.keep(Some(Renewal::every(every, Moment::NEVER)));
     }
 

@@ -148,13 +148,13 @@ fn encode_value(out: &mut Vec<u8>, key: &[u8]) {
 
 fn encode_set(out: &mut Vec<u8>, Request { key, token, ttl, .. }: Request<'_>) {
     let mut digits = itoa::Buffer::new();
-    let ttl = digits.format(ttl.as_millis()).as_bytes();
+    let ttl = digits.format(ttl.of_key()).as_bytes();
     write(out, b"*6\r\n$3\r\nSET\r\n", &[key, token, b"NX", b"PX", ttl]);
 }
 
 fn encode_extend(out: &mut Vec<u8>, form: Form, request: Request<'_>) {
     if mutant::is(Mutant::ExtendWithoutCompare) {
-        let ttl = request.ttl.as_millis().to_string();
+        let ttl = request.ttl.of_key().to_string();
         let words = [request.key, request.token, b"PX", ttl.as_bytes()];
         return write(out, b"*5\r\n$3\r\nSET\r\n", &words);
     }
@@ -164,7 +164,7 @@ fn encode_extend(out: &mut Vec<u8>, form: Form, request: Request<'_>) {
 fn call_extend(out: &mut Vec<u8>, form: Form, request: Request<'_>, heals: &[u8]) {
     let Request { key, token, ttl, .. } = request;
     let mut digits = itoa::Buffer::new();
-    let ttl = digits.format(ttl.as_millis()).as_bytes();
+    let ttl = digits.format(ttl.of_key()).as_bytes();
     write(out, EXTEND.head(form), &[key, token, ttl, heals]);
 }
 
@@ -185,7 +185,7 @@ fn call_fenced(
         key,
         &fence,
         token,
-        first.format(ttl.as_millis()).as_bytes(),
+        first.format(ttl.of_key()).as_bytes(),
         second.format(number).as_bytes(),
         third.format(retention).as_bytes(),
     ];

@@ -43,25 +43,52 @@ impl Moment {
 /// A time to live, in whole milliseconds, as Redis counts it. A `u32` reaches seven
 /// weeks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ttl(u32);
+pub(crate) struct Ttl {
+    /// For how long a holder believes, from its first byte on.
+    millis: u32,
+    /// For how much longer the servers keep the key, if nobody deletes it.
+    grace: u32,
+}
 
 impl Ttl {
     /// The shortest ttl that is not refused. A shorter one is used up by drift (2 ms)
     /// and one round trip.
-    pub(crate) const MIN: Self = Self(10);
+    pub(crate) const MIN: Self = Self::from_millis(10);
 
     pub(crate) const fn from_millis(millis: u32) -> Self {
-        Self(millis)
+        Self { millis, grace: 0 }
     }
 
     /// `span` in whole milliseconds, rounded down, so that it is never more than the
     /// caller asked for.
     pub(crate) fn from_duration(span: Duration) -> Self {
-        Self(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
+        Self::from_millis(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
+    }
+
+    /// The same, and so many milliseconds more for the key.
+    pub(crate) const fn with_grace(self, grace: u32) -> Self {
+        Self { grace, ..self }
     }
 
     pub(crate) const fn as_millis(self) -> u32 {
-        self.0
+        self.millis
+    }
+
+    pub(crate) const fn grace(self) -> u32 {
+        self.grace
+    }
+
+    pub(crate) fn grace_duration(self) -> Duration {
+        Duration::from_millis(self.grace.into())
+    }
+
+    /// How long the servers keep the key: as long as it is believed in, and the grace.
+    pub(crate) const fn of_key(self) -> u32 {
+        self.millis.saturating_add(self.grace)
+    }
+
+    pub(crate) fn key_duration(self) -> Duration {
+        Duration::from_millis(self.of_key().into())
     }
 
     /// The usual time between renewals: if one fails, there is time for another
@@ -71,7 +98,7 @@ impl Ttl {
     }
 
     pub(crate) fn as_duration(self) -> Duration {
-        Duration::from_millis(self.0.into())
+        Duration::from_millis(self.millis.into())
     }
 }
 
@@ -114,10 +141,11 @@ impl Drift {
 /// What a won round gives: the lock is held from when the clock was read to `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
-    /// The holder's own deadline: `start + ttl - drift`.
+    /// The holder's own deadline: `start + ttl - drift`, where the drift is that of the key's
+    /// whole life.
     pub(crate) until: Moment,
     /// From here on no server can hold the key: every request of the round was given
-    /// up by `start + timeout`, and its key lives for the ttl, on a slow clock.
+    /// up by `start + timeout`, and its key lives for the ttl and the grace, on a slow clock.
     pub(crate) gone_by: Moment,
 }
 
@@ -125,11 +153,11 @@ impl Lease {
     /// The lease of a round that reads the clock at `start` and gives each
     /// node `timeout` to answer.
     pub(crate) fn new(start: Moment, ttl: Ttl, drift: Drift, timeout: Duration) -> Self {
-        let ttl = ttl.as_duration();
-        let drift = drift.of(ttl);
+        let key = ttl.key_duration();
+        let drift = drift.of(key);
         Self {
-            until: start.after(ttl.saturating_sub(drift)),
-            gone_by: start.after(timeout).after(ttl).after(drift),
+            until: start.after(ttl.as_duration().saturating_sub(drift)),
+            gone_by: start.after(timeout).after(key).after(drift),
         }
     }
 }
@@ -151,6 +179,15 @@ mod tests {
         let lease = Lease::new(START, ttl, drift(), TIMEOUT);
         assert_eq!(lease.until.since(START), Duration::from_millis(10_000 - 100 - 2));
         assert_eq!(lease.gone_by.since(START), Duration::from_millis(200 + 10_000 + 102));
+    }
+
+    #[test]
+    fn a_grace_lengthens_the_keys_life_and_never_what_is_believed() {
+        let ttl = Ttl::from_duration(Duration::from_secs(8)).with_grace(2_000);
+        let lease = Lease::new(START, ttl, drift(), TIMEOUT);
+        assert_eq!(lease.until.since(START), Duration::from_millis(8_000 - 100 - 2));
+        assert_eq!(lease.gone_by.since(START), Duration::from_millis(200 + 10_000 + 102));
+        assert_eq!(Ttl::from_millis(u32::MAX).with_grace(1).of_key(), u32::MAX);
     }
 
     #[test]

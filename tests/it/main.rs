@@ -28,6 +28,7 @@ mod fenced_redis;
 mod fenced_writer;
 mod fixture;
 mod floor;
+mod grace;
 mod hand_over;
 mod haproxy;
 mod heal;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::Builder;
 use crate::{
-    config::{Config, check_ttl, invalid},
+    config::{Config, check_grace, check_ttl, invalid},
     error::Error,
     key::MAX_KEY_BYTES,
     node::{self, Endpoint},
@@ -37,7 +37,7 @@ impl Builder {
         let endpoints: Vec<_> = endpoints.into_iter().map(Arc::new).collect();
         let quorum = check_nodes(&endpoints, self.quorum)?;
 
-        let ttl = check_ttl("the ttl", self.ttl, max_ttl)?;
+        let ttl = check_grace("the ttl", self.ttl, self.grace, max_ttl)?;
         let drift = Drift::per_mille(self.drift_per_mille).ok_or_else(|| {
             invalid(format!(
                 "drift_per_mille is {}: it must be under {}",
@@ -147,6 +147,7 @@ mod tests {
             (one().ttl(ms(0)), "from 10ms"),
             (one().ttl(Duration::from_micros(9_999)), "from 10ms"),
             (one().ttl(Duration::from_secs(3601)), "to 1h"),
+            (one().grace(Duration::from_secs(3591)), "together they must be at most 1h"),
             (one().max_ttl(Duration::MAX), "max_ttl"),
             (one().drift_per_mille(1000), "under 1000"),
             (one().node_timeout(ms(0)), "node_timeout"),

@@ -58,7 +58,7 @@ impl Turns {
     /// from elsewhere is not: somebody there may still have its token.
     pub(in crate::engine) fn successor(&mut self, claim: &Arc<Claim>, now: Moment) -> Turn {
         // A hand-over takes a round, and gets this long.
-        let takes = self.config.node_timeout(claim.ttl) / 2;
+        let takes = self.config.node_timeout(claim.ttl()) / 2;
         let may = !claim.is_adopted() && !self.is_others_turn(claim, now);
         if !may || claim.remaining(now) <= takes || self.lines.get(&claim.key)?.is_trying() {
             return None;
@@ -66,7 +66,8 @@ impl Turns {
         let waiter = self.next_in_line(&claim.key, now)?;
         // The key is never made to live shorter: then it would outlive the next
         // holder. And its value says whose it is.
-        let is_too_long = claim.remaining(now) > waiter.request.ttl.as_duration();
+        let left = claim.remaining(now).saturating_add(claim.ttl().grace_duration());
+        let is_too_long = left > waiter.request.ttl.key_duration();
         if is_too_long || !claim.token.has_label(waiter.request.owner.as_ref()) {
             self.put_back(waiter);
             return None;
