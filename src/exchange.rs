@@ -42,6 +42,8 @@ pub(crate) enum Ask {
     Look,
     /// Who are you, and do you serve?
     Greet,
+    /// Note that you have never granted a lock.
+    Bootstrap,
 }
 
 impl Ask {
@@ -53,6 +55,11 @@ impl Ask {
     /// Whether this takes a lock back.
     pub(crate) fn is_release(self) -> bool {
         matches!(self, Self::Release | Self::Bury)
+    }
+
+    /// Whether strict nodes look first whether they have forgotten anything.
+    pub(crate) fn needs_epoch(self) -> bool {
+        matches!(self, Self::Set | Self::SetFenced | Self::Heal | Self::Bootstrap)
     }
 
     /// Whether a node that carries this out may have a lock after it that it had not before.
@@ -118,6 +125,9 @@ pub(crate) enum Answer {
     /// The server does not have the script, or does not let us use a command: the
     /// question must be put again with the script's text.
     NoScript,
+    /// The server is another process than was known, with this name: the question must be put
+    /// again.
+    OtherServer(Box<str>),
     /// An error; [`NodeError::surely_had_no_effect`] says what it means.
     Failed(NodeError),
 }

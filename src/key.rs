@@ -35,8 +35,8 @@ enum Bytes {
 /// What stands behind a lock's key in that of its fence.
 const FENCE: &[u8] = b":fence";
 
-/// The key at which nodes will note what they may have forgotten.
-const EPOCH: &[u8] = b"redlock:epoch";
+/// The key at which strict nodes note which server they are, so that one that has forgotten knows.
+pub(crate) const EPOCH: &[u8] = b"redlock:epoch";
 
 /// Why no lock may have this key, if it may not: the nodes keep something else there.
 fn reserved(prefix: &[u8], name: &[u8]) -> Option<&'static str> {
@@ -61,6 +61,11 @@ impl Key {
 
     /// A placeholder that belongs to no lock.
     pub(crate) const NONE: Self = Self(Bytes::Short { len: 0, bytes: [0; Self::SHORT] });
+
+    /// The key of the epoch, which no lock may have.
+    pub(crate) fn epoch() -> Self {
+        Self(Bytes::from([&0_u16.to_ne_bytes()[..], EPOCH, b""]))
+    }
 
     pub(crate) fn new(prefix: &[u8], name: &[u8]) -> Result<Self, Error> {
         let len = prefix.len().saturating_add(name.len());

@@ -40,6 +40,8 @@ struct More {
     is_of_the_key: bool,
     /// What is at the key.
     found: Option<&'static str>,
+    /// What a strict node tells of itself.
+    told: Option<Box<str>>,
     source: Option<Arc<io::Error>>,
 }
 
@@ -227,6 +229,8 @@ impl NodeError {
                 | K::Unsupported
                 | K::ForeignKey
                 | K::ForeignFence
+                | K::OtherMaxTtl
+                | K::OtherNodes
         )
     }
 
@@ -254,6 +258,9 @@ impl fmt::Display for NodeError {
                 f.write_str(NO_PASSWORD)?
             }
             (kind, None) => fmt::Display::fmt(&kind, f)?,
+        }
+        if let Some(told) = &more.told {
+            write!(f, ", {told}")?;
         }
         if let Some(step) = more.step {
             write!(f, ", {step}")?;

@@ -2,9 +2,10 @@
 
 use super::Redlock;
 use crate::{
+    config::Config,
     engine::{LookRequest, Request},
-    error::Error,
-    exchange::{Ask, Seen},
+    error::{Error, ErrorKind},
+    exchange::{Answer, Ask, Seen},
     inspect::{Health, Inspection},
     key::Key,
     node,
@@ -84,8 +85,72 @@ impl Redlock {
         Ok(Health::of(self.look(Ask::Greet, probe).await?, &self.shared.config))
     }
 
+    /// Says of new strict nodes that none has ever granted a lock, so that they grant at once, and
+    /// not only after a [`max_ttl`](crate::Builder::strict) in quarantine. Nobody but a person can
+    /// know that: nodes that have all lost their memory look the same. Say it once, before the
+    /// first client comes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if the client is not strict, or
+    /// if a node has an epoch already: then nothing is changed.
+    /// [`ErrorKind::NoQuorum`](crate::ErrorKind::NoQuorum) if a node does not answer, or can't note
+    /// it: those that could grant locks at once, and the others `max_ttl` after they are first
+    /// asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// If it is dropped, some nodes may have noted it and others not, which is as safe.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let urls = cluster.urls();
+    /// let redlock = Redlock::builder().nodes(urls).strict(Duration::from_secs(60)).build()?;
+    /// redlock.bootstrap().await?;
+    /// let guard = redlock.try_lock("report").await?;
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
+    pub async fn bootstrap(&self) -> Result<(), Error> {
+        let config = &self.shared.config;
+        if !config.is_strict() {
+            let message = "only strict nodes have an epoch: set `Builder::strict`";
+            return Err(Error::new(ErrorKind::InvalidConfig, message));
+        }
+        // Where one has an epoch, others may have forgotten theirs.
+        let found = self.look(Ask::Value, Key::epoch()).await?;
+        bootstrapped(&found, config, |answer| matches!(answer, Answer::Free))?;
+        let noted = self.look(Ask::Bootstrap, Key::epoch()).await?;
+        bootstrapped(&noted, config, |answer| matches!(answer, Answer::Granted))
+    }
+
     async fn look(&self, ask: Ask, key: Key) -> Result<Seen, Error> {
         let look = |reply, queued| Request::Look(LookRequest { ask, key, reply }, queued);
         self.shared.call_if_room(look).await
     }
+}
+
+/// Whether all nodes have answered as `is_right` says; names one that has not.
+fn bootstrapped(
+    seen: &Seen,
+    config: &Config,
+    is_right: impl Fn(&Answer) -> bool,
+) -> Result<(), Error> {
+    for ((_, node), seen) in config.node_names().zip(seen) {
+        let (kind, why) = match seen {
+            Ok((answer, _)) if is_right(answer) => continue,
+            Ok(_) => {
+                let why = "it has an epoch already: it was used before, and the others may have \
+                           forgotten theirs";
+                (ErrorKind::InvalidConfig, why.to_owned())
+            }
+            Err(error) => (ErrorKind::NoQuorum, error.to_string()),
+        };
+        let message = format!("the nodes are not bootstrapped, for {node}: {why}");
+        return Err(Error::new(kind, message));
+    }
+    Ok(())
 }

@@ -44,6 +44,7 @@ const HAND_OVERS: u32 = 16;
 /// | [`ttl`](Self::ttl) | 10 s |
 /// | [`max_ttl`](Self::max_ttl) | 1 h |
 /// | [`grace`](Self::grace) | none |
+/// | [`strict`](Self::strict) | no |
 /// | [`quorum`](Self::quorum) | more than half of the nodes |
 /// | [`node_timeout`](Self::node_timeout) | a tenth of the lock's ttl, from 5 to 200 ms |
 /// | [`drift_per_mille`](Self::drift_per_mille) | 10 (1 %), and always 2 ms more |
@@ -61,6 +62,7 @@ pub struct Builder {
     ttl: Duration,
     max_ttl: Duration,
     grace: Duration,
+    strict: bool,
     quorum: Option<usize>,
     node_timeout: Option<Duration>,
     drift_per_mille: u32,
@@ -81,6 +83,7 @@ impl Builder {
             ttl: DEFAULT_TTL,
             max_ttl: DEFAULT_MAX_TTL,
             grace: Duration::ZERO,
+            strict: false,
             quorum: None,
             node_timeout: None,
             drift_per_mille: Drift::DEFAULT_PER_MILLE,
@@ -174,6 +177,34 @@ impl Builder {
     /// ```
     pub fn max_ttl(mut self, ttl: Duration) -> Self {
         self.max_ttl = ttl;
+        self
+    }
+
+    /// Makes the nodes strict: one that has forgotten what it granted, by a restart, a `FLUSHALL`, an
+    /// eviction or a failover, grants nothing for `max_ttl`, by when all of that has ended. It
+    /// extends, heals and releases meanwhile.
+    ///
+    /// Each node notes in the key `redlock:epoch` which server it is, and compares that in the
+    /// script that acquires. `max_ttl` is that of [`Self::max_ttl`], graces included; all clients
+    /// must say the same, and use the same nodes and quorum, or the nodes refuse them with
+    /// [`NodeErrorKind::OtherMaxTtl`](crate::NodeErrorKind::OtherMaxTtl) or
+    /// [`OtherNodes`](crate::NodeErrorKind::OtherNodes). A node that has never been used is taken to
+    /// have forgotten, unless [`Redlock::bootstrap`](crate::Redlock::bootstrap) said otherwise. The
+    /// nodes must let the user use `INFO`, `MGET` and `TIME`, and the key `redlock:epoch`. What it
+    /// does not cover, [docs/safety.md] says; a client that is not strict is granted locks by a
+    /// node that has forgotten.
+    ///
+    /// [docs/safety.md]: https://github.com/redlock-quorum/redlock-quorum/blob/main/docs/safety.md
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// # use std::time::Duration;
+    /// let builder = Redlock::builder().nodes(["redis://a", "redis://b", "redis://c"]);
+    /// let redlock = builder.strict(Duration::from_secs(60)).build()?;
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
+    pub fn strict(mut self, max_ttl: Duration) -> Self {
+        (self.strict, self.max_ttl) = (true, max_ttl);
         self
     }
 

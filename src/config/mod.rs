@@ -51,6 +51,11 @@ impl Config {
         check_grace("the ttl", span, grace, self.max_ttl)
     }
 
+    /// Whether the nodes are strict.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.strict.is_some())
+    }
+
     pub(crate) const fn max_ttl(&self) -> Ttl {
         self.max_ttl
     }

@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     engine::{Question, Wish},
     exchange::{Event, Heard, News},
-    node::{self, Form, Listener, Node, Order, Request},
+    node::{self, Epoch, Form, Listener, Node, Order, Request},
     node_error::NodeError,
     protocol::{Moment, NodeId, NodeSet},
 };
@@ -34,6 +34,8 @@ pub(super) struct Net {
     pub(super) declined: Vec<(NodeId, NodeError)>,
     /// The command that was encoded last.
     encoded: Vec<u8>,
+    /// The epoch of the strict node that it is for.
+    epoch: Vec<u8>,
     /// Jitter of the pauses between attempts to connect.
     rng: StdRng,
 }
@@ -55,6 +57,7 @@ impl Net {
             heard: Vec::new(),
             declined: Vec::new(),
             encoded: Vec::new(),
+            epoch: Vec::new(),
             rng: world.rng(),
         }
     }
@@ -82,12 +85,16 @@ impl Net {
             let Some(node) = self.nodes.get_mut(target.index()) else { continue };
             let is_scriptless = question.scriptless.contains(target);
             let form = if is_scriptless { Form::Whole } else { node.form(ask) };
+            let is_strict = ask.needs_epoch() && node.write_epoch(&mut self.epoch);
             // Nodes that get the same command share one encoding.
-            if order.replies == 0 || order.form != form {
+            if order.replies == 0 || order.form != form || is_strict {
                 self.encoded.clear();
                 order.form = form;
                 let again = news.filter(|_| is_scriptless).map(News::again);
-                let request = Request { ask, key, token, ttl, news: again.or(news), fence };
+                let news = again.or(news);
+                let known = Epoch { known: &self.epoch, heals: question.reserved };
+                let epoch = is_strict.then_some(known);
+                let request = Request { ask, key, token, ttl, news, fence, epoch };
                 order.replies = node::encode(&mut self.encoded, form, request);
             }
             match node.offer(&order, &self.encoded, now, &mut self.events) {

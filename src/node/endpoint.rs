@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
+    protocol::Ttl,
     tls::Session,
     world::Address,
 };
@@ -48,6 +49,8 @@ pub(crate) struct Endpoint {
     pub(crate) probe: Box<[u8]>,
     pub(super) names: Names,
     pub(super) hang_ups: HangUps,
+    /// What its epoch is besides its process, where it is strict.
+    pub(crate) strict: Option<Box<str>>,
     /// How long a lock lives there at most.
     pub(crate) longest_ttl: Duration,
     wants_tls: bool,
@@ -104,10 +107,17 @@ impl Endpoint {
             probe: probe::key(b""),
             names: Names::default(),
             hang_ups: HangUps::default(),
+            strict: None,
             longest_ttl: Duration::MAX,
             wants_tls: matches!(info.addr(), ConnectionAddr::TcpTls { .. }),
             session: None,
         })
+    }
+
+    /// Makes it strict, for locks of `max_ttl` at most, where a lock needs `votes` of `nodes`.
+    pub(crate) fn be_strict(&mut self, max_ttl: Ttl, votes: usize, nodes: usize) {
+        let epoch = format!(":{}:{}:{votes}/{nodes}", max_ttl.as_millis(), self.db);
+        self.strict = Some(epoch.into());
     }
 
     /// `host:port`, or the path of the socket.

@@ -21,6 +21,8 @@ pub(super) struct Known {
     /// The scripts whose text this connection has carried.
     taught: Vec<Ask>,
     server: Server,
+    /// Whether it looks whether it has forgotten anything before it grants.
+    is_strict: bool,
     /// Whether the server lets us look at a key by a script only.
     looks_by_script: bool,
     /// Whether a script goes by its text only: the server does not let us use its hash.
@@ -36,12 +38,13 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn new(server: Server) -> Self {
+    pub(super) fn new(server: Server, is_strict: bool) -> Self {
         Self {
             taught: Vec::new(),
             is_unfit: server.refuses.is_some(),
             warned_at: None,
             server,
+            is_strict,
             looks_by_script: false,
             by_text: false,
             refused: None,
@@ -52,7 +55,7 @@ impl Known {
     /// How a command must be put. A script that the server is not known to have
     /// goes as its text: a second try would come behind what was sent meanwhile.
     pub(super) fn form(&self, ask: Ask) -> Form {
-        let Some(script) = ask.script() else { return self.form_without_script(ask) };
+        let Some(script) = ask.script(self.is_strict) else { return self.form_without_script(ask) };
         match self.server.native {
             Some(native) if script == Ask::Release => Form::Native(native),
             _ if self.taught.contains(&script) && !self.by_text => Form::Short,
@@ -69,6 +72,11 @@ impl Known {
         }
     }
 
+    /// Which process the server is, if that is known.
+    pub(super) fn process(&self) -> Option<&str> {
+        self.server.process.as_deref()
+    }
+
     /// Why no lock is to be asked for here `now`: it could be taken, and not be given back.
     pub(super) fn objection(&self, now: Moment) -> Option<&NodeError> {
         still(&self.keeps, now)
@@ -77,7 +85,7 @@ impl Known {
     /// A script whose text was sent is known to the server from then on.
     pub(super) fn note_sent(&mut self, order: &Order) {
         if order.form == Form::Whole
-            && let Some(script) = order.ticket.ask.script()
+            && let Some(script) = order.ticket.ask.script(self.is_strict)
             && !self.taught.contains(&script)
         {
             self.taught.push(script);
@@ -98,7 +106,9 @@ impl Known {
         now: Moment,
     ) -> Result<(), NodeError> {
         let tells = match answer {
-            Answer::Failed(_) | Answer::NoScript | Answer::Serves(_) => true,
+            Answer::Failed(_) | Answer::NoScript | Answer::OtherServer(_) | Answer::Serves(_) => {
+                true
+            }
             _ => self.refused.is_some() || self.keeps.is_some() || self.is_unfit,
         };
         if tells { self.learn(order, answer, endpoint, now) } else { Ok(()) }
@@ -114,6 +124,12 @@ impl Known {
         now: Moment,
     ) -> Result<(), NodeError> {
         let ask = order.ticket.ask;
+        if let Answer::OtherServer(id) = answer {
+            // A proxy hid the restart, or there was no telling at the login: it is asked again.
+            self.server.process = Some(std::mem::take(id));
+            *answer = Answer::NoScript;
+            return Ok(());
+        }
         self.note_form(order, answer, endpoint);
         if self.was_asked_too_early(order, answer) {
             *answer = Answer::Serves(Box::new(self.server.greeted.clone()));
@@ -201,7 +217,8 @@ impl Known {
         if is_look(order.ticket.ask) {
             self.looks_by_script |= matches!(answer, Answer::NoScript);
         }
-        let is_hash = order.form == Form::Short && order.ticket.ask.script().is_some();
+        let is_hash =
+            order.form == Form::Short && order.ticket.ask.script(self.is_strict).is_some();
         if is_hash && matches!(answer, Answer::Failed(error) if is_forbidden(error)) {
             // It may let us use the text all the same: `EVALSHA` is another command than `EVAL`.
             self.by_text = true;

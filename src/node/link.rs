@@ -108,7 +108,19 @@ impl Node {
 
     /// How a command must be put to this node now.
     pub(crate) fn form(&self, ask: Ask) -> Form {
-        self.link.form(ask)
+        self.link.form(ask, self.endpoint.strict.is_some())
+    }
+
+    /// Writes into `out` the epoch of a strict node, as far as it is known. Says whether it is
+    /// strict.
+    pub(crate) fn write_epoch(&self, out: &mut Vec<u8>) -> bool {
+        let Some(strict) = &self.endpoint.strict else { return false };
+        out.clear();
+        if let Link::Up { known, .. } = &self.link {
+            out.extend_from_slice(known.process().unwrap_or_default().as_bytes());
+        }
+        out.extend_from_slice(strict.as_bytes());
+        true
     }
 
     /// Drives the connection: connects, writes, reads. What ended is appended

@@ -18,11 +18,18 @@ pub(super) fn interpret(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
     }
 }
 
+/// What a strict node says that is another process than the client believes, before its name.
+const OTHER_SERVER: &str = "EPOCH ";
+
 /// What any other reply means.
 #[inline(never)]
 fn interpret_rare(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
     match (ask, reply) {
         (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
+        (_, Reply::Error(text)) if ask.needs_epoch() && text.starts_with(OTHER_SERVER) => {
+            let id = text.get(OTHER_SERVER.len()..).unwrap_or_default();
+            Answer::OtherServer(id.into())
+        }
         (Ask::Greet, _) if form == Form::Whole => {
             look::probed(Answer::Serves(Box::default()), reply, "SET")
         }
@@ -43,7 +50,8 @@ fn interpret_rare(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
         (Ask::ExtendFenced | Ask::HandOver, Reply::Int(1)) => Answer::Granted,
         (Ask::ExtendFenced | Ask::HandOver, Reply::Int(0 | -1)) => Answer::Refused,
         (Ask::HandOver, Reply::Int(fence @ 2..)) => Answer::Stale(fence.unsigned_abs()),
-        (Ask::Bury, Reply::Int(1)) => Answer::Granted,
+        (Ask::Bury | Ask::Bootstrap, Reply::Int(1)) => Answer::Granted,
+        (Ask::Bootstrap, Reply::Int(0)) => Answer::Refused,
         (Ask::Release | Ask::Bury, Reply::Int(2)) => Answer::NotPublished,
         (Ask::Set, Reply::Nil) | (Ask::Heal | Ask::Release | Ask::Bury, Reply::Int(0 | -1)) => {
             Answer::Refused
@@ -110,7 +118,8 @@ fn command(ask: Ask, form: Form) -> &'static str {
             | Ask::Bury
             | Ask::SetFenced
             | Ask::ExtendFenced
-            | Ask::HandOver,
+            | Ask::HandOver
+            | Ask::Bootstrap,
             Form::Short,
         ) => "EVALSHA",
     }

@@ -52,4 +52,4 @@ pub(crate) use link::Node;
 pub(crate) use listener::Listener;
 pub(crate) use order::Order;
 pub(crate) use probe::{NAME as PROBE, key as probe_key};
-pub(crate) use wire::{Form, Request, encode};
+pub(crate) use wire::{Epoch, Form, Request, encode};

@@ -33,7 +33,8 @@ pub(crate) fn key(prefix: &[u8]) -> Box<[u8]> {
 /// Appends the acquire and the release of `key`, which goes by script, or by a command
 /// of the server's own.
 pub(super) fn encode(out: &mut Vec<u8>, key: &[u8], native: Option<Native>) {
-    let request = |ask| Request { ask, key, token: TOKEN, ttl: TTL, news: None, fence: None };
+    let request =
+        |ask| Request { ask, key, token: TOKEN, ttl: TTL, news: None, fence: None, epoch: None };
     wire::encode(out, Form::Short, request(Ask::Set));
     wire::encode(out, native.map_or(Form::Whole, Form::Native), request(Ask::Release));
 }

@@ -43,10 +43,10 @@ impl Link {
 
     /// How a command must be put. What waits for a connection may meet any
     /// server, so a script goes as its text.
-    pub(super) fn form(&self, ask: Ask) -> Form {
+    pub(super) fn form(&self, ask: Ask, is_strict: bool) -> Form {
         match self {
             Self::Up { known, .. } => known.form(ask),
-            _ if ask.script().is_some() => Form::Whole,
+            _ if ask.script(is_strict).is_some() => Form::Whole,
             _ => Form::Short,
         }
     }

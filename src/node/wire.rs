@@ -11,16 +11,18 @@ use super::{
 };
 use crate::{
     exchange::{Ask, Fence, News},
-    key::Key,
+    key::{EPOCH, Key},
     mutant::{self, Mutant},
     protocol::Ttl,
 };
 
 impl Ask {
-    /// The script that this runs, if any: `Extend` stands for the one that heals,
-    /// too, and `ExtendFenced` for the one that hands on.
-    pub(super) fn script(self) -> Option<Self> {
+    /// The script that this runs at nodes that are strict or not, if any: `Extend` stands for the
+    /// one that heals, too, and `ExtendFenced` for the one that hands on.
+    pub(super) fn script(self, is_strict: bool) -> Option<Self> {
         match self {
+            Self::Set | Self::Heal if is_strict => Some(self),
+            Self::Bootstrap => Some(self),
             Self::Extend | Self::Heal => Some(Self::Extend),
             Self::ExtendFenced | Self::HandOver => Some(Self::ExtendFenced),
             Self::SetFenced => Some(Self::SetFenced),
@@ -61,6 +63,23 @@ pub(crate) struct Request<'a> {
     pub(crate) news: Option<News>,
     /// The number, where it has one, and how long its fence stays.
     pub(crate) fence: Option<Fence>,
+    /// Where the node is strict.
+    pub(crate) epoch: Option<Epoch<'a>>,
+}
+
+/// What a strict node compares before it grants or heals.
+#[derive(Clone, Copy)]
+pub(crate) struct Epoch<'a> {
+    /// The epoch as the client knows it.
+    pub(crate) known: &'a [u8],
+    /// Whether it is asked to heal.
+    pub(crate) heals: bool,
+}
+
+impl Epoch<'_> {
+    fn heals(self) -> &'static [u8] {
+        if self.heals { b"1" } else { b"0" }
+    }
 }
 
 static RELEASE: LazyLock<Script> =
@@ -75,6 +94,21 @@ static BURY: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("bury.lua"), b"*9\r\n", "2"));
 static EXTEND_FENCED: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("fenced_extend.lua"), b"*10\r\n", "2"));
+
+static STRICT_SET: LazyLock<Script> = LazyLock::new(|| {
+    let text = concat!(include_str!("epoch.lua"), include_str!("strict_acquire.lua"));
+    Script::new(text, b"*9\r\n", "2")
+});
+static STRICT_SET_FENCED: LazyLock<Script> = LazyLock::new(|| {
+    let text = concat!(include_str!("epoch.lua"), include_str!("fenced_acquire.lua"));
+    Script::new(text, b"*12\r\n", "3")
+});
+static STRICT_HEAL: LazyLock<Script> = LazyLock::new(|| {
+    let text = concat!(include_str!("epoch.lua"), include_str!("extend.lua"));
+    Script::new(text, b"*10\r\n", "2")
+});
+static BOOTSTRAP: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("bootstrap.lua"), b"*5\r\n", "1"));
 
 /// How a call of a script with so many keys begins, by its hash and by its text.
 struct Script {
@@ -102,6 +136,9 @@ impl Script {
 /// Appends `request` to `out`, and returns how many replies it brings.
 #[inline]
 pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 {
+    if let Some(epoch) = request.epoch {
+        return encode_strict(out, form, request, epoch);
+    }
     match request.ask {
         Ask::Set => encode_set(out, request),
         Ask::Extend => encode_extend(out, form, request),
@@ -113,7 +150,35 @@ pub(crate) fn encode(out: &mut Vec<u8>, form: Form, request: Request<'_>) -> u8 
         Ask::Release => return encode_release(out, form, request),
         Ask::Value | Ask::Look => return encode_look(out, form, request),
         Ask::Greet => return encode_greeting(out, form, request.key),
+        // Only strict nodes have an epoch.
+        Ask::Bootstrap => return 0,
     }
+    1
+}
+
+/// What strict nodes are asked with their epoch: the scripts that others run behind the one that
+/// compares it, which takes the last key and the last arguments.
+fn encode_strict(out: &mut Vec<u8>, form: Form, request: Request<'_>, epoch: Epoch<'_>) -> u8 {
+    let Request { ask, key, token, ttl, fence, .. } = request;
+    let (number, retention) = fence.map_or((0, 0), |it| (it.number.get(), it.retention));
+    let mut digits = [itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new()];
+    let [first, second, third] = &mut digits;
+    let ttl = first.format(ttl.of_key()).as_bytes();
+    match ask {
+        Ask::Bootstrap => {
+            write(out, BOOTSTRAP.head(form), &[EPOCH, epoch.known]);
+            return 1;
+        }
+        Ask::SetFenced => {
+            let fence = Key::fence_of(key);
+            write(out, STRICT_SET_FENCED.head(form), &[key, &fence, EPOCH, token, ttl]);
+            let (number, retention) = (second.format(number), third.format(retention));
+            write(out, b"", &[number.as_bytes(), retention.as_bytes()]);
+        }
+        Ask::Heal => write(out, STRICT_HEAL.head(form), &[key, EPOCH, token, ttl, b"1"]),
+        _ => write(out, STRICT_SET.head(form), &[key, EPOCH, token, ttl]),
+    }
+    write(out, b"", &[epoch.known, epoch.heals()]);
     1
 }
 
@@ -284,8 +349,15 @@ mod tests {
     #[test]
     fn the_unfenced_acquire_is_the_plain_command_other_libraries_send() {
         let ttl = Ttl::from_duration(Duration::from_secs(30));
-        let request =
-            Request { ask: Ask::Set, key: b"k\0", token: b"t", ttl, news: None, fence: None };
+        let request = Request {
+            ask: Ask::Set,
+            key: b"k\0",
+            token: b"t",
+            ttl,
+            news: None,
+            fence: None,
+            epoch: None,
+        };
         let text =
             "*6\r\n$3\r\nSET\r\n$2\r\nk\0\r\n$1\r\nt\r\n$2\r\nNX\r\n$2\r\nPX\r\n$5\r\n30000\r\n";
         let mut out = Vec::new();
@@ -296,7 +368,15 @@ mod tests {
     fn release(form: Form, news: Option<News>) -> (u8, String) {
         let mut out = Vec::new();
         let ttl = Ttl::from_duration(Duration::from_secs(30));
-        let request = Request { ask: Ask::Release, key: b"k", token: b"t", ttl, news, fence: None };
+        let request = Request {
+            ask: Ask::Release,
+            key: b"k",
+            token: b"t",
+            ttl,
+            news,
+            fence: None,
+            epoch: None,
+        };
         let replies = encode(&mut out, form, request);
         let text = String::from_utf8(out).unwrap();
         (replies, text.lines().filter(|l| !l.starts_with(['*', '$'])).collect::<Vec<_>>().join(" "))
@@ -320,7 +400,8 @@ mod tests {
     fn a_look_is_one_or_two_commands_or_a_script() {
         let ttl = Ttl::from_duration(Duration::from_secs(30));
         for (ask, plain) in [(Ask::Value, 1), (Ask::Look, 2)] {
-            let request = Request { ask, key: b"k", token: b"", ttl, news: None, fence: None };
+            let request =
+                Request { ask, key: b"k", token: b"", ttl, news: None, fence: None, epoch: None };
             assert_eq!(encode(&mut Vec::new(), Form::Short, request), plain);
             let mut out = Vec::new();
             assert_eq!(encode(&mut out, Form::Whole, request), 1);

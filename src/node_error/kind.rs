@@ -125,6 +125,25 @@ pub enum NodeErrorKind {
          behind it and reset the resource"
     )]
     NumbersUsedUp,
+    /// The server has forgotten what it granted, or is used for the first time, and has no vote until
+    /// all of that has ended ([`Builder::strict`](crate::Builder::strict)): it may be wrong to say
+    /// otherwise, and [`Redlock::bootstrap`](crate::Redlock::bootstrap) says so of new nodes.
+    #[error("has forgotten what it granted, or is new, and grants nothing until that has ended")]
+    Quarantined,
+    /// The clients before had another [`max_ttl`](crate::Builder::max_ttl) than this one, on which
+    /// strict nodes rely.
+    #[error(
+        "is strict for another max_ttl: give all clients the same, or change it as \
+         docs/operations.md says"
+    )]
+    OtherMaxTtl,
+    /// The clients before had another number of nodes or another quorum than this one: two lists
+    /// of nodes could be two quorums.
+    #[error(
+        "is strict for another quorum or number of nodes: give all clients the same, or change \
+         them as docs/operations.md says"
+    )]
+    OtherNodes,
     /// The server does not know a command that is needed: it was renamed or disabled
     /// there, or a proxy does not pass it on, or the server is older than Redis 2.6.12.
     #[error(

@@ -1,7 +1,10 @@
 //! From a server's error reply to what it means. The code decides, and the text is dropped: it may
 //! echo what was sent.
 
+use std::time::Duration;
+
 use super::{More, NodeError, NodeErrorKind};
+use crate::spelled::{Exact, Spelled};
 
 /// The words of a server whose ACL stopped a script, up to Redis 7.0 and since
 /// then; there is no code for it.
@@ -40,6 +43,10 @@ impl NodeError {
             "DENIED" => K::Protected,
             "FENCE" => K::ForeignFence,
             "FUTURE" => K::ClockAhead,
+            "QUARANTINE" => K::Quarantined,
+            "MAXTTL" => K::OtherMaxTtl,
+            "NODES" => K::OtherNodes,
+            "NOINFO" => K::NotPermitted,
             "ERR" if text.starts_with("ERR max number of clients") => K::TooManyClients,
             "ERR" if text.starts_with("ERR unknown command") => K::Unsupported,
             // Redis's DELEX says WRONGTYPE like this.
@@ -52,8 +59,9 @@ impl NodeError {
             && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
         let is_of_the_key =
             kind == K::NotPermitted && KEY_FORBIDDEN.iter().any(|words| text.contains(words));
+        let told = told(kind, text);
         let code = is_code.then(|| code.into());
-        Self::with(kind, More { code, is_of_the_key, ..More::default() })
+        Self::with(kind, More { code, is_of_the_key, told, ..More::default() })
     }
 
     /// Reads the refusal of a login step: it means `kind` unless its code says
@@ -67,9 +75,41 @@ impl NodeError {
     }
 }
 
+/// What a strict node tells besides why it refuses, which is a number or two.
+fn told(kind: NodeErrorKind, text: &str) -> Option<Box<str>> {
+    use NodeErrorKind as K;
+    let (_, told) = text.split_once(' ')?;
+    let span = || Some(Duration::from_millis(told.parse::<u32>().ok()?.into()));
+    let words = match kind {
+        K::Quarantined => format!("in {}", Spelled(span()?)),
+        K::OtherMaxTtl => format!("there it is {}", Exact(span()?)),
+        K::OtherNodes => {
+            let (votes, nodes) = told.split_once('/')?;
+            let (votes, nodes) = (votes.parse::<u8>().ok()?, nodes.parse::<u8>().ok()?);
+            format!("there they are {votes} of {nodes}")
+        }
+        _ => return None,
+    };
+    Some(words.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_strict_node_says_for_how_long_and_what_it_is_strict_for() {
+        for (text, words) in [
+            ("QUARANTINE 1500", "until that has ended, in 1.5s (QUARANTINE)"),
+            ("MAXTTL 60000", "as docs/operations.md says, there it is 60s (MAXTTL)"),
+            ("NODES 2/3", "as docs/operations.md says, there they are 2 of 3 (NODES)"),
+        ] {
+            let error = NodeError::from_reply(text).to_string();
+            assert!(error.ends_with(words), "{error}");
+        }
+        let error = NodeError::from_reply("QUARANTINE s3cret").to_string();
+        assert!(!error.contains("s3cret"), "{error}");
+    }
 
     #[test]
     fn a_servers_text_is_read_by_its_code_and_dropped() {

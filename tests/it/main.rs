@@ -81,6 +81,7 @@ mod shutdown;
 mod split;
 mod stopped;
 mod stress;
+mod strict;
 mod support;
 mod texts;
 mod tls;

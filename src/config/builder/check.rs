@@ -34,8 +34,12 @@ impl Builder {
             endpoint.probe = node::probe_key(&self.key_prefix);
             endpoint.longest_ttl = max_ttl.as_duration();
         }
-        let endpoints: Vec<_> = endpoints.into_iter().map(Arc::new).collect();
         let quorum = check_nodes(&endpoints, self.quorum)?;
+        if self.strict {
+            let (votes, nodes) = (quorum.votes(), quorum.nodes());
+            endpoints.iter_mut().for_each(|endpoint| endpoint.be_strict(max_ttl, votes, nodes));
+        }
+        let endpoints: Vec<_> = endpoints.into_iter().map(Arc::new).collect();
 
         let ttl = check_grace("the ttl", self.ttl, self.grace, max_ttl)?;
         let drift = Drift::per_mille(self.drift_per_mille).ok_or_else(|| {
@@ -92,7 +96,7 @@ impl Builder {
     }
 }
 
-fn check_nodes(endpoints: &[Arc<Endpoint>], votes: Option<usize>) -> Result<Quorum, Error> {
+fn check_nodes(endpoints: &[Endpoint], votes: Option<usize>) -> Result<Quorum, Error> {
     let nodes = endpoints.len();
     if nodes == 0 {
         return Err(invalid("there are no nodes: name one, or better three or five"));

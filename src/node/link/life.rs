@@ -56,7 +56,10 @@ impl Node {
                 if let Some(process) = server.process.as_deref() {
                     self.misled |= self.last_process.meet(process, now, &self.endpoint);
                 }
-                let (conn, known) = (Conn::new(stream), Box::new(Known::new(server)));
+                let (conn, known) = (
+                    Conn::new(stream),
+                    Box::new(Known::new(server, self.endpoint.strict.is_some())),
+                );
                 self.link = Link::Up { conn, known, proven: false };
             }
             Err(cause) => {

@@ -4,6 +4,7 @@
 
 mod channels;
 mod command;
+mod epochs;
 mod fences;
 mod flavor;
 mod inside;

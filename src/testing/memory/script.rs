@@ -14,6 +14,16 @@ pub(super) struct Call<'a> {
     pub(super) fence: Option<&'a [u8]>,
     pub(super) token: &'a [u8],
     more: &'a [&'a [u8]],
+    /// What goes before a script at strict nodes.
+    pub(super) guard: Option<Guard<'a>>,
+}
+
+/// The arguments of `epoch.lua`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guard<'a> {
+    pub(super) epoch: &'a [u8],
+    pub(super) known: &'a [u8],
+    pub(super) heals: bool,
 }
 
 impl<'a> Call<'a> {
@@ -43,6 +53,11 @@ impl<'a> Call<'a> {
         self.more.get(3).is_some_and(|word| word == b"1")
     }
 
+    /// The lifetime of a key that is set.
+    pub(super) fn lifetime_to_set(&self) -> Result<Lifetime, Refusal> {
+        Lifetime::to_set(self.lifetime_text()?)
+    }
+
     /// How long an extension lets a key that is there live on.
     pub(super) fn lifetime(&self) -> Result<Lifetime, Refusal> {
         Lifetime::parse(self.lifetime_text()?, "pexpire")
@@ -68,14 +83,27 @@ pub(super) enum Script {
     SetFenced,
     ExtendFenced,
     Bury,
+    StrictSet,
+    StrictSetFenced,
+    StrictHeal,
+    Bootstrap,
 }
 
 impl Script {
-    const ALL: [Self; 5] =
-        [Self::Release, Self::Extend, Self::SetFenced, Self::ExtendFenced, Self::Bury];
+    const ALL: [Self; 9] = [
+        Self::Release,
+        Self::Extend,
+        Self::SetFenced,
+        Self::ExtendFenced,
+        Self::Bury,
+        Self::StrictSet,
+        Self::StrictSetFenced,
+        Self::StrictHeal,
+        Self::Bootstrap,
+    ];
 
     pub(super) fn hash(self) -> &'static str {
-        static HASHES: OnceLock<[String; 5]> = OnceLock::new();
+        static HASHES: OnceLock<[String; 9]> = OnceLock::new();
         let hashes = HASHES.get_or_init(|| {
             Self::ALL.map(|script| redis::Script::new(script.text()).get_hash().to_owned())
         });
@@ -90,15 +118,34 @@ impl Script {
             Self::SetFenced => include_str!("../../node/fenced_acquire.lua"),
             Self::ExtendFenced => include_str!("../../node/fenced_extend.lua"),
             Self::Bury => include_str!("../../node/bury.lua"),
+            Self::StrictSet => concat!(
+                include_str!("../../node/epoch.lua"),
+                include_str!("../../node/strict_acquire.lua")
+            ),
+            Self::StrictSetFenced => concat!(
+                include_str!("../../node/epoch.lua"),
+                include_str!("../../node/fenced_acquire.lua")
+            ),
+            Self::StrictHeal => {
+                concat!(include_str!("../../node/epoch.lua"), include_str!("../../node/extend.lua"))
+            }
+            Self::Bootstrap => include_str!("../../node/bootstrap.lua"),
         }
     }
 
     /// How many keys it takes.
     fn keys(self) -> usize {
         match self {
-            Self::Release | Self::Extend => 1,
+            Self::Release | Self::Extend | Self::Bootstrap => 1,
             Self::SetFenced | Self::ExtendFenced | Self::Bury => 2,
+            Self::StrictSet | Self::StrictHeal => 2,
+            Self::StrictSetFenced => 3,
         }
+    }
+
+    /// Whether `epoch.lua` goes before it.
+    fn is_guarded(self) -> bool {
+        matches!(self, Self::StrictSet | Self::StrictSetFenced | Self::StrictHeal)
     }
 
     pub(super) fn by_text(text: &[u8]) -> Result<Self, Refusal> {
@@ -131,11 +178,24 @@ pub(super) fn call<'a>(
     count: usize,
     rest: &'a [&'a [u8]],
 ) -> Result<Call<'a>, Refusal> {
-    match (script.map_or(count, Script::keys), rest) {
-        (1, [key, token, more @ ..]) if count == 1 => Ok(Call { key, fence: None, token, more }),
-        (2, [key, fence, token, more @ ..]) if count == 2 => {
-            Ok(Call { key, fence: Some(fence), token, more })
+    let (guard, wrong) = (None, script.is_some_and(|script| script.keys() != count));
+    match (count, rest) {
+        _ if script.is_some_and(Script::is_guarded) && !wrong => guarded(count, rest),
+        (1, [key, token, more @ ..]) if !wrong => Ok(Call { key, fence: None, token, more, guard }),
+        (2, [key, fence, token, more @ ..]) if !wrong => {
+            Ok(Call { key, fence: Some(fence), token, more, guard })
         }
         _ => Err(refuse("ERR in-memory node: the lock scripts take one key or two, and a token")),
     }
+}
+
+/// A call of a script behind `epoch.lua`, which takes the last key and the last two arguments.
+fn guarded<'a>(count: usize, rest: &'a [&'a [u8]]) -> Result<Call<'a>, Refusal> {
+    let lacks = || refuse("ERR in-memory node: a strict node's script needs an epoch");
+    let (keys, args) = rest.split_at_checked(count).ok_or_else(lacks)?;
+    let ([key, fence @ .., epoch], [token, more @ .., known, heals]) = (keys, args) else {
+        return Err(lacks());
+    };
+    let guard = Guard { epoch, known, heals: *heals == b"1" };
+    Ok(Call { key, fence: fence.first().copied(), token, more, guard: Some(guard) })
 }

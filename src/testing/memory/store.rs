@@ -7,6 +7,7 @@ use std::{collections::HashSet, time::Duration};
 use super::{
     channels::{Channels, ConnId},
     command::{self, Command, Lifetime, Refusal},
+    epochs::Epochs,
     fences::Fences,
     flavor::Flavor,
     keys::Keys,
@@ -188,10 +189,10 @@ impl Store {
             }
             Command::Eval(script, call) => {
                 self.scripts.insert(script);
-                Reply::Int(self.run(now, script, &call)?)
+                self.run(now, script, &call)?
             }
             Command::EvalHash(Some(script), call) if self.scripts.contains(&script) => {
-                Reply::Int(self.run(now, script, &call)?)
+                self.run(now, script, &call)?
             }
             Command::EvalHash(..) => Reply::error("NOSCRIPT No matching script. Please use EVAL."),
         }])
@@ -207,13 +208,32 @@ impl Store {
         }
     }
 
-    fn run(&mut self, now: Duration, script: Script, call: &Call<'_>) -> Result<i64, Refusal> {
-        match script {
-            Script::SetFenced => return self.fences(now).acquire(call),
-            Script::ExtendFenced => return self.fences(now).extend(call),
-            Script::Bury => return self.bury(now, call),
-            Script::Release | Script::Extend => {}
+    fn run(&mut self, now: Duration, script: Script, call: &Call<'_>) -> Result<Reply, Refusal> {
+        if let Some(guard) = &call.guard {
+            self.epochs(now).check(guard)?;
         }
+        let code = match script {
+            Script::StrictSet => {
+                return self.set(now, call.key, call.token, true, Some(call.lifetime_to_set()?));
+            }
+            Script::SetFenced | Script::StrictSetFenced => self.fences(now).acquire(call),
+            Script::ExtendFenced => self.fences(now).extend(call),
+            Script::Bury => self.bury(now, call),
+            Script::Bootstrap => self.epochs(now).bootstrap(call),
+            Script::Release | Script::Extend | Script::StrictHeal => {
+                self.release_or_extend(now, script, call)
+            }
+        };
+        code.map(Reply::Int)
+    }
+
+    /// `release.lua` and `extend.lua`.
+    fn release_or_extend(
+        &mut self,
+        now: Duration,
+        script: Script,
+        call: &Call<'_>,
+    ) -> Result<i64, Refusal> {
         match (self.keys.get(now, call.key), script) {
             (Some(value), _) if value != call.token => Ok(-1),
             (_, Script::Release) => Ok(self.release(now, call)),
@@ -229,6 +249,12 @@ impl Store {
         let code = if is_anothers { -1 } else { self.release(now, call) };
         self.fences(now).bury(call)?;
         Ok(code)
+    }
+
+    /// The scripts of strict nodes, at the time `now`.
+    fn epochs(&mut self, now: Duration) -> Epochs<'_> {
+        let wall = self.wall.saturating_add(now);
+        Epochs { keys: &mut self.keys, now, wall, run_id: &self.run_id }
     }
 
     /// The scripts of fencing numbers, at the time `now`.
