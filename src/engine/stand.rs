@@ -7,6 +7,7 @@ use crate::{
     error::{NodeAnswer, NodeReport},
     exchange::Life,
     mutant::{self, Mutant},
+    node_error::NodeErrorKind,
     protocol::{Loss, Moment, NodeId, NodeSet},
     token::Token,
 };
@@ -38,6 +39,8 @@ impl LastAttempt {
             let is_open = matches!(report.answer(), NodeAnswer::NotAwaited);
             let is_known = match earlier.answer() {
                 NodeAnswer::Granted => !has_votes && !self.silent.contains(node),
+                // It answers a look all the same.
+                NodeAnswer::Failed(error) if error.kind() == NodeErrorKind::Quarantined => true,
                 NodeAnswer::Failed(error) => {
                     let is_so_still = self.silent.contains(node) || !error.is_transient();
                     is_so_still && !self.seen.contains(node)
