@@ -3,6 +3,7 @@
 use stateright::{Model, Property};
 
 use crate::{
+    check::{Limits, Playable},
     message::{Ask, Reply},
     rules::{Mutant, Rules},
     runs::Run,
@@ -15,7 +16,7 @@ use crate::{
 pub struct Fencing {
     pub run: Run,
     pub rules: Rules,
-    pub seen: std::sync::Arc<Seen>,
+    pub seen: Seen<Event>,
     /// It drops nothing that makes no difference; for the test that shows that.
     pub keeps_all: bool,
     alike: Vec<[usize; CLAIMS]>,
@@ -75,6 +76,18 @@ impl Fencing {
                 world.forgets -= 1;
             }
         }
+    }
+}
+
+impl Playable for Fencing {
+    fn limits(&self) -> Limits {
+        let Run { name, least, cap, .. } = self.run;
+        Limits { name, least, cap }
+    }
+
+    fn unseen(&self) -> Option<String> {
+        let unseen = self.run.must_see.iter().find(|event| !self.seen.has(**event));
+        unseen.map(|event| format!("{event:?}"))
     }
 }
 

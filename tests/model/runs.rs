@@ -1,6 +1,9 @@
 //! The runs: who takes part, what each may do, and how many states that makes at least.
 
 use crate::{
+    check::{self, Plan, Played},
+    model::Fencing,
+    rules::Rules,
     seen::Event::{self, *},
     world::CLAIMS,
 };
@@ -289,5 +292,15 @@ impl Run {
 
     pub fn named(name: &str) -> Option<Self> {
         SMALL.iter().chain(LARGE).find(|run| run.name == name).copied()
+    }
+}
+
+impl Plan for Run {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn play(&self, threads: usize) -> Played {
+        check::play(Fencing::new(*self, Rules(None)), threads)
     }
 }

@@ -1,7 +1,10 @@
 //! What a run has come across. A model that has gone blind finds nothing wrong: so each
 //! run names what it must have seen, and fails without.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::{
+    marker::PhantomData,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use crate::{
     runs::Role,
@@ -31,21 +34,41 @@ pub enum Event {
     RaisedByRenewal,
 }
 
-#[derive(Debug, Default)]
-pub struct Seen(AtomicU32);
+/// What can be seen: for each a bit.
+pub trait Noted: Copy {
+    fn bit(self) -> u32;
+}
 
-impl Seen {
-    pub fn note(&self, event: Event) {
+impl Noted for Event {
+    fn bit(self) -> u32 {
+        self as u32
+    }
+}
+
+/// It is of either model.
+#[derive(Debug)]
+pub struct Seen<E>(AtomicU32, PhantomData<E>);
+
+impl<E> Default for Seen<E> {
+    fn default() -> Self {
+        Self(AtomicU32::default(), PhantomData)
+    }
+}
+
+impl<E: Noted> Seen<E> {
+    pub fn note(&self, event: E) {
         // It is written once, so that two threads do not quarrel about it.
         if !self.has(event) {
-            self.0.fetch_or(1 << event as u32, Relaxed);
+            self.0.fetch_or(1 << event.bit(), Relaxed);
         }
     }
 
-    pub fn has(&self, event: Event) -> bool {
-        self.0.load(Relaxed) & 1 << event as u32 != 0
+    pub fn has(&self, event: E) -> bool {
+        self.0.load(Relaxed) & 1 << event.bit() != 0
     }
+}
 
+impl Seen<Event> {
     /// A call has the lock.
     pub fn note_won(&self, claim: &Claim, role: &Role) {
         match claim.phase {

@@ -6,10 +6,9 @@ use std::collections::HashSet;
 use stateright::Model;
 
 use crate::{
-    check,
     message::{Ask, Message, Reply},
     model::Fencing,
-    mutants,
+    mutants::{self, Wrong},
     rules::{Mutant, Rules},
     runs::{Run, SMALL},
     world::{CLAIMS, Claim, Node, Phase, World},
@@ -21,14 +20,14 @@ const LEAST: usize = 8_400_000;
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes minutes without optimization: make test-model")]
 fn what_the_rules_say_holds() {
-    let exhausted = crate::play_all(SMALL);
+    let exhausted = crate::play_all(&crate::plans(&[SMALL], &[]));
     assert!(exhausted.is_some_and(|states| states >= LEAST), "see the table above");
 }
 
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes minutes without optimization: make test-model")]
 fn every_mutant_is_found() {
-    assert!(mutants::find_all(), "see the table above");
+    assert!(mutants::find_all(mutants::CASES), "see the table above");
 }
 
 /// What healing by the old number breaks is that keys end up as nobody's, and no more.
@@ -37,8 +36,8 @@ fn every_mutant_is_found() {
 fn healing_by_the_old_number_keeps_the_order() {
     for mutant in [Mutant::H1, Mutant::H2] {
         for property in ["order", "no number twice"] {
-            let played = check::play_mutant(Run::named("healing").unwrap(), mutant, property);
-            let breaks = played.broken.iter().any(|(broken, _)| *broken == property);
+            let played = mutant.play("healing", property).unwrap();
+            let breaks = played.broken.iter().any(|broken| broken.property == property);
             assert!(!breaks && !played.is_capped(), "{mutant:?}: {}", played.row());
         }
     }
