@@ -133,7 +133,9 @@ impl Strict {
         world.clear_votes(claim);
     }
 
-    /// Time passes: at all nodes alike, and in what the claims believe.
+    /// Time passes: at all nodes alike, and in what the claims believe. An extension that is
+    /// under way may still come through when the belief is over, as if nothing had been lost:
+    /// the library is stricter.
     pub fn tick(&self, world: &mut World) {
         world.ticks -= 1;
         for node in &mut world.nodes[..self.run.nodes] {
@@ -142,12 +144,9 @@ impl Strict {
         }
         for claim in 0..CLAIMS {
             let of = &mut world.claims[claim];
-            if matches!(of.phase, Phase::Idle | Phase::Done) {
-                continue;
-            }
-            of.left -= 1;
+            of.left = of.left.saturating_sub(1);
             of.fresh = of.fresh.saturating_sub(1);
-            if of.left == 0 {
+            if of.left + of.fresh == 0 && !matches!(of.phase, Phase::Idle | Phase::Done) {
                 self.end(world, claim);
             }
         }

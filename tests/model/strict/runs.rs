@@ -54,7 +54,7 @@ pub struct Run {
 
 const CALL: Role = Role { extends: 0, heals: false, after: None };
 const EXTENDS: Role = Role { extends: 1, ..CALL };
-const HEALS: Role = Role { extends: 2, heals: true, ..CALL };
+const HEALS: Role = Role { extends: 1, heals: true, ..CALL };
 const AFTER: Role = Role { after: Some(1), ..CALL };
 
 const RUN: Run = Run {

@@ -145,8 +145,9 @@ impl At {
 }
 
 impl Claim {
+    /// Whether it believes that it has the lock.
     pub fn holds(&self) -> bool {
-        matches!(self.phase, Phase::Held | Phase::Extending)
+        matches!(self.phase, Phase::Held | Phase::Extending) && self.left > 0
     }
 }
 
