@@ -3,6 +3,7 @@
 use super::{
     model::Strict,
     rules::Mutant,
+    seen::Event,
     world::{Data, Epoch, World},
 };
 
@@ -63,7 +64,10 @@ impl Strict {
     pub fn fail(&self, world: &mut World, node: usize, fault: Fault, from: usize) {
         let Some(after) = self.after(world, node, fault, from) else { return };
         let here = &mut world.nodes[node];
-        here.forgot |= after.fence < here.data.fence && self.run.top > 0;
+        if after.fence < here.data.fence {
+            here.forgot = true;
+            self.seen.note(Event::ForgotFence);
+        }
         here.data = after;
         if fault.is_restart() {
             for at in &mut here.at {

@@ -46,7 +46,10 @@ impl Strict {
             Step::End { claim } => self.end(world, claim),
             Step::Release { node, claim } => world.nodes[node].data.release(claim),
             Step::Touch { node } => world.nodes[node].data.look(self.rules),
-            Step::Save { node } => world.nodes[node].saved = world.nodes[node].data,
+            Step::Save { node } => {
+                world.nodes[node].saved = world.nodes[node].data;
+                world.saves -= 1;
+            }
             Step::Fail { node, fault, from } => self.fail(world, node, fault, from),
             Step::SetForward { node } => self.set_forward(world, node),
             Step::Tick => self.tick(world),
@@ -56,13 +59,13 @@ impl Strict {
     /// The node's clock is set forward: what it has ends earlier.
     fn set_forward(&self, world: &mut World, node: usize) {
         let here = &mut world.nodes[node];
-        let held_by = usize::from(here.data.lock).checked_sub(1);
+        let has = |claim: usize| here.data.has(claim) && world.claims[claim].holds();
+        if (0..CLAIMS).any(has) {
+            self.seen.note(Event::SetForward);
+        }
         here.ahead += self.rules.step();
         here.data.pass(self.rules.step());
         here.saved.pass(self.rules.step());
-        if here.data.lock == 0 && held_by.is_some_and(|claim| world.claims[claim].holds()) {
-            self.seen.note(Event::EndedEarly);
-        }
     }
 
     /// The first claim has the lock by the last two of three nodes, since just now.
@@ -97,7 +100,7 @@ impl Model for Strict {
 
     /// All nodes have been used before.
     fn init_states(&self) -> Vec<World> {
-        let mut world = World { ticks: self.run.ticks, ..World::default() };
+        let mut world = World { ticks: self.run.ticks, saves: self.run.saves, ..World::default() };
         for node in &mut world.nodes[..self.run.nodes] {
             node.data.epoch = Epoch::Own;
             node.saved = node.data;

@@ -34,6 +34,8 @@ pub struct Run {
     pub ticks: u8,
     /// Any node may do these at any time, as often as it likes.
     pub faults: &'static [Fault],
+    /// So often a node writes to its disk what it has. The disk has the beginning at first.
+    pub saves: u8,
     /// A third client asks for other keys.
     pub touches: bool,
     /// A client learns a run id as it connects. Else it must be told by a node that it asks.
@@ -53,8 +55,8 @@ pub struct Run {
 }
 
 const CALL: Role = Role { extends: 0, heals: false, after: None };
-const EXTENDS: Role = Role { extends: 1, ..CALL };
 const HEALS: Role = Role { extends: 1, heals: true, ..CALL };
+const HEALS_TWICE: Role = Role { extends: 2, ..HEALS };
 const AFTER: Role = Role { after: Some(1), ..CALL };
 
 const RUN: Run = Run {
@@ -65,56 +67,142 @@ const RUN: Run = Run {
     grace: 0,
     ticks: 3,
     faults: &[],
+    saves: 0,
     touches: true,
     greets: true,
     top: 0,
     forgets: 0,
     begun: false,
-    must_see: &[],
+    must_see: &[Quarantined, WonAfterQuarantine],
     least: 0,
     cap: 400_000_000,
 };
+const GRACE: Run = Run { ttl: 1, grace: 1, ..RUN };
+const HELD: Run = Run { roles: &[HEALS, CALL], begun: true, ..RUN };
+const FENCED: Run = Run { top: 2, ..RUN };
 
 /// Those of `make test-model`: all of them are exhausted.
 pub const SMALL: &[Run] = &[
+    Run { name: "restarts empty", faults: &[RestartsEmpty], ..RUN },
+    Run { name: "flushes", faults: &[Flushes], ..RUN },
+    Run { name: "restarts stale", faults: &[RestartsStale], saves: 1, ticks: 2, ..RUN },
+    Run { name: "replicates", faults: &[Replicates], ticks: 2, ..RUN },
+    Run { name: "evicts", faults: &[EvictsEpoch], ..RUN },
     Run {
-        name: "restarts empty",
+        name: "is told",
+        greets: false,
         faults: &[RestartsEmpty],
-        must_see: &[Quarantined, WonAfterQuarantine],
+        ttl: 1,
+        ticks: 2,
+        must_see: &[Quarantined, Learnt, WonAfterQuarantine],
         ..RUN
     },
     Run {
-        name: "flushes",
+        name: "heals",
+        faults: &[Flushes],
+        must_see: &[Quarantined, Extended, HealedInQuarantine],
+        ..HELD
+    },
+    Run {
+        name: "heals, restarts stale",
+        faults: &[RestartsStale],
+
+        ticks: 2,
+        must_see: &[Quarantined, Extended, HealedInQuarantine],
+        ..HELD
+    },
+    Run { name: "grace", ttl: 2, must_see: &[SetForward], ..GRACE },
+    Run {
+        name: "grace, flushes",
         faults: &[Flushes],
         must_see: &[Quarantined, WonAfterQuarantine],
-        ..RUN
+        ..GRACE
     },
     Run {
-        name: "restarts stale",
-        faults: &[RestartsStale],
-        must_see: &[Quarantined, WonAfterQuarantine],
-        ..RUN
+        name: "grace, heals",
+        roles: &[HEALS, CALL],
+        begun: true,
+        faults: &[Flushes],
+        ticks: 2,
+        must_see: &[Quarantined, Extended, HealedInQuarantine],
+        ..GRACE
     },
-    Run { name: "replicates", faults: &[Replicates], must_see: &[Quarantined], ..RUN },
-    Run { name: "evicts", faults: &[EvictsEpoch], must_see: &[Quarantined], ..RUN },
-    Run { name: "heals", roles: &[HEALS, CALL], faults: &[Flushes], begun: true, ..RUN },
-    Run { name: "grace", ttl: 1, grace: 1, must_see: &[], ..RUN },
-    Run { name: "grace, flushes", ttl: 1, grace: 1, faults: &[Flushes], ..RUN },
-    Run { name: "fenced", top: 2, faults: &[EvictsBoth, Flushes], ..RUN },
+    Run { name: "fenced", faults: &[EvictsBoth, Flushes], ticks: 2, ..FENCED },
+    Run {
+        name: "fenced, forgets",
+        faults: &[Flushes],
+        forgets: 3,
+        must_see: &[ForgotFence, WonAfterQuarantine],
+        ticks: 2,
+        ..FENCED
+    },
     Run {
         name: "fenced, four nodes",
         nodes: 4,
-        top: 2,
         ttl: 1,
         ticks: 1,
         forgets: 1,
         faults: &[Flushes],
-        ..RUN
+        must_see: &[Quarantined, ForgotFence],
+        ..FENCED
     },
 ];
 
 /// Those that `make model` plays besides.
-pub const LARGE: &[Run] = &[];
+pub const LARGE: &[Run] = &[
+    Run { name: "restarts stale, three ticks", faults: &[RestartsStale], saves: 1, ..RUN },
+    Run { name: "replicates, three ticks", faults: &[Replicates], ..RUN },
+    Run {
+        name: "is told, three ticks",
+        greets: false,
+        faults: &[RestartsEmpty, Flushes],
+        must_see: &[Quarantined, Learnt, WonAfterQuarantine],
+        ..RUN
+    },
+    Run {
+        name: "one attempt after another",
+        roles: &[CALL, CALL, AFTER],
+        faults: &[Flushes],
+        ..RUN
+    },
+    Run {
+        name: "heals twice",
+        roles: &[HEALS_TWICE, CALL],
+        faults: &[RestartsEmpty, RestartsStale, Flushes],
+        ticks: 4,
+        ..HELD
+    },
+    Run { name: "two that heal", roles: &[HEALS, HEALS], faults: &[Flushes], ..HELD },
+    Run {
+        name: "grace, heals twice",
+        roles: &[HEALS_TWICE, CALL],
+        begun: true,
+        faults: &[Flushes],
+        ..GRACE
+    },
+    Run { name: "grace, ttl 2, flushes", ttl: 2, faults: &[Flushes], ..GRACE },
+    Run {
+        name: "fenced, heals",
+        roles: &[HEALS, CALL],
+        begun: true,
+        top: 3,
+        faults: &[EvictsBoth, Flushes],
+        ..FENCED
+    },
+    Run {
+        name: "fenced, four nodes, ttl 2",
+        nodes: 4,
+        ticks: 2,
+        forgets: 1,
+        faults: &[Flushes],
+        ..FENCED
+    },
+    Run {
+        name: "all faults",
+        faults: &[RestartsEmpty, RestartsStale, Flushes, Replicates, EvictsEpoch],
+        ..RUN
+    },
+];
 
 impl Run {
     /// The ways to rename claims of one role.

@@ -21,8 +21,8 @@ pub enum Event {
     HealedInQuarantine,
     /// A question did what it asked for when its claim was over.
     CameLate,
-    /// A key ended while its holder believed in it.
-    EndedEarly,
+    /// A clock was set forward while a holder had its key there.
+    SetForward,
     /// A node has lost a fence.
     ForgotFence,
 }

@@ -139,7 +139,7 @@ impl Strict {
         if self.run.touches && !matches!(here.data.epoch, Epoch::Own | Epoch::Quarantine(1..)) {
             steps.push(Step::Touch { node });
         }
-        if self.run.faults.contains(&Fault::RestartsStale) && here.saved != here.data {
+        if world.saves > 0 && here.saved != here.data {
             steps.push(Step::Save { node });
         }
         if here.ahead + self.rules.step() <= self.rules.steps() {

@@ -106,6 +106,8 @@ pub struct World {
     pub claims: [Claim; CLAIMS],
     /// So often time may still pass.
     pub ticks: u8,
+    /// So often a node may still write to its disk.
+    pub saves: u8,
     /// The highest number that a holder has shown.
     pub shown: u8,
     /// A number was not above all that had been shown when its call began.
@@ -218,7 +220,7 @@ impl std::hash::Hash for World {
             put(claim.sent);
         }
         put(self.ticks << 4 | self.shown);
-        put(u8::from(self.disordered));
+        put(self.saves << 1 | u8::from(self.disordered));
         hasher.write(&bytes);
     }
 }
