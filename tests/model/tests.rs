@@ -3,9 +3,8 @@
 
 use std::collections::HashSet;
 
-use stateright::Model;
-
 use crate::{
+    check::Playable,
     message::{Ask, Message, Reply},
     model::Fencing,
     mutants::{self, Wrong},
@@ -43,10 +42,13 @@ fn healing_by_the_old_number_keeps_the_order() {
     }
 }
 
-/// All that nodes have ever had and claims have ever been, without what is under way.
-fn reached(model: &Fencing) -> HashSet<World> {
-    let mut met: HashSet<World> = model.init_states().into_iter().collect();
-    let mut open: Vec<World> = met.iter().cloned().collect();
+/// All states that the model comes to, without what `bare` takes away.
+pub fn reached<M: Playable<State: Eq>>(
+    model: &M,
+    bare: impl Fn(M::State) -> M::State,
+) -> HashSet<M::State> {
+    let mut met: HashSet<M::State> = model.init_states().into_iter().collect();
+    let mut open: Vec<M::State> = met.iter().cloned().collect();
     let mut steps = Vec::new();
     while let Some(world) = open.pop() {
         model.actions(&world, &mut steps);
@@ -56,9 +58,10 @@ fn reached(model: &Fencing) -> HashSet<World> {
             }
         }
     }
-    met.into_iter().map(|world| model.normal(bare(world))).collect()
+    met.into_iter().map(bare).collect()
 }
 
+/// All that nodes have ever had and claims have ever been, without what is under way.
 fn bare(mut world: World) -> World {
     for at in world.nodes.iter_mut().flat_map(|node| &mut node.at) {
         *at = Default::default();
@@ -78,7 +81,8 @@ fn tidying_hides_nothing() {
         let tidy = Fencing::new(run, Rules(None));
         let mut untidy = Fencing::new(run, Rules(None));
         untidy.keeps_all = true;
-        let (tidy, untidy) = (reached(&tidy), reached(&untidy));
+        let [tidy, untidy] =
+            [tidy, untidy].map(|model| reached(&model, |it| model.normal(bare(it))));
         println!("{}: {} states but for messages, either way", run.name, tidy.len());
         assert!(tidy == untidy, "{}: {} against {}", run.name, tidy.len(), untidy.len());
     }

@@ -94,7 +94,7 @@ pub const SMALL: &[Run] = &[
         faults: &[RestartsEmpty],
         ttl: 1,
         ticks: 2,
-        must_see: &[Quarantined, Learnt, WonAfterQuarantine],
+        must_see: &[Quarantined, Learnt],
         ..RUN
     },
     Run {
