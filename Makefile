@@ -46,7 +46,7 @@ test-sim: ## a fixed set of simulated runs, and that every mutant is noticed
 	$(SIM) test $(SIM_FLAGS)
 	$(STEPPER)
 
-test-model: ## the small runs of the model of fencing numbers, and that every mutant is found
+test-model: ## the small runs of the models of fencing numbers and of strict nodes, and that every mutant is found
 	cargo test --quiet --release -p redlock-quorum-model -- --nocapture --test-threads 1
 
 model: ## all its runs, in at most 3 GB: RUN= one of them, MUTANT= the way to where that fails

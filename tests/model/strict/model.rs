@@ -68,7 +68,7 @@ impl Strict {
         here.saved.pass(self.rules.step());
     }
 
-    /// The first claim has the lock by the last two of three nodes, since just now.
+    /// The first claim has the lock by all nodes but one, since just now.
     fn begin_held(&self, world: &mut World) {
         let number = u8::from(self.run.top > 0);
         let left = self.rules.belief();

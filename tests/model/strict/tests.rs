@@ -11,7 +11,7 @@ use super::{
 use crate::{mutants, tests::reached};
 
 /// All small runs together have at least so many states.
-const LEAST: usize = 4_000_000;
+const LEAST: usize = 12_000_000;
 
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes minutes without optimization: make test-model")]
