@@ -7,7 +7,7 @@ use super::{
     runs::{QUORUM, Run},
     seen::Event,
     steps::Step,
-    world::{CLAIMS, Claim, Data, Epoch, Phase, World},
+    world::{CLAIMS, Claim, Data, Epoch, Node, Phase, World},
 };
 use crate::{
     check::{Limits, Playable},
@@ -137,7 +137,7 @@ impl Model for Strict {
             }),
             Property::always("grants again", |model: &Self, world: &World| {
                 let nodes = &world.nodes[..model.run.nodes];
-                let grants = |node: &&super::world::Node| node.data.grants_again(model.rules);
+                let grants = |node: &&Node| node.data.grants_again(model.rules);
                 nodes.iter().filter(grants).count() >= QUORUM[model.run.nodes]
             }),
         ]

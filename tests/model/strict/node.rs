@@ -3,7 +3,7 @@
 use super::{
     message::{Ask, Message, Reply},
     rules::{Mutant, Rules},
-    world::{Data, Epoch},
+    world::{CLAIMS, Data, Epoch},
 };
 
 impl Data {
@@ -98,7 +98,7 @@ impl Data {
     pub fn grants_again(mut self, rules: Rules) -> bool {
         let stranger = Message::new(Ask::Acquire, true, 0, 0);
         (0..=rules.life()).any(|_| {
-            let answer = self.carry_out(super::world::CLAIMS, stranger, rules);
+            let answer = self.carry_out(CLAIMS, stranger, rules);
             self.pass(1);
             matches!(answer.reply(), Some(Reply::Done | Reply::DoneAfter))
         })

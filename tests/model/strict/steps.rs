@@ -146,7 +146,7 @@ impl Strict {
             steps.push(Step::SetForward { node });
         }
         for &fault in self.run.faults {
-            // The others have nothing that one of them has.
+            // Only a replica takes what it has from another.
             let from = if fault == Fault::Replicates { 0..self.run.nodes } else { node..node + 1 };
             let may = |&from: &usize| self.after(world, node, fault, from).is_some();
             steps.extend(from.filter(may).map(|from| Step::Fail { node, fault, from }));
