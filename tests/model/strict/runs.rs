@@ -176,7 +176,7 @@ pub const LARGE: &[Run] = &[
         greets: false,
         faults: &[RestartsEmpty, Flushes],
         must_see: &[Quarantined, Learnt],
-        least: 9_600_000,
+        least: 9_000_000,
         ..RUN
     },
     Run {
@@ -191,7 +191,7 @@ pub const LARGE: &[Run] = &[
         roles: &[HEALS_TWICE, CALL],
         faults: &[RestartsEmpty, RestartsStale, Flushes],
         ticks: 4,
-        least: 7_300_000,
+        least: 7_000_000,
         ..HELD
     },
     Run {
@@ -200,35 +200,6 @@ pub const LARGE: &[Run] = &[
         faults: &[Flushes],
         least: 1_160_000,
         ..HELD
-    },
-    Run {
-        name: "grace, heals twice",
-        roles: &[HEALS_TWICE, CALL],
-        begun: true,
-        faults: &[Flushes],
-        ..GRACE
-    },
-    Run { name: "grace, ttl 2, flushes", ttl: 2, faults: &[Flushes], ..GRACE },
-    Run {
-        name: "fenced, heals",
-        roles: &[HEALS, CALL],
-        begun: true,
-        top: 3,
-        faults: &[EvictsBoth, Flushes],
-        ..FENCED
-    },
-    Run {
-        name: "fenced, four nodes, ttl 2",
-        nodes: 4,
-        ticks: 2,
-        forgets: 1,
-        faults: &[Flushes],
-        ..FENCED
-    },
-    Run {
-        name: "all faults",
-        faults: &[RestartsEmpty, RestartsStale, Flushes, Replicates, EvictsEpoch],
-        ..RUN
     },
 ];
 
