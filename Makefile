@@ -22,7 +22,6 @@ test: ## all tests, on whatever servers there are: containers, or local processe
 	sh tests/setup.sh
 	cargo test --workspace --exclude redlock-quorum-benches --exclude redlock-quorum-model
 	$(MAKE) test-sim
-	$(MAKE) test-model
 
 test-busy: ## the tests on real servers beside four busy loops, until one fails: RUNS=, ONLY= these names, LOOPS=
 	sh tests/setup.sh
