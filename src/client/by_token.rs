@@ -50,14 +50,14 @@ impl Redlock {
         let left = valid_until.duration_since(config.world.wall()).unwrap_or_default();
         let ttl = Ttl::from_duration(left).min(config.max_ttl());
         let now = config.world.now();
-        let ttl = ttl.with_grace(config.ttl.grace());
+        let ttl = config.with_default_grace(ttl);
         let gone_by = config.gone_by(now, ttl.as_duration());
         let lease = Lease { gone_by, ..config.lease(now, ttl) };
         if lease.until <= now {
             return Err(Error::new(ErrorKind::Expired, format!("lock {key} has expired")));
         }
         // The rest of a lease is too short to renew by.
-        let ttl = ttl.max(config.ttl).with_grace(config.ttl.grace());
+        let ttl = config.with_default_grace(ttl.max(config.ttl));
         let claim = Claim::adopted(key, token, ttl, lease, config.quorum.nodes());
         self.number(&claim, number)?;
         Ok(LockGuard::new(Arc::clone(&self.shared), Arc::new(claim)))

@@ -92,11 +92,11 @@ impl Redlock {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if the client is not strict, or
-    /// if a node has an epoch already: then nothing is changed.
-    /// [`ErrorKind::NoQuorum`](crate::ErrorKind::NoQuorum) if a node does not answer, or can't note
-    /// it: those that could grant locks at once, and the others `max_ttl` after they are first
-    /// asked.
+    /// [`ErrorKind::InvalidConfig`] if the client is not strict, or if a node has an epoch already:
+    /// it was used before, or a client has asked it first. [`ErrorKind::NoQuorum`] if a node does
+    /// not answer, or can't note it. Nodes that have noted it by then grant locks at once, and the
+    /// others `max_ttl` after they are first asked for one: calling it again is no cure.
+    /// [`ErrorKind::Busy`] and [`ErrorKind::Closed`] as for [`Self::health`].
     ///
     /// # Cancel safety
     ///
@@ -143,8 +143,9 @@ fn bootstrapped(
         let (kind, why) = match seen {
             Ok((answer, _)) if is_right(answer) => continue,
             Ok(_) => {
-                let why = "it has an epoch already: it was used before, and the others may have \
-                           forgotten theirs";
+                let why = "it has an epoch already: it was used before, or a client has asked it \
+                           for a lock, and others may have forgotten theirs. Who has no epoch \
+                           grants locks a max_ttl after it is first asked";
                 (ErrorKind::InvalidConfig, why.to_owned())
             }
             Err(error) => (ErrorKind::NoQuorum, error.to_string()),

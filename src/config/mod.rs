@@ -46,6 +46,12 @@ impl Config {
         check_grace("the ttl", span, self.ttl.grace_duration(), self.max_ttl)
     }
 
+    /// `ttl` with as much of the default grace as the longest ttl has room for.
+    pub(crate) fn with_default_grace(&self, ttl: Ttl) -> Ttl {
+        let room = self.max_ttl.as_millis().saturating_sub(ttl.as_millis());
+        ttl.with_grace(self.ttl.grace().min(room))
+    }
+
     /// `span` as a ttl with this grace, if it is within bounds.
     pub(crate) fn ttl_with(&self, span: Duration, grace: Duration) -> Result<Ttl, Error> {
         check_grace("the ttl", span, grace, self.max_ttl)

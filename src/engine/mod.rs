@@ -341,6 +341,11 @@ impl Engine {
         op.head.awaited.remove(node);
         if !is_grant && op.needs_text(node, &outcome) {
             op.head.scriptless.insert(node);
+            if ask.sets() {
+                // It is sent only now, however late that is.
+                let gone_by = setting.config.lease(now, op.head.ttl).gone_by;
+                op.head.claim.may_live_until(gone_by);
+            }
             self.ask(id, ask, NodeSet::EMPTY.with(node));
             return false;
         }

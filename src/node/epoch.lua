@@ -7,10 +7,11 @@ local heals, known, epoch = table.remove(ARGV), table.remove(ARGV), table.remove
 local found = redis.call('MGET', epoch)[1]
 if found ~= known then
   local info = redis.pcall('INFO', 'server')
-  if type(info) == 'table' then
+  local id = type(info) == 'string' and string.match(info, 'run_id:(%x+)')
+  if not id then
     return redis.error_reply('NOINFO strict nodes ask for INFO in a script')
   end
-  local id, now = string.match(info, 'run_id:(%x+)'), redis.call('TIME')
+  local now = redis.call('TIME')
   now = now[1] * 1000 + math.floor(now[2] / 1000)
   local max, db, size = string.match(known, ':(%d+):(%d+):(%d+/%d+)$')
   local right = id .. ':' .. max .. ':' .. db .. ':' .. size

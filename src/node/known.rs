@@ -219,7 +219,8 @@ impl Known {
         }
         let is_hash =
             order.form == Form::Short && order.ticket.ask.script(self.is_strict).is_some();
-        if is_hash && matches!(answer, Answer::Failed(error) if is_forbidden(error)) {
+        let by_another = |error: &NodeError| is_forbidden(error) && !error.is_to("INFO");
+        if is_hash && matches!(answer, Answer::Failed(error) if by_another(error)) {
             // It may let us use the text all the same: `EVALSHA` is another command than `EVAL`.
             self.by_text = true;
             *answer = Answer::NoScript;

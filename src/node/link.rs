@@ -116,7 +116,10 @@ impl Node {
     pub(crate) fn write_epoch(&self, out: &mut Vec<u8>) -> bool {
         let Some(strict) = &self.endpoint.strict else { return false };
         out.clear();
-        if let Link::Up { known, .. } = &self.link {
+        // What waits may be sent to the next process: it is told none, and says which it is.
+        if let Link::Up { known, .. } = &self.link
+            && self.waiting.is_empty()
+        {
             out.extend_from_slice(known.process().unwrap_or_default().as_bytes());
         }
         out.extend_from_slice(strict.as_bytes());

@@ -28,7 +28,10 @@ fn interpret_rare(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
         (_, Reply::Error(text)) if text.starts_with("NOSCRIPT") => Answer::NoScript,
         (_, Reply::Error(text)) if ask.needs_epoch() && text.starts_with(OTHER_SERVER) => {
             let id = text.get(OTHER_SERVER.len()..).unwrap_or_default();
-            Answer::OtherServer(id.into())
+            match id.bytes().all(|byte| byte.is_ascii_hexdigit()) && (1..=64).contains(&id.len()) {
+                true => Answer::OtherServer(id.into()),
+                false => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
+            }
         }
         (Ask::Greet, _) if form == Form::Whole => {
             look::probed(Answer::Serves(Box::default()), reply, "SET")
@@ -38,7 +41,9 @@ fn interpret_rare(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
         (Ask::Value | Ask::Look, Reply::Error(text)) if is_withheld(text) => Answer::NoScript,
         (Ask::Value | Ask::Look, _) => look::got(reply),
         (_, Reply::Error(text)) => {
-            let error = NodeError::from_reply(text).to(command(ask, form));
+            let error = NodeError::from_reply(text);
+            let is_info = error.code() == Some("NOINFO");
+            let error = error.to(if is_info { "INFO" } else { command(ask, form) });
             match form {
                 Form::Native(_) if is_for_scripts(error.kind()) => Answer::NoScript,
                 _ => Answer::Failed(error),
