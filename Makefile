@@ -1,7 +1,7 @@
 # What each target needs it installs or finds itself. `make help` lists them.
 
 .PHONY: help quickstart test test-busy test-containers test-sim test-model sim model mutants fuzz check
-.PHONY: nightly nightly-seeds nightly-mutants nightly-fuzz nightly-containers
+.PHONY: chaos nightly nightly-seeds nightly-mutants nightly-fuzz nightly-containers nightly-chaos
 .PHONY: bench bench-contention bench-waiting bench-http bench-instructions bench-criterion bench-fencing bench-all
 
 # The simulator opens the library's inside, which no other build does; so it is
@@ -58,12 +58,17 @@ mutants: ## every wrong turn, until a test notices; writes docs/mutants.md: SEED
 	@$(SIM) run $(SIM_FLAGS) -- mutants
 	@$(STEPPER)
 
+chaos: ## faults on real servers, a minute each: SECS=, SEED=, SERVER= a path or redis-8.2, MODE=, FAULTS=, FLOOR=
+	sh tests/setup.sh
+	SERVERS="$$(sh tests/servers.sh)" cargo run --quiet -p redlock-quorum-chaos
+
 # Every day other seeds. A failure ends its slice of seeds alone, and a part that
 # fails does not keep the others from running.
 TODAY = $(shell echo $$(( $$(date +%s) / 86400 * 10000000 )))
 
 nightly: ## what takes too long for every push, an hour or two: SEEDS= at each level, FIRST=
-	$(MAKE) --keep-going nightly-seeds nightly-mutants model nightly-fuzz nightly-containers
+	$(MAKE) --keep-going nightly-seeds nightly-mutants model nightly-fuzz nightly-containers \
+		nightly-chaos
 
 nightly-seeds: ## its simulated runs, in slices: SEEDS=, LEVEL=, FIRST=, SLICE=
 	$(MAKE) sim SEEDS=$(or $(SEEDS),300000) FIRST=$(or $(FIRST),$(TODAY)) SLICE=$(or $(SLICE),50000)
@@ -77,6 +82,9 @@ nightly-fuzz:
 nightly-containers:
 	sh tests/setup.sh
 	$(MAKE) test-containers ONCE=
+
+nightly-chaos:
+	$(MAKE) chaos SECS=$(or $(SECS),600)
 
 check: ## format, lints on all feature combinations, docs, dependency tree
 	sh tests/check.sh

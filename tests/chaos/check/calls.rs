@@ -1,0 +1,81 @@
+//! Whether each call came back, and in time. A client's process that was stopped
+//! meanwhile, or that a busy host did not let run, is owed that time.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::{Client, Findings};
+use crate::{
+    clock::{ms, nanos},
+    log::{Event, Note},
+    mode::NODE_TIMEOUT,
+};
+
+/// How much later than its limit a call may come back: hosts are busy.
+const ALLOWED: Duration = ms(300);
+
+pub fn judge(client: &Client, killed: Option<u64>, notes: &[Note], findings: &mut Findings) {
+    let pauses = pauses(client, notes);
+    let mut open: HashMap<u64, (u64, u64)> = HashMap::new();
+    for event in &client.events {
+        match *event {
+            Event::Asked { call, at, limit, .. } => {
+                findings.calls += 1;
+                open.insert(call, (at, limit));
+            }
+            Event::Granted { call, at, .. } | Event::Over { call, at, .. } => {
+                if let Some((asked, limit)) = open.remove(&call) {
+                    let took = (at - asked).saturating_sub(paused_within(&pauses, asked, at));
+                    let allowed = limit.max(nanos(NODE_TIMEOUT)) + nanos(ALLOWED);
+                    findings.late += u64::from(took > allowed);
+                }
+            }
+            Event::Hung { call, .. } => {
+                open.remove(&call);
+                findings.hangs += 1;
+            }
+            Event::Looked { .. } | Event::LetGo { .. } | Event::Stalled { .. } => {}
+        }
+    }
+    // What a killed process was waiting for is nobody's call any more.
+    if killed.is_none() {
+        findings.hangs += open.len() as u64;
+    }
+}
+
+/// When the process did not run, in order; none of these meet.
+fn pauses(client: &Client, notes: &[Note]) -> Vec<(u64, u64)> {
+    let mut pauses: Vec<_> = client.stalls().chain(stops(client.process, notes)).collect();
+    pauses.sort_unstable();
+    let mut apart: Vec<(u64, u64)> = Vec::new();
+    for (begin, end) in pauses {
+        match apart.last_mut() {
+            Some((_, last)) if begin <= *last => *last = end.max(*last),
+            _ => apart.push((begin, end)),
+        }
+    }
+    apart
+}
+
+/// When that process was stopped by a fault.
+pub fn stops(of: u32, notes: &[Note]) -> Vec<(u64, u64)> {
+    let (mut stops, mut stopped) = (Vec::new(), None);
+    for note in notes {
+        if let Note::Stopped { process, at } = *note
+            && process == of
+        {
+            stopped = Some(at);
+        }
+        if let Note::Continued { process, at } = *note
+            && process == of
+            && let Some(begin) = stopped.take()
+        {
+            stops.push((begin, at));
+        }
+    }
+    stops
+}
+
+fn paused_within(pauses: &[(u64, u64)], from: u64, until: u64) -> u64 {
+    let part = |(begin, end): &(u64, u64)| (*end).min(until).saturating_sub((*begin).max(from));
+    pauses.iter().map(part).sum()
+}

@@ -1,0 +1,96 @@
+//! How a client of a campaign protects what it does: the one place where a mode
+//! becomes a client of the library.
+
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use redlock_quorum::Redlock;
+use serde::{Deserialize, Serialize};
+
+use crate::{Result, clock::ms};
+
+/// No lock's key lives longer, grace included.
+pub const MAX_TTL: Duration = ms(1000);
+/// By how much servers' clocks are set forward at a time, and what grace covers.
+pub const GRACE: Duration = ms(300);
+/// What locks are asked for, ms.
+pub const TTLS: RangeInclusive<u64> = 300..=700;
+/// Long enough for a busy host to answer, and much shorter than a ttl.
+pub const NODE_TIMEOUT: Duration = ms(100);
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum Mode {
+    /// With no more than a majority's word.
+    Plain,
+    /// It shows the counter a number.
+    Fenced,
+    /// With the word of so many nodes that two of them may forget.
+    Quorum4,
+    /// Nodes that forget are held back.
+    Strict,
+    /// Both.
+    StrictFenced,
+    /// Its keys outlive what it believes.
+    Grace,
+}
+
+impl Mode {
+    pub const ALL: [Self; 6] =
+        [Self::Plain, Self::Fenced, Self::Quorum4, Self::Strict, Self::StrictFenced, Self::Grace];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Fenced => "fenced",
+            Self::Quorum4 => "quorum-4",
+            Self::Strict => "strict",
+            Self::StrictFenced => "strict+fenced",
+            Self::Grace => "grace",
+        }
+    }
+
+    pub const fn is_fenced(self) -> bool {
+        matches!(self, Self::Fenced | Self::StrictFenced)
+    }
+
+    const fn is_strict(self) -> bool {
+        matches!(self, Self::Strict | Self::StrictFenced)
+    }
+}
+
+/// A client of that mode.
+pub fn build(mode: Mode, nodes: &[String]) -> Result<Redlock> {
+    let builder = Redlock::builder().nodes(nodes).node_timeout(NODE_TIMEOUT);
+    let builder = builder.ttl(ms(*TTLS.end())).max_ttl(MAX_TTL);
+    match mode {
+        Mode::Plain | Mode::Fenced => Ok(builder.build()?),
+        Mode::Quorum4 => Ok(builder.quorum(4).build()?),
+        Mode::Grace => Ok(builder.grace(GRACE).build()?),
+        Mode::Strict | Mode::StrictFenced => Ok(builder.strict(MAX_TTL).build()?),
+    }
+}
+
+/// What these modes need of fresh nodes before the first client asks.
+pub async fn prepare(modes: &[Mode], nodes: &[String]) -> Result<()> {
+    if let Some(strict) = modes.iter().find(|mode| mode.is_strict()) {
+        build(*strict, nodes)?.bootstrap().await?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        let named = Self::ALL.into_iter().find(|mode| mode.name() == name);
+        named.ok_or_else(|| {
+            let all = Self::ALL.map(Self::name).join(", ");
+            format!("no mode `{name}`: there are {all}")
+        })
+    }
+}
