@@ -164,8 +164,8 @@ impl Builder {
         self
     }
 
-    /// Sets the longest ttl that an acquire or an extension may ask for: from 10 ms
-    /// to thirty days.
+    /// Sets the longest ttl that an acquire or an extension may ask for, its grace included: from
+    /// 10 ms to thirty days.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
@@ -181,8 +181,8 @@ impl Builder {
     }
 
     /// Makes the nodes strict: one that has forgotten what it granted, by a restart, a `FLUSHALL`, an
-    /// eviction or a failover, grants nothing for `max_ttl`, by when all of that has ended. It
-    /// extends, heals and releases meanwhile.
+    /// eviction or a failover, grants nothing for `max_ttl` from when it is first asked for a lock,
+    /// by when all of that has ended. It extends, heals and releases meanwhile.
     ///
     /// Each node notes in the key `redlock:epoch` which server it is, and compares that in the
     /// script that acquires. `max_ttl` is that of [`Self::max_ttl`], graces included; all clients
@@ -213,10 +213,11 @@ impl Builder {
     /// [`Self::max_ttl`].
     ///
     /// The holder believes in the lock for the ttl as ever, and a release deletes it at once; the
-    /// next holder waits `grace` longer where there was none. So a holder that goes on for up to
-    /// `grace` after the end of its ttl meets nobody; nor does one whose nodes' clocks are set
-    /// forward by up to `grace` in sum while it holds the lock, or between two extensions.
-    /// [`Acquire::grace`](crate::Acquire::grace) sets it for one lock.
+    /// next holder waits `grace` longer where there was none. So a holder meets nobody that goes on
+    /// after the end of its ttl, or whose nodes' clocks are set forward while it holds the lock, or
+    /// between two extensions: by up to `grace` at each node, in sum.
+    /// [`Acquire::grace`](crate::Acquire::grace) sets it for one lock; one that is adopted or
+    /// resumed has the grace of the client that does so.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;
