@@ -24,9 +24,9 @@ impl Redlock {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoQuorum`](crate::ErrorKind::NoQuorum) if too few nodes answered
+    /// [`ErrorKind::NoQuorum`] if too few nodes answered
     /// to tell whether it is held, with what each node said.
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if `key` is
+    /// [`ErrorKind::InvalidConfig`] if `key` is
     /// empty or too long. Also [`Busy`](crate::ErrorKind::Busy) and
     /// [`Closed`](crate::ErrorKind::Closed).
     ///
@@ -58,8 +58,8 @@ impl Redlock {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) and
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed). A node that does not answer
+    /// [`ErrorKind::Busy`] and
+    /// [`ErrorKind::Closed`]. A node that does not answer
     /// is no error, but part of the result.
     ///
     /// # Cancel safety
