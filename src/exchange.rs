@@ -127,9 +127,15 @@ pub(crate) enum Answer {
     NoScript,
     /// The server is another process than was known, with this name: the question must be put
     /// again.
-    OtherServer(Box<str>),
+    OtherServer(Box<Process>),
     /// An error; [`NodeError::surely_had_no_effect`] says what it means.
     Failed(NodeError),
+}
+
+/// Which process a server is. It is boxed in an answer, since all answers have room for the largest.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) id: Box<str>,
 }
 
 /// What a node has at a key.

@@ -124,9 +124,9 @@ impl Known {
         now: Moment,
     ) -> Result<(), NodeError> {
         let ask = order.ticket.ask;
-        if let Answer::OtherServer(id) = answer {
+        if let Answer::OtherServer(process) = answer {
             // A proxy hid the restart, or there was no telling at the login: it is asked again.
-            self.server.process = Some(std::mem::take(id));
+            self.server.process = Some(std::mem::take(&mut process.id));
             *answer = Answer::NoScript;
             return Ok(());
         }

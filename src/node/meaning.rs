@@ -3,7 +3,7 @@
 
 use super::{look, probe, resp::Reply, wire::Form};
 use crate::{
-    exchange::{Answer, Ask},
+    exchange::{Answer, Ask, Process},
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
 };
@@ -29,7 +29,7 @@ fn interpret_rare(ask: Ask, form: Form, reply: &Reply<'_>) -> Answer {
         (_, Reply::Error(text)) if ask.needs_epoch() && text.starts_with(OTHER_SERVER) => {
             let id = text.get(OTHER_SERVER.len()..).unwrap_or_default();
             match id.bytes().all(|byte| byte.is_ascii_hexdigit()) && (1..=64).contains(&id.len()) {
-                true => Answer::OtherServer(id.into()),
+                true => Answer::OtherServer(Box::new(Process { id: id.into() })),
                 false => Answer::Failed(NodeError::new(NodeErrorKind::Protocol)),
             }
         }
