@@ -126,8 +126,9 @@ pub enum NodeErrorKind {
     )]
     NumbersUsedUp,
     /// The server has forgotten what it granted, or is used for the first time, and has no vote until
-    /// all of that has ended ([`Builder::strict`](crate::Builder::strict)): it may be wrong to say
-    /// otherwise, and [`Redlock::bootstrap`](crate::Redlock::bootstrap) says so of new nodes.
+    /// all that it may have granted has ended ([`Builder::strict`](crate::Builder::strict)). Of new
+    /// nodes, [`Redlock::bootstrap`](crate::Redlock::bootstrap) says before the first acquire that
+    /// there is nothing to wait for.
     #[error("has forgotten what it granted, or is new, and grants nothing until that has ended")]
     Quarantined,
     /// The clients before had another [`max_ttl`](crate::Builder::max_ttl) than this one, on which

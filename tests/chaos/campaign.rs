@@ -115,6 +115,7 @@ async fn record(
         stage.play(&fault).await?;
     }
     stage.end_clients().await?;
+    // A key's own time, and a margin: what is there after that would stay for ever.
     sleep(MAX_TTL + mode::GRACE + ms(500)).await;
     stage.look_for_keys().await
 }

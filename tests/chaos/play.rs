@@ -33,6 +33,7 @@ impl Stage {
             Set::Clock => self.set_clocks(fault).await.map_err(failed)?,
         }
         self.log.say(&Note::Undone { kind: fault.kind, at: now() });
+        // How long a fault lasts, and the rest after it, are drawn: they are what is played.
         sleep(fault.rest).await;
         Ok(())
     }
