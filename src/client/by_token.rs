@@ -66,9 +66,10 @@ impl Redlock {
     /// Releases a lock by its token, without a guard: the nodes say whether the
     /// token still holds it.
     ///
-    /// A node that does not answer is asked again in the background: until
-    /// `parts.valid_until` or for [`Builder::max_ttl`](crate::Builder::max_ttl),
-    /// whichever is sooner, and for three node timeouts at least. A node that does not
+    /// A node that does not answer is asked again in the background: for
+    /// [`Builder::max_ttl`](crate::Builder::max_ttl) where another had the lock, since it may have
+    /// been extended there without `parts` saying so; otherwise until `parts.valid_until`, and for
+    /// three node timeouts at least. A node that does not
     /// have the key is asked once more after a node timeout, if others had it: the
     /// acquire may still have been on its way there. A lock that is acquired meanwhile
     /// with the same token would then be deleted there, so use no token twice.

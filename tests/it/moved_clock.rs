@@ -8,7 +8,7 @@ use std::{
 };
 
 use redlock_quorum::{
-    Builder, ErrorKind, Redlock,
+    Builder, ErrorKind, Redlock, Released,
     testing::{Backend, Clock, Cluster, FixtureError},
 };
 use tokio::join;
@@ -230,5 +230,31 @@ async fn a_lock_that_goes_on_living_at_one_node_is_free_when_it_has_ended_at_the
         clock.advance(2 * SECOND).await;
         assert!(waiting.is_finished(), "it stays at node {node}");
         drop(within(LIMIT, "the lock", waiting).await.unwrap().unwrap());
+    }
+}
+
+/// The client that had it before may have lengthened it and not know of it: its call was dropped.
+#[tokio::test]
+async fn a_lock_that_was_taken_over_is_released_where_it_lives_longer_than_its_parts_say() {
+    for is_adopted in [true, false] {
+        let clock = Clock::new();
+        let cluster = Cluster::builder().nodes(3).clock(&clock).start().await.unwrap();
+        let [holder, other] =
+            [(); 2].map(|()| builder(&cluster, &clock).max_ttl(600 * SECOND).build().unwrap());
+        let guard = holder.lock("job").ttl(4 * SECOND).await.unwrap();
+        everywhere(&guard, &cluster).await;
+        let parts = guard.into_parts();
+        set_up(&cluster.nodes()[2..], "PEXPIRE job 300000").await;
+        cluster.nodes()[2].pause().await.unwrap();
+        let released = match is_adopted {
+            true => other.adopt(parts).unwrap().release().await,
+            false => other.release(parts).await,
+        };
+        assert_eq!(released.unwrap(), Released::Released);
+        clock.advance(60 * SECOND).await;
+        cluster.nodes()[2].resume().await.unwrap();
+        // Longer than the pauses between its attempts to connect, and to release.
+        clock.advance(10 * SECOND).await;
+        assert_no_keys(&cluster).await;
     }
 }

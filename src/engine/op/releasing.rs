@@ -40,6 +40,9 @@ pub(in crate::engine) struct Releasing {
     /// Nodes that bury nothing, and are asked for a plain release.
     pub(super) plainly: NodeSet,
     pause: Backoff,
+    /// Until when the acquire of a lock that was taken over may still arrive, where its key may
+    /// live for longer than that.
+    arrives_until: Option<Moment>,
     /// The next deadline: first the caller's, then the key's own end.
     deadline: Option<Moment>,
     /// Whether it may still change something.
@@ -64,6 +67,7 @@ impl Releasing {
             looked: NodeSet::EMPTY,
             plainly: NodeSet::EMPTY,
             pause: RELEASE_PAUSE,
+            arrives_until: None,
             deadline: Some(give_up_at),
             is_open: true,
         }
@@ -78,9 +82,11 @@ impl Releasing {
         setting: &mut Setting<'_>,
     ) {
         self.count.handle_vote(node, Vote::Granted);
+        self.note_real(&head.claim, setting);
         // Where another client acquired the lock, a deletion is all that there is to wait for.
         if !head.claim.is_adopted() && may_be_set_again(&head.claim, ask, node) {
-            self.ask_later(head, node, offered_at, setting);
+            let gone_by = head.claim.gone_by();
+            self.ask_later(head, node, offered_at, gone_by, setting);
         }
         self.look_behind(head, setting);
     }
@@ -105,7 +111,10 @@ impl Releasing {
             return;
         }
         self.count.handle_vote(node, vote);
-        let (now, gone_by) = (setting.now, head.claim.gone_by());
+        if vote == Vote::Granted {
+            self.note_real(&head.claim, setting);
+        }
+        let (now, gone_by) = (setting.now, self.until(&head.claim, vote));
         let may_be_set = may_be_set_again(&head.claim, ask, node);
         // A node that has buried what may arrive late has said all that there is to say.
         let is_final = head.claim.sent().is_some() && vote == Vote::Refused;
@@ -118,9 +127,27 @@ impl Releasing {
             // The node keeps it until there is a connection again.
             head.again.insert(node);
         } else if again && (now < gone_by || vote == Vote::Refused) {
-            self.ask_later(head, node, offered_at, setting);
+            self.ask_later(head, node, offered_at, gone_by, setting);
         }
         self.look_behind(head, setting);
+    }
+
+    /// A lock that was taken over is real, since a node had it. The client that had it before may
+    /// have lengthened it without knowing of what came of that, so at nodes that do not answer its
+    /// key may live for as long as any.
+    fn note_real(&mut self, claim: &Claim, setting: &Setting<'_>) {
+        if claim.is_adopted() && self.arrives_until.is_none() {
+            self.arrives_until = Some(claim.gone_by());
+            let config = setting.config;
+            claim.may_live_until(config.gone_by(setting.now, config.max_ttl().as_duration()));
+        }
+    }
+
+    /// Until when a node is asked that has answered like this: one without the key until an acquire
+    /// can't arrive any more, and others until the key is gone.
+    fn until(&self, claim: &Claim, vote: Vote) -> Moment {
+        let arrives_until = self.arrives_until.filter(|_| vote == Vote::Refused);
+        arrives_until.unwrap_or(claim.gone_by())
     }
 
     /// Whether the node is to be asked for a plain release, since it lets the user bury nothing, or
@@ -143,9 +170,10 @@ impl Releasing {
         head: &mut Head,
         node: NodeId,
         offered_at: Moment,
+        gone_by: Moment,
         setting: &mut Setting<'_>,
     ) {
-        let (now, gone_by) = (setting.now, head.claim.gone_by());
+        let now = setting.now;
         let last = last_look(gone_by);
         if now < gone_by {
             let pause = self.pause.next_delay(setting.rng.next_u64());
@@ -165,7 +193,8 @@ impl Releasing {
     /// has ended.
     fn look_behind(&mut self, head: &Head, setting: &Setting<'_>) {
         let (claim, config, now) = (&head.claim, setting.config, setting.now);
-        if !claim.is_adopted() || self.count.deleted().is_empty() || now >= claim.gone_by() {
+        let is_late = now >= self.until(claim, Vote::Refused);
+        if !claim.is_adopted() || self.count.deleted().is_empty() || is_late {
             return;
         }
         let at = now.after(config.node_timeout(config.max_ttl()));
