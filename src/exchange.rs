@@ -57,9 +57,9 @@ impl Ask {
         matches!(self, Self::Release | Self::Bury)
     }
 
-    /// Whether strict nodes look first whether they have forgotten anything.
+    /// Whether strict nodes look first whether they have forgotten anything, or say so.
     pub(crate) fn needs_epoch(self) -> bool {
-        matches!(self, Self::Set | Self::SetFenced | Self::Heal | Self::Bootstrap)
+        matches!(self, Self::Set | Self::SetFenced | Self::Heal | Self::Bootstrap | Self::Greet)
     }
 
     /// Whether a node that carries this out may have a lock after it that it had not before.
@@ -189,7 +189,7 @@ pub(crate) enum Life {
 }
 
 /// A node's answer to a greeting.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Greeted {
     pub(crate) latency: Duration,
     pub(crate) role: Option<Role>,
@@ -197,6 +197,11 @@ pub(crate) struct Greeted {
     /// Whether it is not known if a lock would work there: only a reserved key may be tried,
     /// and that one is forbidden.
     pub(crate) untried: bool,
+    /// What a strict node has noted of itself, and when it said so, in milliseconds since 1970.
+    pub(crate) epoch: Option<Box<str>>,
+    pub(crate) said_at: Option<u64>,
+    /// What threatens the guarantee there, though it votes.
+    pub(crate) warnings: Vec<NodeError>,
 }
 
 /// A server's part in replication.

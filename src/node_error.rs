@@ -139,6 +139,18 @@ impl NodeError {
         self.more.as_ref()?.waited
     }
 
+    /// The server was started anew, and is asked for no lock for as long as this.
+    pub(crate) fn restarted(rest: Duration) -> Self {
+        let told = format!("in {}", Spelled(rest));
+        Self::with(NodeErrorKind::Restarted, More { told: Some(told.into()), ..More::default() })
+    }
+
+    /// The server is that of another node, by its name.
+    pub(crate) fn same_server(other: &str) -> Self {
+        let told = format!("it is that of {other}");
+        Self::with(NodeErrorKind::SameServer, More { told: Some(told.into()), ..More::default() })
+    }
+
     /// Something that is no lock's token is at the key.
     pub(crate) fn foreign(found: Option<&'static str>) -> Self {
         Self::with(NodeErrorKind::ForeignKey, More { found, ..More::default() })
@@ -231,6 +243,9 @@ impl NodeError {
                 | K::ForeignFence
                 | K::OtherMaxTtl
                 | K::OtherNodes
+                | K::SameServer
+                | K::Evicting
+                | K::HasEpoch
         )
     }
 

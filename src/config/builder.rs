@@ -45,6 +45,7 @@ const HAND_OVERS: u32 = 16;
 /// | [`max_ttl`](Self::max_ttl) | 1 h |
 /// | [`grace`](Self::grace) | none |
 /// | [`strict`](Self::strict) | no |
+/// | [`delayed_restarts`](Self::delayed_restarts) | yes |
 /// | [`quorum`](Self::quorum) | more than half of the nodes |
 /// | [`node_timeout`](Self::node_timeout) | a tenth of the lock's ttl, from 5 to 200 ms |
 /// | [`drift_per_mille`](Self::drift_per_mille) | 10 (1 %), and always 2 ms more |
@@ -63,6 +64,7 @@ pub struct Builder {
     max_ttl: Duration,
     grace: Duration,
     strict: bool,
+    delayed_restarts: bool,
     quorum: Option<usize>,
     node_timeout: Option<Duration>,
     drift_per_mille: u32,
@@ -84,6 +86,7 @@ impl Builder {
             max_ttl: DEFAULT_MAX_TTL,
             grace: Duration::ZERO,
             strict: false,
+            delayed_restarts: true,
             quorum: None,
             node_timeout: None,
             drift_per_mille: Drift::DEFAULT_PER_MILLE,
@@ -229,6 +232,27 @@ impl Builder {
     #[doc(alias("lock-delay", "lock_delay", "LockDelay"))]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Sets whether a node that was started anew while this client runs is asked for no lock until
+    /// the locks that it had granted before have ended: for the longest ttl that this client has
+    /// asked for and 1 s more, counted from the node's start. So it is by default; extensions and
+    /// releases go there all the same. Do without where a node's restart loses nothing, as with
+    /// `appendonly yes` and `appendfsync always`.
+    ///
+    /// It goes by what the server says of itself when it is connected to, costs nothing, and is less
+    /// than [`Self::strict`], which takes its place: a client that was itself started later, a
+    /// `FLUSHALL`, or another server that has long been up are not noticed.
+    ///
+    /// ```
+    /// # use redlock_quorum::Redlock;
+    /// let builder = Redlock::builder().nodes(["redis://a", "redis://b", "redis://c"]);
+    /// let redlock = builder.delayed_restarts(false).build()?; // they write all to disk at once
+    /// # Ok::<(), redlock_quorum::Error>(())
+    /// ```
+    pub fn delayed_restarts(mut self, delays: bool) -> Self {
+        self.delayed_restarts = delays;
         self
     }
 

@@ -13,7 +13,7 @@ pub use builder::Builder;
 use crate::{
     error::{Error, ErrorKind},
     exchange::Fence,
-    node::Endpoint,
+    node::{Endpoint, Peers},
     protocol::{Backoff, Drift, Lease, Moment, NodeId, Number, Quorum, Ttl},
     spelled::Exact,
     world::World,
@@ -27,6 +27,7 @@ const NODE_TIMEOUT: (Duration, Duration) = (Duration::from_millis(5), Duration::
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    pub(crate) peers: Arc<Peers>,
     pub(crate) quorum: Quorum,
     pub(crate) retry: Backoff,
     pub(crate) prefix: Vec<u8>,

@@ -10,9 +10,9 @@ use crate::{
     config::Config,
     engine::{Question, Wish},
     exchange::{Event, Heard, News},
-    node::{self, Epoch, Form, Listener, Node, Order, Request},
+    node::{self, Epoch, Form, Listener, Node, Order, Peers, Request},
     node_error::NodeError,
-    protocol::{Moment, NodeId, NodeSet},
+    protocol::{Moment, NodeId, NodeSet, Ttl},
 };
 
 /// All connections of one client.
@@ -34,6 +34,9 @@ pub(super) struct Net {
     pub(super) declined: Vec<(NodeId, NodeError)>,
     /// The command that was encoded last.
     encoded: Vec<u8>,
+    /// The nodes, and the longest ttl that they were asked for.
+    peers: Arc<Peers>,
+    longest: Ttl,
     /// The epoch of the strict node that it is for.
     epoch: Vec<u8>,
     /// Jitter of the pauses between attempts to connect.
@@ -57,6 +60,8 @@ impl Net {
             heard: Vec::new(),
             declined: Vec::new(),
             encoded: Vec::new(),
+            peers: Arc::clone(&config.peers),
+            longest: Ttl::from_millis(0),
             epoch: Vec::new(),
             rng: world.rng(),
         }
@@ -71,6 +76,10 @@ impl Net {
     pub(super) fn ask(&mut self, question: &Question<'_>, targets: NodeSet, now: Moment) {
         let Question { ticket, key, token, ttl, fence, news, .. } = *question;
         let ask = ticket.ask;
+        if ttl.of_key() > self.longest.of_key() {
+            self.longest = ttl;
+            self.peers.note_ttl(ttl);
+        }
         let mut order = Order {
             ticket,
             keep_until: question.keep_until,

@@ -73,6 +73,10 @@ struct NodeState<'a> {
     /// Why the node did not answer, and what to change there.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// What threatens the guarantee there, though the node votes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Option<Vec<String>>)]
+    warnings: Vec<String>,
 }
 
 impl<'a> NodeState<'a> {
@@ -84,6 +88,7 @@ impl<'a> NodeState<'a> {
             server: node.server(),
             latency_us: node.latency().map(micros),
             error: node.error().map(ToString::to_string),
+            warnings: node.warnings().iter().map(ToString::to_string).collect(),
         }
     }
 }

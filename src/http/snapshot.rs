@@ -148,6 +148,8 @@ struct Node<'a> {
     /// The last error since the page was first looked at, even if the node is up
     /// again.
     error: Option<LastError<'a>>,
+    /// What threatens the guarantee there, though the node votes.
+    warnings: Vec<String>,
 }
 
 /// The last error of a node.
@@ -198,6 +200,7 @@ impl<'a> Node<'a> {
                 message,
                 age_s: now.saturating_duration_since(*at).as_secs(),
             }),
+            warnings: node.warnings().iter().map(ToString::to_string).collect(),
         }
     }
 }

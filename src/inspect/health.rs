@@ -177,6 +177,28 @@ impl NodeHealth {
         self.answer.as_ref().ok()?.server.as_deref()
     }
 
+    /// Returns what threatens the guarantee at a node that votes: it drops keys when its memory is
+    /// full, it is the same server as another node, strict clients use it and this one is not
+    /// strict, or it has a lock that lives for longer than
+    /// [`max_ttl`](crate::Builder::max_ttl). The log has the same when it is found.
+    ///
+    /// ```
+    /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = Cluster::builder().backend(Backend::Memory).start().await?;
+    /// # let redlock = Redlock::builder().nodes(cluster.urls()).build()?;
+    /// for node in redlock.health().await?.nodes() {
+    ///     for warning in node.warnings() {
+    ///         eprintln!("{} {warning}", node.address());
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn warnings(&self) -> &[NodeError] {
+        self.answer.as_ref().map_or(&[], |said| &said.warnings)
+    }
+
     /// Returns why the node failed: it did not answer, or with an error.
     ///
     /// ```

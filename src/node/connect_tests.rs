@@ -128,7 +128,7 @@ impl World for Handle {
 }
 
 const OLD_SERVER: &str = "-ERR unknown command 'HELLO'\r\n";
-const REST: &str = "+OK\r\n+OK\r\n-NOPERM no\r\n+OK\r\n:1\r\n";
+const REST: &str = "+OK\r\n+OK\r\n-NOPERM no\r\n-NOPERM no\r\n$-1\r\n+OK\r\n:1\r\n";
 
 /// How much of the paused clock's time `call` takes.
 #[expect(clippy::disallowed_methods, reason = "the clock is paused: this is no time")]

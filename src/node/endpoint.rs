@@ -11,6 +11,7 @@ use redis::{ConnectionAddr, ConnectionInfo};
 use super::{
     dial::Names,
     login::Purpose,
+    peers::Peers,
     probe,
     url::{self, INSECURE},
 };
@@ -53,6 +54,10 @@ pub(crate) struct Endpoint {
     pub(crate) strict: Option<Box<str>>,
     /// How long a lock lives there at most.
     pub(crate) longest_ttl: Duration,
+    /// Whether it has no vote for a while after it was started anew.
+    pub(crate) delays_restarts: bool,
+    /// All nodes of the client.
+    pub(crate) peers: Arc<Peers>,
     wants_tls: bool,
     /// What secures the connections, once it is known.
     pub(crate) session: Option<Session>,
@@ -109,6 +114,8 @@ impl Endpoint {
             hang_ups: HangUps::default(),
             strict: None,
             longest_ttl: Duration::MAX,
+            delays_restarts: true,
+            peers: Arc::default(),
             wants_tls: matches!(info.addr(), ConnectionAddr::TcpTls { .. }),
             session: None,
         })

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use super::{endpoint::Endpoint, order::Order, server::Server, wire::Form};
+use super::{endpoint::Endpoint, noted, order::Order, server::Server, wire::Form};
 use crate::{
-    exchange::{Answer, Ask, Role},
+    exchange::{Answer, Ask, Greeted, Life, Role},
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
     protocol::Moment,
@@ -31,6 +31,10 @@ pub(super) struct Known {
     refused: Option<(NodeError, Moment)>,
     /// Why the last release was refused, and until when no lock is asked for.
     keeps: Option<(NodeError, Moment)>,
+    /// Until when no lock is asked for, since the server may have forgotten what it granted.
+    held_back_until: Option<Moment>,
+    /// Whether a lock was seen there that lives for longer than any should.
+    has_long_lived: bool,
     /// Whether the log says that it grants no lock, and not yet that it does; and when it was
     /// last said.
     is_unfit: bool,
@@ -38,7 +42,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn new(server: Server, is_strict: bool) -> Self {
+    pub(super) fn new(server: Server, is_strict: bool, held_back_until: Option<Moment>) -> Self {
         Self {
             taught: Vec::new(),
             is_unfit: server.refuses.is_some(),
@@ -49,6 +53,8 @@ impl Known {
             by_text: false,
             refused: None,
             keeps: None,
+            held_back_until,
+            has_long_lived: false,
         }
     }
 
@@ -77,9 +83,16 @@ impl Known {
         self.server.process.as_deref()
     }
 
-    /// Why no lock is to be asked for here `now`: it could be taken, and not be given back.
-    pub(super) fn objection(&self, now: Moment) -> Option<&NodeError> {
-        still(&self.keeps, now)
+    /// Why no lock is to be asked for here `now`: it could be taken, and not be given back; or
+    /// another may have it. One that is held is given back to the server all the same.
+    pub(super) fn objection(&self, order: &Order, now: Moment) -> Option<NodeError> {
+        let kept = still(&self.keeps, now).cloned();
+        kept.or_else(|| self.held_back(now).filter(|_| !order.reserved))
+    }
+
+    fn held_back(&self, now: Moment) -> Option<NodeError> {
+        let until = self.held_back_until.filter(|until| now < *until)?;
+        Some(NodeError::restarted(until.since(now)))
     }
 
     /// A script whose text was sent is known to the server from then on.
@@ -109,6 +122,7 @@ impl Known {
             Answer::Failed(_) | Answer::NoScript | Answer::OtherServer(_) | Answer::Serves(_) => {
                 true
             }
+            Answer::Taken(found) => !self.has_long_lived && is_long(found.life, endpoint),
             _ => self.refused.is_some() || self.keeps.is_some() || self.is_unfit,
         };
         if tells { self.learn(order, answer, endpoint, now) } else { Ok(()) }
@@ -126,13 +140,21 @@ impl Known {
         let ask = order.ticket.ask;
         if let Answer::OtherServer(process) = answer {
             // A proxy hid the restart, or there was no telling at the login: it is asked again.
-            self.server.process = Some(std::mem::take(&mut process.id));
+            let process = std::mem::take(&mut process.id);
+            let same = endpoint.peers.meet(endpoint.label(), &process);
+            self.server.process = Some(process);
             *answer = Answer::NoScript;
-            return Ok(());
+            return same.map_or(Ok(()), |other| Err(NodeError::same_server(&other)));
         }
         self.note_form(order, answer, endpoint);
         if self.was_asked_too_early(order, answer) {
             *answer = Answer::Serves(Box::new(self.server.greeted.clone()));
+        }
+        if let Answer::Serves(greeted) = answer
+            && let Some(error) = self.objection_to_vote(greeted, endpoint, now)
+        {
+            *answer = Answer::Failed(error);
+            return Ok(());
         }
         match answer {
             Answer::Granted if ask.sets() => {
@@ -152,6 +174,12 @@ impl Known {
                 }
             }
             Answer::Serves(_) => (self.refused, self.keeps) = (None, None),
+            Answer::Taken(_) => {
+                self.has_long_lived = true;
+                let warning = NodeError::new(NodeErrorKind::LongLived);
+                tracing::warn!(node = %endpoint.label(), %warning, "the guarantee is threatened");
+                self.server.warnings.push(warning);
+            }
             Answer::Failed(error) => {
                 let tries = ask.sets() || ask == Ask::Greet;
                 let earlier = self.server.refuses.as_ref().filter(|_| tries);
@@ -168,6 +196,24 @@ impl Known {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Why the server that says this of itself has no vote, though a lock would work there. It
+    /// is given what is known of it besides.
+    fn objection_to_vote(
+        &self,
+        greeted: &mut Greeted,
+        endpoint: &Endpoint,
+        now: Moment,
+    ) -> Option<NodeError> {
+        greeted.warnings.clone_from(&self.server.warnings);
+        if greeted.role == Some(Role::Replica) {
+            return None;
+        }
+        let strict = endpoint.strict.as_deref();
+        let (epoch, said_at) = (greeted.epoch.as_deref(), greeted.said_at);
+        let refusal = strict.and_then(|it| noted::objection(epoch, said_at, self.process(), it));
+        refusal.or_else(|| self.held_back(now))
     }
 
     /// Says once that the server grants no lock, until it has granted one; and not too often
@@ -264,6 +310,11 @@ fn is_forbidden(error: &NodeError) -> bool {
 fn still(refused: &Option<(NodeError, Moment)>, now: Moment) -> Option<&NodeError> {
     let (error, until) = refused.as_ref()?;
     (now < *until).then_some(error)
+}
+
+/// Whether a lock with this `life` lives for longer than any should.
+fn is_long(life: Life, endpoint: &Endpoint) -> bool {
+    matches!(life, Life::Left(left) if left > endpoint.longest_ttl)
 }
 
 fn is_look(ask: Ask) -> bool {

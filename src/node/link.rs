@@ -86,7 +86,7 @@ impl Node {
             && self.waiting.is_empty()
             && self.owed.len() < MAX_IN_FLIGHT
             && in_time
-            && (!order.ticket.ask.sets() || known.objection(now).is_none())
+            && (!order.ticket.ask.sets() || known.objection(order, now).is_none())
         {
             conn.push(command);
             known.note_sent(order);
@@ -215,9 +215,9 @@ impl Node {
         }
         if let Link::Up { known, .. } = &self.link
             && order.ticket.ask.sets()
-            && let Some(cause) = known.objection(now)
+            && let Some(cause) = known.objection(order, now)
         {
-            return Err(cause.clone());
+            return Err(cause);
         }
         if let Some(waited) = self.owed.late_by(order.timeout) {
             if self.owed.warns() {

@@ -4,12 +4,17 @@
 use super::{
     endpoint::Endpoint,
     hello::Hello,
+    info,
     native::Native,
+    noted,
     probe::{self, Sent, Verdict},
     resp::{self, Reply, Taken},
     server::Server,
 };
-use crate::node_error::{NodeError, NodeErrorKind, Step};
+use crate::{
+    key::EPOCH,
+    node_error::{NodeError, NodeErrorKind, Step},
+};
 
 /// What a connection is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +32,10 @@ enum Said {
     Select,
     Hello,
     Name,
-    /// Which process it is.
+    /// Which process it is, and whether it drops keys.
     Info,
+    /// Whether strict clients use it.
+    Epoch,
     /// The probe's acquire and its release, by script or by this command of the server's own.
     Acquire,
     Release(Option<Native>),
@@ -42,6 +49,7 @@ impl Said {
             Self::Hello => "HELLO",
             Self::Name => "CLIENT SETINFO",
             Self::Info => "INFO",
+            Self::Epoch => "GET",
             Self::Acquire => "SET",
             Self::Release(native) => probe::release_command(native),
         }
@@ -53,6 +61,7 @@ pub(super) struct Login {
     said: Vec<Said>,
     answered: usize,
     db: i64,
+    is_strict: bool,
     /// What must not be repeated.
     password: Option<Box<str>>,
     server: Server,
@@ -94,8 +103,7 @@ impl Login {
                 said.push(Said::Name);
             }
             if purpose == Purpose::Commands {
-                redis::cmd("INFO").arg("server").write_packed_command(&mut words);
-                said.push(Said::Info);
+                ask_about(&mut words, &mut said, endpoint.strict.is_some());
             }
         }
         let server = Server::new(greets);
@@ -103,6 +111,7 @@ impl Login {
             said,
             answered: 0,
             db: endpoint.db,
+            is_strict: endpoint.strict.is_some(),
             password: endpoint.password.as_deref().map(Into::into),
             server,
             refused: None,
@@ -191,10 +200,14 @@ impl Login {
                 hello.objection(self.db).map_or(Ok(()), |kind| Err(NodeError::new(kind)))
             }
             (Said::Info, Reply::Bulk(text)) => {
-                self.server.process = process(text);
+                info::note(&mut self.server, text);
                 Ok(())
             }
-            (Said::Hello | Said::Name | Said::Info, Reply::Error(text)) => {
+            (Said::Epoch, Reply::Bulk(value)) if noted::is_epoch(value) => {
+                self.server.warnings.push(NodeError::new(NodeErrorKind::HasEpoch));
+                Ok(())
+            }
+            (Said::Hello | Said::Name | Said::Info | Said::Epoch, Reply::Error(text)) => {
                 refused_at_the_door(text)
             }
             (Said::Acquire, _) => {
@@ -243,20 +256,35 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// A lock that was taken there could not be given back.
-    pub(super) fn end(self) -> Result<Server, NodeError> {
-        match self.refused {
-            Some(error) => Err(error.by(&self.server.words)),
-            None => Ok(self.server),
+    /// A lock that was taken there could not be given back; or it may be dropped, where the node is
+    /// strict.
+    pub(super) fn end(mut self) -> Result<Server, NodeError> {
+        if let Some(error) = self.refused {
+            return Err(error.by(&self.server.words));
         }
+        if self.server.evicts {
+            let warning = NodeError::new(NodeErrorKind::Evicting);
+            if self.is_strict {
+                return Err(warning);
+            }
+            self.server.warnings.push(warning);
+        }
+        Ok(self.server)
     }
 }
 
-/// The name that a server's process has, other than all that ran before it.
-fn process(info: &[u8]) -> Option<Box<str>> {
-    let text = str::from_utf8(info).ok()?;
-    let run_id = text.lines().find_map(|line| line.strip_prefix("run_id:"))?;
-    Some(run_id.trim().into())
+/// Asks a server what matters to locks besides whether one would work. A strict node is asked for
+/// its epoch with each lock.
+fn ask_about(words: &mut Vec<u8>, said: &mut Vec<Said>, is_strict: bool) {
+    // Servers before Redis 7 take one section at a time.
+    for section in ["server", "memory"] {
+        redis::cmd("INFO").arg(section).write_packed_command(words);
+        said.push(Said::Info);
+    }
+    if !is_strict {
+        redis::cmd("GET").arg(EPOCH).write_packed_command(words);
+        said.push(Said::Epoch);
+    }
 }
 
 /// Only the answer to the greeting may be a list.

@@ -66,7 +66,12 @@ impl Owed {
     /// Takes one reply off the front of `unread`.
     pub(super) fn decode<'a>(&self, unread: &'a [u8]) -> Taken<Reply<'a>> {
         let lists = |sent: &Sent| match sent.order.ticket.ask {
-            Ask::Greet => self.so_far.is_none() && sent.order.form != Form::Whole,
+            // The greeting's first reply, and a strict node's time, which is the last.
+            Ask::Greet => {
+                let taken = self.so_far.as_ref().map_or(0, |(_, taken)| *taken);
+                let is_first = taken == 0 && sent.order.form != Form::Whole;
+                is_first || taken + 1 == sent.order.replies
+            }
             Ask::Value | Ask::Look => sent.order.form == Form::Whole,
             _ => false,
         };

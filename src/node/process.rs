@@ -1,10 +1,10 @@
-//! Whether a node's name goes on leading to the same server. It only says so: what a server
-//! has forgotten is no client's to know.
+//! Whether a node's name goes on leading to the same server, and what is to be made of it if not. It
+//! goes by what servers say of themselves: what one has forgotten is no client's to know.
 
 use std::time::Duration;
 
-use super::endpoint::Endpoint;
-use crate::{protocol::Moment, spelled::Spelled};
+use super::{endpoint::Endpoint, server::Server};
+use crate::{node_error::NodeError, protocol::Moment, spelled::Spelled};
 
 /// The process that answered last behind a node's name.
 #[derive(Debug, Default)]
@@ -14,12 +14,37 @@ pub(super) struct LastProcess {
     left_at: Option<Moment>,
 }
 
+/// What is to be made of the server behind a new connection.
+#[derive(Debug, Default)]
+pub(super) struct Met {
+    /// Another process answered before.
+    pub(super) is_other: bool,
+    /// Until when it is asked for no lock.
+    pub(super) held_back_until: Option<Moment>,
+    /// Another node's connection leads to the same process.
+    pub(super) same: Option<NodeError>,
+}
+
+/// A server says in whole seconds for how long it has run, and was seen to say 0.9 s too much.
+const UPTIME_ERROR: Duration = Duration::from_secs(1);
+
 impl LastProcess {
-    /// There is a connection to the process `id`. Says whether another answered before; the log
-    /// has it if that is so short ago that locks may live which that one has granted.
-    pub(super) fn meet(&mut self, id: &str, now: Moment, endpoint: &Endpoint) -> bool {
+    /// There is a connection to `server`. The log has it if another process answered so short ago
+    /// that locks may live which that one has granted.
+    pub(super) fn meet(&mut self, server: &Server, now: Moment, endpoint: &Endpoint) -> Met {
+        let Some(id) = server.process.as_deref() else { return Met::default() };
+        let same = endpoint.peers.meet(endpoint.label(), id);
         let is_other = self.id.as_deref().is_some_and(|before| before != id);
-        if let Some(ago) = self.change(id, now, endpoint.longest_ttl) {
+        let change = self.change(id, now, endpoint.longest_ttl);
+        let rest = held_back(server.uptime, endpoint.peers.longest());
+        let rest = rest.filter(|_| is_other && endpoint.delays_restarts);
+        if let Some(rest) = rest {
+            tracing::warn!(
+                node = %endpoint.label(), rest = %Spelled(rest),
+                "the node was started anew, and may have forgotten what it granted: it is asked for \
+                 no lock until that has ended"
+            );
+        } else if let Some(ago) = change {
             tracing::warn!(
                 node = %endpoint.label(), ago = %Spelled(ago),
                 "the node's name leads to another server than before, or to one that was \
@@ -27,7 +52,11 @@ impl LastProcess {
                  are lost, and others may be granted them"
             );
         }
-        is_other
+        Met {
+            is_other,
+            held_back_until: rest.map(|rest| now.after(rest)),
+            same: same.map(|other| NodeError::same_server(&other)),
+        }
     }
 
     /// How long ago another process answered, if that is less than a lock lives.
@@ -39,9 +68,17 @@ impl LastProcess {
     }
 
     /// The connection has ended.
-    pub(super) fn leave(&mut self, now: Moment) {
+    pub(super) fn leave(&mut self, now: Moment, endpoint: &Endpoint) {
         self.left_at = Some(now);
+        endpoint.peers.leave(endpoint.label());
     }
+}
+
+/// For how long locks may live that were granted before a server has begun to run, where none lives
+/// for longer than `longest`.
+fn held_back(uptime: Option<Duration>, longest: Duration) -> Option<Duration> {
+    let rest = longest.saturating_add(UPTIME_ERROR).saturating_sub(uptime?);
+    (!rest.is_zero() && !longest.is_zero()).then_some(rest)
 }
 
 #[cfg(test)]
@@ -53,12 +90,29 @@ mod tests {
         let ttl = Duration::from_secs(10);
         let at = |seconds| Moment::from_nanos(1).after(Duration::from_secs(seconds));
         let mut last = LastProcess::default();
+        let endpoint = Endpoint::from_url("redis://a", 1).unwrap();
         assert_eq!(last.change("a", at(0), ttl), None, "the first");
-        last.leave(at(20));
+        last.leave(at(20), &endpoint);
         assert_eq!(last.change("a", at(21), ttl), None, "the same");
-        last.leave(at(30));
+        last.leave(at(30), &endpoint);
         assert_eq!(last.change("b", at(33), ttl), Some(Duration::from_secs(3)));
-        last.leave(at(40));
+        last.leave(at(40), &endpoint);
         assert_eq!(last.change("a", at(50), ttl), None, "all locks have ended");
+    }
+
+    #[test]
+    fn a_server_is_held_back_until_all_has_ended_that_it_granted_before_its_start() {
+        let seconds = Duration::from_secs;
+        for (uptime, longest, rest) in [
+            (Some(0), 10, Some(11)),
+            (Some(4), 10, Some(7)),
+            (Some(10), 10, Some(1)),
+            (Some(11), 10, None),
+            (Some(0), 0, None),
+            (None, 10, None),
+        ] {
+            let rest = rest.map(seconds);
+            assert_eq!(held_back(uptime.map(seconds), seconds(longest)), rest, "{uptime:?}");
+        }
     }
 }

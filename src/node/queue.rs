@@ -94,6 +94,14 @@ impl Queue {
         self.others.remove(self.others.iter().position(is_it)?)
     }
 
+    /// Takes out all that asks for a lock, and keeps what is for one that is held.
+    pub(super) fn take_acquires(&mut self) -> impl Iterator<Item = Waiting> {
+        let asks = |waiting: &Waiting| waiting.order.ticket.ask.sets() && !waiting.order.reserved;
+        let (asking, kept): (VecDeque<_>, VecDeque<_>) = self.others.drain(..).partition(asks);
+        self.others = kept;
+        asking.into_iter()
+    }
+
     /// Takes out all that is no release.
     pub(super) fn take_others(&mut self) -> impl Iterator<Item = Waiting> {
         self.sweep_at = Moment::NEVER;

@@ -1,7 +1,7 @@
 //! What is known of the server at the other end of a connection, from its login. It ends
 //! with the connection, since the next one may lead to another server.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{hello::Hello, native::Native};
 use crate::{exchange::Greeted, node_error::NodeError};
@@ -21,6 +21,12 @@ pub(super) struct Server {
     pub(super) words: Arc<str>,
     /// Which process it is; unknown where it lets us not ask.
     pub(super) process: Option<Box<str>>,
+    /// For how long that has run, in whole seconds.
+    pub(super) uptime: Option<Duration>,
+    /// Whether it drops keys when its memory is full.
+    pub(super) evicts: bool,
+    /// What threatens the guarantee there, though it votes.
+    pub(super) warnings: Vec<NodeError>,
     /// Why it would not grant a lock.
     pub(super) refuses: Option<NodeError>,
 }
@@ -35,12 +41,18 @@ impl Server {
             greeted: Greeted::default(),
             words: "".into(),
             process: None,
+            uptime: None,
+            evicts: false,
+            warnings: Vec::new(),
             refuses: None,
         }
     }
 
     /// Says in the log that there is a connection, and of what use it is.
     pub(super) fn announce(&self, node: &str) {
+        for warning in &self.warnings {
+            tracing::warn!(%node, %warning, "the node votes, and the guarantee is threatened there");
+        }
         match &self.refuses {
             None => tracing::info!(%node, "connected"),
             Some(error) => {

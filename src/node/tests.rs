@@ -54,7 +54,7 @@ impl Peer {
     /// Does the same as a server that answers the greeting with `said`.
     async fn accept_as(&self, said: &str) -> TcpStream {
         let mut stream = self.greeted(PROBED).await;
-        let rest = "+OK\r\n+OK\r\n-NOPERM no\r\n+OK\r\n:1\r\n";
+        let rest = "+OK\r\n+OK\r\n-NOPERM no\r\n-NOPERM no\r\n$-1\r\n+OK\r\n:1\r\n";
         stream.write_all(format!("{said}{rest}").as_bytes()).await.unwrap();
         stream
     }

@@ -165,6 +165,12 @@ fn encode_strict(out: &mut Vec<u8>, form: Form, request: Request<'_>, epoch: Epo
     let [first, second, third] = &mut digits;
     let ttl = first.format(ttl.of_key()).as_bytes();
     match ask {
+        Ask::Greet => {
+            let replies = encode_greeting(out, form, key);
+            write(out, b"*2\r\n$3\r\nGET\r\n", &[EPOCH]);
+            write(out, b"*1\r\n$4\r\nTIME\r\n", &[]);
+            return replies + look::EPOCH_REPLIES;
+        }
         Ask::Bootstrap => {
             write(out, BOOTSTRAP.head(form), &[EPOCH, epoch.known]);
             return 1;

@@ -64,7 +64,7 @@ pub enum NodeErrorKind {
     /// The server's ACL forbids a command or the key (`NOPERM`).
     #[error(
         "its ACL forbids this user the key or a command: allow +set +get +del +pexpire +pttl \
-         +eval +evalsha on the lock keys"
+         +eval +evalsha on the lock keys, and for strict nodes +info +mget +time ~redlock:epoch"
     )]
     NotPermitted,
     /// The server is a replica (`READONLY`).
@@ -145,6 +145,33 @@ pub enum NodeErrorKind {
          them as docs/operations.md says"
     )]
     OtherNodes,
+    /// The server was started anew while this client ran, and may have forgotten what it granted: it
+    /// is asked for no lock until all of that has ended
+    /// ([`Builder::delayed_restarts`](crate::Builder::delayed_restarts)).
+    #[error(
+        "was started anew and may have forgotten what it granted: unless \
+         `Builder::delayed_restarts` says otherwise, it is asked for no lock until that has ended"
+    )]
+    Restarted,
+    /// The server is the same process as another node's. Strict nodes refuse the later of the two;
+    /// of others it is a warning.
+    #[error("is the same server as another node: list each server once")]
+    SameServer,
+    /// The server drops keys when its memory is full, and locks may be among them. Strict nodes are
+    /// refused for that; of others it is a warning.
+    #[error("drops keys when its memory is full: set maxmemory-policy noeviction")]
+    Evicting,
+    /// A warning: the node is used by strict clients, and this one is not strict, so that a node that
+    /// has forgotten grants it locks that they hold.
+    #[error("is used by strict clients, and this one is not: set `Builder::strict` as they do")]
+    HasEpoch,
+    /// A warning: a lock lives there for longer than [`max_ttl`](crate::Builder::max_ttl): the
+    /// server's clock was set back, or another client has a longer one.
+    #[error(
+        "has a lock that lives for longer than max_ttl: see whether its clock was set back, or \
+         another client has a longer one"
+    )]
+    LongLived,
     /// The server does not know a command that is needed: it was renamed or disabled
     /// there, or a proxy does not pass it on, or the server is older than Redis 2.6.12.
     #[error(

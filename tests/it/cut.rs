@@ -150,7 +150,7 @@ async fn a_login_that_is_cut_anywhere_is_a_broken_connection_and_tried_soon() {
         builder.node_timeout(NODE_TIMEOUT)
     };
     let places = cut_everywhere(&cutter, 4, builder).await;
-    for command in ["AUTH", "HELLO", "CLIENT SETINFO", "INFO", "SET", "EVAL"] {
+    for command in ["AUTH", "HELLO", "CLIENT SETINFO", "INFO", "GET", "SET", "EVAL"] {
         let step = format!("logging in, at {command}");
         assert!(places.contains_key(&step), "{command}: {places:?}");
     }

@@ -74,7 +74,9 @@ async fn three() -> (Cluster, Vec<Name>, Redlock) {
         names.push(Name::of(master.address()).await);
     }
     let urls = names.iter().map(|name| name.url.clone());
-    let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(1500)).build().unwrap();
+    let builder = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(1500));
+    // The new masters are young, and their votes are wanted at once.
+    let redlock = builder.delayed_restarts(false).build().unwrap();
     connect(&redlock, 3).await;
     (cluster, names, redlock)
 }
@@ -135,7 +137,7 @@ async fn a_waiter_listens_where_the_names_lead_now() {
     let (cluster, names, redlock) = three().await;
     let guard = redlock.lock("job").wait(LIMIT).await.unwrap();
     let other = Redlock::builder().nodes(names.iter().map(|name| name.url.clone()));
-    let other = other.ttl(TTL).build().unwrap();
+    let other = other.ttl(TTL).delayed_restarts(false).build().unwrap();
     let waiting = wait_for(&other, "job");
     listening(&cluster.nodes()[..3], "job").await;
     for (node, name) in names.iter().enumerate() {
@@ -163,8 +165,8 @@ async fn a_replica_that_takes_writes_has_no_vote() {
         follow(node, &nodes[3]).await;
     }
     let urls: Vec<_> = nodes[..3].iter().map(TestNode::url).collect();
-    let redlock =
-        Redlock::builder().nodes(urls).ttl(TTL).node_timeout(NODE_TIMEOUT).build().unwrap();
+    let builder = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(NODE_TIMEOUT);
+    let redlock = builder.delayed_restarts(false).build().unwrap();
     let error = redlock.lock("job").wait(ms(500)).await.unwrap_err();
     let replicas = kinds(&error).into_iter().filter(|kind| *kind == NodeErrorKind::ReadOnly);
     assert_eq!(replicas.count(), 2, "{error}");
@@ -181,7 +183,8 @@ async fn health_finds_out_that_a_master_has_become_a_replica_that_takes_writes()
     let cluster = start_processes(4).await;
     let nodes = cluster.nodes();
     let urls: Vec<_> = nodes[..3].iter().map(TestNode::url).collect();
-    let redlock = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(1500)).build().unwrap();
+    let builder = Redlock::builder().nodes(urls).ttl(TTL).node_timeout(ms(1500));
+    let redlock = builder.delayed_restarts(false).build().unwrap();
     connect(&redlock, 3).await;
     set_up(&nodes[..1], "CONFIG SET replica-read-only no").await;
     follow(&nodes[0], &nodes[3]).await;

@@ -95,4 +95,5 @@ mod unfit;
 mod unix;
 mod validity;
 mod waits;
+mod warned;
 mod wins;

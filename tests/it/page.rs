@@ -170,6 +170,25 @@ async fn a_replica_is_shown_as_one_that_cannot_vote() {
     site.end().await;
 }
 
+/// A node votes, and something there threatens the guarantee.
+#[tokio::test]
+async fn a_node_that_is_at_risk_is_shown_with_what_threatens_it() {
+    let site = Site::start(3).await;
+    let browser = open(&site).await;
+    let node = &site.cluster.nodes()[0];
+    node.command(&["SET", "job", "somebody", "PX", "7200000"]).await.unwrap();
+    assert_eq!(site.post("/lock", &[("key", "job")]).await.status(), 200);
+    let found = reqwest::get(site.url("/v1/locks/job")).await.unwrap();
+    assert_eq!(found.status(), 200);
+    let rows = until_rows(&browser, "#nodes", |rows| rows[0][1] == "up, at risk").await;
+    assert!(rows[0][5].contains("lives for longer than max_ttl"), "{rows:?}");
+    assert_eq!((&*rows[1][1], &*rows[1][5]), ("up", ""));
+    let ready = reqwest::get(site.url("/readyz")).await.unwrap().text().await.unwrap();
+    assert_eq!(ready.matches("lives for longer than max_ttl").count(), 1, "{ready}");
+    node.command(&["DEL", "job"]).await.unwrap();
+    site.end().await;
+}
+
 #[tokio::test]
 async fn without_a_majority_the_headline_says_so() {
     let site = Site::start(3).await;

@@ -38,6 +38,7 @@ async fn no_password_and_no_token_is_ever_printed() {
     let rules = format!("ACL SETUSER locker on >{PASSWORD} ~* &* +@all");
     set_up(cluster.nodes(), &rules).await;
     let builder = Redlock::builder().nodes(urls(&cluster, PASSWORD)).ttl(TTL);
+    let builder = builder.delayed_restarts(false);
     printed.debug(&builder);
     let redlock = builder.node_timeout(ms(2000)).build().unwrap();
     printed.debug(&redlock);

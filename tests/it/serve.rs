@@ -6,16 +6,20 @@ use std::{
     io::{Read as _, Write as _},
     path::PathBuf,
     process::Output,
+    time::Duration,
 };
 
-use redlock_quorum::testing::{Backend, Cluster, Reply};
+use redlock_quorum::{
+    Redlock,
+    testing::{Backend, Cluster, Reply},
+};
 use reqwest::{Certificate, Client};
 
 use crate::{
     certs::Authority,
     local::draw,
     program::{Program, command},
-    support::{LIMIT, assert_no_keys, bulk, eventually, run_on, start, within},
+    support::{LIMIT, assert_no_keys, bulk, eventually, run, run_on, start, within},
 };
 
 /// A file in the system's place for such, which is gone with this.
@@ -86,6 +90,30 @@ async fn nodes_are_named_by_flags_the_environment_or_a_file() {
     for program in programs {
         assert!(program.terminate().await.success());
     }
+}
+
+/// New strict nodes grant nothing until a person says that they are new, or a quarantine is over.
+#[tokio::test]
+async fn strict_nodes_and_a_grace_are_a_flag_each() {
+    let cluster = start(3).await;
+    let flags = ["--strict", "--grace", "5s", "--max-ttl", "60s"];
+    let program = Program::start(&cluster, &flags, &[]).await;
+    let (status, body) = get(&program, "/readyz", None).await;
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("or is new, and grants nothing"), "{body}");
+    let client = Redlock::builder().nodes(cluster.urls());
+    let redlock = client.strict(Duration::from_secs(65)).build().unwrap();
+    redlock.bootstrap().await.unwrap();
+    let (status, body) = get(&program, "/readyz", None).await;
+    assert_eq!(status, 200, "{body}");
+    let lock = Client::new().post(format!("{}/lock", program.url())).body("key=job&ttl_ms=60000");
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let answer = lock.header(form.0, form.1).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "the longest ttl has its grace besides");
+    let left = run(&cluster.nodes()[0], "PTTL job").await.as_int().unwrap();
+    assert!(left > 60_000, "the grace is counted there: {left}");
+    redlock.shutdown(LIMIT).await.unwrap();
+    assert!(program.terminate().await.success());
 }
 
 #[tokio::test]

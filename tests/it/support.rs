@@ -72,7 +72,9 @@ pub async fn slow_to_load(nodes: &[TestNode], keys: u32, delay: u32) -> bool {
 
 /// A builder for these nodes, with [`TTL`] and [`NODE_TIMEOUT`].
 pub fn builder(cluster: &Cluster) -> Builder {
-    Redlock::builder().nodes(cluster.urls()).ttl(TTL).node_timeout(NODE_TIMEOUT)
+    let builder = Redlock::builder().nodes(cluster.urls()).ttl(TTL).node_timeout(NODE_TIMEOUT);
+    // Most tests that start a node anew want its vote at once.
+    builder.delayed_restarts(false)
 }
 
 pub fn client(cluster: &Cluster) -> Redlock {

@@ -81,7 +81,7 @@ async fn start(nodes: usize, shows: &Identity, clients: Option<&Authority>) -> O
 
 fn builder(servers: &[Server], tls: Tls) -> Builder {
     let builder = Redlock::builder().nodes(servers.iter().map(Server::url)).tls(tls);
-    builder.ttl(TTL).node_timeout(NODE_TIMEOUT)
+    builder.ttl(TTL).node_timeout(NODE_TIMEOUT).delayed_restarts(false)
 }
 
 fn trusting(authority: &Authority) -> Tls {

@@ -50,7 +50,7 @@ impl Server {
 
 fn builder(servers: &[Server]) -> Builder {
     let builder = Redlock::builder().nodes(servers.iter().map(Server::url));
-    builder.ttl(TTL).node_timeout(NODE_TIMEOUT)
+    builder.ttl(TTL).node_timeout(NODE_TIMEOUT).delayed_restarts(false)
 }
 
 async fn end(redlock: &Redlock, servers: &[Server]) {

@@ -7,7 +7,7 @@ use std::{future::Future, io, net::SocketAddr, time::Duration};
 
 use axum_server::Handle;
 use redlock_quorum::{
-    Redlock,
+    Builder, Redlock,
     http::{Service, Settings},
     testing::Cluster,
 };
@@ -62,6 +62,30 @@ struct LockOptions {
         default_value = "1h", value_parser = humantime::parse_duration
     )]
     max_ttl: Duration,
+
+    /// For how much longer the nodes keep a lock whose holder is gone
+    #[arg(
+        long, value_name = "DURATION", env = "REDLOCK_GRACE", hide_env_values = true,
+        default_value = "0s", value_parser = humantime::parse_duration
+    )]
+    grace: Duration,
+
+    /// Let nodes that have forgotten what they granted grant nothing until that has ended
+    ///
+    /// All clients of the nodes must be strict, with the same longest ttl: --max-ttl and --grace
+    /// together. New nodes grant nothing for as long, unless they are bootstrapped.
+    #[arg(
+        long, env = "REDLOCK_STRICT", hide_env_values = true,
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    strict: bool,
+
+    /// Ask a node that was started anew for locks at once: its restart loses nothing
+    #[arg(
+        long, env = "REDLOCK_NO_DELAYED_RESTARTS", hide_env_values = true,
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    no_delayed_restarts: bool,
 
     /// The longest time that a caller may ask to wait for a lock
     #[arg(
@@ -151,8 +175,7 @@ impl Started {
         let listening = listen.bind().await?;
         let dev = if operation.dev { Some(dev::start().await?) } else { None };
         let urls = dev.as_ref().map(Cluster::urls).unwrap_or_default();
-        let redlock =
-            nodes.client(&urls, |builder| builder.ttl(locks.ttl).max_ttl(locks.max_ttl))?;
+        let redlock = nodes.client(&urls, |builder| locks.client(builder))?;
         access.warn(listening.address, token.is_some(), listening.has_tls());
         let settings = locks.settings(token, access.allow_tokenless_unlock);
         let service = Service::new(redlock.clone(), settings).map_err(Exit::config)?;
@@ -228,6 +251,14 @@ impl LockOptions {
             "--ttl is {ttl}: it must be at most --max-ttl, which is {most}: raise that, too, or \
              take a shorter one"
         )))
+    }
+
+    /// The nodes keep a lock for its grace, too.
+    fn client(&self, builder: Builder) -> Builder {
+        let most = self.max_ttl.saturating_add(self.grace);
+        let builder = builder.ttl(self.ttl).grace(self.grace);
+        let builder = builder.delayed_restarts(!self.no_delayed_restarts);
+        if self.strict { builder.strict(most) } else { builder.max_ttl(most) }
     }
 
     fn settings(&self, token: Option<String>, tokenless_unlock: bool) -> Settings {

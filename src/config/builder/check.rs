@@ -8,7 +8,7 @@ use crate::{
     config::{Config, check_grace, check_ttl, invalid},
     error::Error,
     key::MAX_KEY_BYTES,
-    node::{self, Endpoint},
+    node::{self, Endpoint, Peers},
     protocol::{Backoff, Drift, MAX_NODES, Quorum, Ttl},
     spelled::Exact,
     tls,
@@ -30,9 +30,13 @@ impl Builder {
         let mut endpoints = self.endpoints.into_iter().collect::<Result<Vec<_>, _>>()?;
         tls::secure(self.tls, &mut endpoints)?;
         let max_ttl = check_ttl("max_ttl", self.max_ttl, LONGEST_TTL)?;
+        let peers = Arc::new(Peers::default());
         for endpoint in &mut endpoints {
             endpoint.probe = node::probe_key(&self.key_prefix);
             endpoint.longest_ttl = max_ttl.as_duration();
+            // Strict nodes have their quarantine.
+            endpoint.delays_restarts = self.delayed_restarts && !self.strict;
+            endpoint.peers = Arc::clone(&peers);
         }
         let quorum = check_nodes(&endpoints, self.quorum)?;
         if self.strict {
@@ -81,6 +85,7 @@ impl Builder {
         }
         Ok(Config {
             endpoints,
+            peers,
             quorum,
             retry: Backoff::new(first, most),
             prefix: self.key_prefix,

@@ -46,14 +46,20 @@ function verdict({ able, quorum, nodes }) {
   return able < nodes.length ? "warn" : "good";
 }
 
-function standing({ up, able }) {
+function standing({ up, able, warnings }) {
   if (!up) return ["down", "bad"];
-  return able ? ["up", "good"] : ["up, can’t vote", "warn"];
+  if (!able) return ["up, can’t vote", "warn"];
+  return warnings.length > 0 ? ["up, at risk", "warn"] : ["up", "good"];
 }
 
 function lastError({ up, error }) {
   if (!error) return "";
   return up ? `${error.message}, ${span(error.age_s)} ago` : error.message;
+}
+
+// What threatens the guarantee at a node goes before what has failed there.
+function remarks(node) {
+  return [...node.warnings, lastError(node)].filter((text) => text !== "").join("; ");
 }
 
 // --- Tables ---
@@ -87,7 +93,7 @@ function showNodes(nodes) {
       node.role ?? "",
       node.server ?? "",
       { text: latency, kind: "number" },
-      lastError(node),
+      remarks(node),
     ];
   });
 }

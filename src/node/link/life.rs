@@ -49,26 +49,59 @@ impl Node {
     ) {
         let Link::Connecting { attempt, after } = &mut self.link else { return };
         let Poll::Ready(outcome) = attempt.as_mut().poll(cx) else { return };
-        let node = self.endpoint.label();
+        let was_up = after.is_none();
         match outcome {
-            Ok(Connected { stream, server }) => {
-                server.announce(node);
-                if let Some(process) = server.process.as_deref() {
-                    self.misled |= self.last_process.meet(process, now, &self.endpoint);
-                }
-                let (conn, known) = (
-                    Conn::new(stream),
-                    Box::new(Known::new(server, self.endpoint.strict.is_some())),
-                );
-                self.link = Link::Up { conn, known, proven: false };
-            }
-            Err(cause) => {
-                if after.is_none() {
-                    tracing::warn!(%node, error = %cause, "node is down, trying again in the background");
-                }
-                self.stay_down(cause, now, draw, events);
-            }
+            Ok(connected) => match self.welcome(connected, now, events) {
+                Ok(()) => {}
+                Err(cause) => self.give_up(cause, was_up, now, draw, events),
+            },
+            Err(cause) => self.give_up(cause, was_up, now, draw, events),
         }
+    }
+
+    /// Takes a connection into use.
+    ///
+    /// # Errors
+    ///
+    /// The node is strict, and another node is the same server.
+    fn welcome(
+        &mut self,
+        connected: Connected,
+        now: Moment,
+        events: &mut Vec<Event>,
+    ) -> Result<(), NodeError> {
+        let Connected { stream, mut server } = connected;
+        let met = self.last_process.meet(&server, now, &self.endpoint);
+        self.misled |= met.is_other;
+        let is_strict = self.endpoint.strict.is_some();
+        match met.same {
+            Some(error) if is_strict => return Err(error),
+            same => server.warnings.extend(same),
+        }
+        server.announce(self.endpoint.label());
+        if let Some(until) = met.held_back_until {
+            let doomed: Vec<_> = self.waiting.take_acquires().collect();
+            self.drop_unsent(doomed, &NodeError::restarted(until.since(now)), events);
+        }
+        let known = Box::new(Known::new(server, is_strict, met.held_back_until));
+        self.link = Link::Up { conn: Conn::new(stream), known, proven: false };
+        Ok(())
+    }
+
+    /// An attempt to connect has failed. The log has the first of a row.
+    fn give_up(
+        &mut self,
+        cause: NodeError,
+        was_up: bool,
+        now: Moment,
+        draw: &mut dyn FnMut() -> u64,
+        events: &mut Vec<Event>,
+    ) {
+        if was_up {
+            let node = self.endpoint.label();
+            tracing::warn!(%node, error = %cause, "node is down, trying again in the background");
+        }
+        self.stay_down(cause, now, draw, events);
     }
 
     pub(super) fn poll_answers(
@@ -102,7 +135,7 @@ impl Node {
         draw: &mut dyn FnMut() -> u64,
         events: &mut Vec<Event>,
     ) {
-        self.last_process.leave(now);
+        self.last_process.leave(now, &self.endpoint);
         let in_use = !self.owed.is_empty();
         if in_use {
             tracing::warn!(node = %self.endpoint.label(), %error, "connection lost");

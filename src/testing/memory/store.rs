@@ -155,6 +155,7 @@ impl Store {
             Command::Ping(text) => self.ping(conn, text),
             Command::Accepted => Reply::ok(),
             Command::Info => Reply::bulk(self.info(now)),
+            Command::Time => self.time(now),
             Command::Hello => self.hello(conn),
             Command::Get(key) => self.keys.get(now, key).map_or(Reply::Nil, Reply::bulk),
             Command::GetRange(key, end) => {
@@ -342,12 +343,19 @@ impl Store {
         Reply::Array(said.into_iter().flat_map(|(name, it)| [Reply::bulk(name), it]).collect())
     }
 
+    fn time(&self, now: Duration) -> Reply {
+        let wall = self.wall.saturating_add(now);
+        let parts = [wall.as_secs(), wall.subsec_micros().into()];
+        Reply::Array(parts.iter().map(|part| Reply::bulk(part.to_string())).collect())
+    }
+
     fn info(&self, now: Duration) -> String {
         let uptime = now.saturating_sub(self.started).as_secs();
         let (name, version) = self.flavor.name_and_version();
         format!(
             "# Server\r\nserver_name:redlock-quorum in-memory node\r\n{name}_version:{version}\r\n\
              redis_mode:standalone\r\nrun_id:{}\r\nuptime_in_seconds:{uptime}\r\n\r\n\
+             # Memory\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n\r\n\
              # Replication\r\nrole:{}\r\nconnected_slaves:0\r\n",
             self.run_id, self.role
         )

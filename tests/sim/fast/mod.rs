@@ -346,8 +346,10 @@ impl Run {
 /// A client with the settings that its plan says.
 pub fn client_of(plan: &Plan, client: usize, world: Arc<dyn World>) -> (Redlock, Driver) {
     let nodes = (0..plan.nodes.len()).map(|node| format!("redis://{}", plan.host(client, node)));
-    // How long a client looks after an adopted lock depends on the longest ttl.
-    let mut builder = Redlock::builder().nodes(nodes).max_ttl(LONGEST_TTL);
+    // How long a client looks after an adopted lock depends on the longest ttl. Nodes that forget
+    // stay away for as long as the assumptions ask for, so clients need not hold them back.
+    let builder = Redlock::builder().nodes(nodes).max_ttl(LONGEST_TTL);
+    let mut builder = builder.delayed_restarts(false);
     if let Some(timeout) = plan.clients[client].node_timeout {
         builder = builder.node_timeout(timeout);
     }
