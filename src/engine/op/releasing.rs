@@ -147,7 +147,7 @@ impl Releasing {
     /// can't arrive any more, and others until the key is gone.
     fn until(&self, claim: &Claim, vote: Vote) -> Moment {
         let arrives_until = self.arrives_until.filter(|_| vote == Vote::Refused);
-        arrives_until.unwrap_or(claim.gone_by())
+        arrives_until.unwrap_or_else(|| claim.gone_by())
     }
 
     /// Whether the node is to be asked for a plain release, since it lets the user bury nothing, or
