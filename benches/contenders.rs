@@ -20,6 +20,15 @@ pub const TTL: Duration = Duration::from_secs(30);
 /// For measurements of very many locks.
 pub const LONG_TTL: Duration = Duration::from_secs(300);
 
+/// The longest ttl of strict nodes.
+pub const STRICT_MAX: Duration = Duration::from_secs(300);
+
+/// Says of new nodes that they are new, for clients that are strict.
+pub async fn bootstrap(urls: &[String]) -> Result<()> {
+    let redlock = Redlock::builder().nodes(urls).ttl(TTL).strict(STRICT_MAX).build()?;
+    Ok(redlock.bootstrap().await?)
+}
+
 /// A way to lock.
 pub trait Locker: Clone + Send + Sync + 'static {
     /// A lock that is held.
@@ -100,6 +109,10 @@ pub enum Kind {
     /// Ours with fencing numbers: measured beside ours without, since their
     /// fences stay at the nodes when all is released.
     Fenced,
+    /// Ours on strict nodes, without fencing numbers and with them: measured where nobody minds
+    /// the epoch, which stays, too.
+    Strict,
+    StrictFenced,
     /// Ours over HTTP, and two requests that lock nothing: not measured beside
     /// the others, see [`Contender::served`].
     Served,
@@ -112,7 +125,8 @@ impl Kind {
 
     /// Also what it is called as an argument.
     pub fn from_name(name: &str) -> Option<Self> {
-        let mut named = Self::ALL.into_iter().chain([Self::Fenced]);
+        let mut named =
+            Self::ALL.into_iter().chain([Self::Fenced, Self::Strict, Self::StrictFenced]);
         named.find(|kind| kind.name() == name)
     }
 
@@ -125,6 +139,8 @@ impl Kind {
             Self::Quorum => "redlock-quorum",
             Self::QuorumThread => "redlock-quorum, own thread",
             Self::Fenced => "redlock-quorum, fenced",
+            Self::Strict => "redlock-quorum, strict",
+            Self::StrictFenced => "redlock-quorum, strict and fenced",
             Self::Served => "redlock serve",
             Self::Idle => "two requests that lock nothing",
         }
@@ -155,6 +171,7 @@ impl Kind {
     /// With connections of its own.
     pub async fn connect(self, urls: &[String], ttl: Duration) -> Result<Contender> {
         let quorum = || Redlock::builder().nodes(urls).ttl(ttl);
+        let strict = || quorum().strict(STRICT_MAX);
         let client = match self {
             Self::FloorA => Client::FanOut(FanOut::connect(urls, Waits::ForAll, ttl).await?),
             Self::FloorB => Client::FanOut(FanOut::connect(urls, Waits::ForQuorum, ttl).await?),
@@ -163,6 +180,8 @@ impl Kind {
             Self::Quorum => Client::Quorum(quorum().build()?),
             Self::QuorumThread => Client::Quorum(quorum().driver_thread().build()?),
             Self::Fenced => Client::Fenced(Fenced(quorum().build()?)),
+            Self::Strict => Client::Quorum(strict().build()?),
+            Self::StrictFenced => Client::Fenced(Fenced(strict().build()?)),
             Self::Served | Self::Idle => {
                 return Err("the service has an address, not nodes".into());
             }

@@ -1,9 +1,9 @@
-//! How long one task's calls take with fencing numbers, and without. They take
-//! short turns, so that what the machine does besides meets both alike.
+//! How long one task's calls take with fencing numbers and on strict nodes, and without. They take
+//! short turns, so that what the machine does besides meets all alike.
 
 use redlock_quorum_benches::{
     common::Result,
-    contenders::{Contender, Kind, TTL},
+    contenders::{Contender, Kind, TTL, bootstrap},
     measure::{Latencies, latencies},
     table::median,
 };
@@ -15,27 +15,30 @@ use crate::{
     tables::{self, Column, column, times},
 };
 
-/// The plain one is the measure of the other.
-const CONTENDERS: [Kind; 2] = [Kind::Quorum, Kind::Fenced];
+/// The plain one is the measure of the others.
+const CONTENDERS: [Kind; 4] = [Kind::Quorum, Kind::Fenced, Kind::Strict, Kind::StrictFenced];
 
 pub async fn run(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let stand = Stand::start().await?;
     let case = case();
+    bootstrap(&stand.urls()).await?;
     let contenders = connect_all(&CONTENDERS, &stand.urls(), TTL).await?;
     let (turns, pairs) = plan.fenced;
     // All turns lock the same keys, and those of the fenced have fences from now on, as keys
     // have that are locked again and again.
     stand.observer.flush().await?;
+    bootstrap(&stand.urls()).await?;
     latencies(&contenders[1], pairs).await?;
-    let fences = Kind::Fenced.fences(pairs, case.nodes);
-    stand.observer.filled(fences).await?;
+    let epochs = case.nodes as u64;
+    let stays = Kind::Fenced.fences(pairs, case.nodes) + epochs;
+    stand.observer.filled(stays).await?;
     for round in 0..plan.rounds {
         let taken = one_round(&contenders, round, turns, pairs).await?;
         for (kind, taken) in CONTENDERS.into_iter().zip(taken) {
             figures.add_latencies(case, kind, taken);
         }
         // Whose they would be can't be told.
-        let left = stand.observer.drained(fences, Kind::Fenced.patience()).await?.left;
+        let left = stand.observer.drained(stays, Kind::Fenced.patience()).await?.left;
         figures.add(case, Kind::Fenced.name(), KEYS_LEFT, left as f64);
     }
     print(figures);
@@ -46,9 +49,9 @@ fn case() -> Case {
     Case::new(Part::Fenced, 5, 1)
 }
 
-/// How much longer an acquire takes that asks for a number.
-pub fn to_plain(figures: &Figures) -> Option<f64> {
-    let ratios = figures.ratios_to(Kind::Quorum, case(), Kind::Fenced.name(), ACQUIRE.p50)?;
+/// How much longer an acquire of this kind takes.
+pub fn to_plain(figures: &Figures, kind: Kind) -> Option<f64> {
+    let ratios = figures.ratios_to(Kind::Quorum, case(), kind.name(), ACQUIRE.p50)?;
     Some(median(&ratios))
 }
 
@@ -57,11 +60,11 @@ async fn one_round(
     round: usize,
     turns: usize,
     pairs: usize,
-) -> Result<[Latencies; 2]> {
-    let mut all = [Latencies::default(), Latencies::default()];
-    for turn in 0..turns * 2 {
-        // a b, b a, a b …
-        let place = (turn.div_ceil(2) + round) % 2;
+) -> Result<[Latencies; CONTENDERS.len()]> {
+    let mut all = CONTENDERS.map(|_| Latencies::default());
+    for turn in 0..turns * all.len() {
+        // a b c d, b c d a, …: each comes behind each other, and first as often as last.
+        let place = (turn + turn / all.len() + round) % all.len();
         let taken = latencies(&contenders[place], pairs).await?;
         all[place].acquires.extend(taken.acquires);
         all[place].releases.extend(taken.releases);
@@ -72,7 +75,9 @@ async fn one_round(
 
 fn print(figures: &Figures) {
     for (call, names) in [("acquire", ACQUIRE), ("release", RELEASE)] {
-        println!("\n## N = 5, one task: {call} with fencing numbers and without, µs\n");
+        println!(
+            "\n## N = 5, one task: {call}, plain, with fencing numbers, and on strict nodes, µs\n"
+        );
         let mut columns =
             vec![versus_plain(figures, "p50", names.p50), versus_plain(figures, "p99", names.p99)];
         if call == "release" {

@@ -61,7 +61,7 @@ fn color(kind: Kind) -> RGBColor {
         Kind::Quorum => RGBColor(30, 125, 200),
         Kind::QuorumThread => RGBColor(10, 60, 120),
         // Not in these plots.
-        Kind::Fenced | Kind::Served | Kind::Idle => GREY,
+        Kind::Fenced | Kind::Strict | Kind::StrictFenced | Kind::Served | Kind::Idle => GREY,
     }
 }
 

@@ -18,13 +18,17 @@ const NODES: usize = 5;
 const OURS: [Kind; 2] = [Kind::Quorum, Kind::QuorumThread];
 
 /// Who loses nothing.
-const LOSSLESS: [Kind; 3] = [Kind::Quorum, Kind::QuorumThread, Kind::Fenced];
+const LOSSLESS: [Kind; 5] =
+    [Kind::Quorum, Kind::QuorumThread, Kind::Fenced, Kind::Strict, Kind::StrictFenced];
 
 pub fn targets(figures: &Figures, locks: usize) -> Vec<Target> {
     let latency = Case::new(Part::Latency, NODES, 1);
     let held = Case::new(Part::Memory, NODES, locks);
     let acquire = figures.ratios(latency, Kind::Quorum.name(), ACQUIRE.p50);
     let bytes = |name| figures.median(held, Kind::Quorum, name);
+    let to_plain = |name, most, kind| {
+        fenced::to_plain(figures, kind).map(|ratio| Target::at_most(name, most, ratio))
+    };
     let hung = |kind| p99_to_well(figures, Part::Hung, NODES, kind);
 
     let mut targets = vec![
@@ -37,8 +41,9 @@ pub fn targets(figures: &Figures, locks: usize) -> Vec<Target> {
         bytes(RESIDENT).map(|bytes| Target::at_most("resident, bytes a lock", 150.0, bytes)),
     ];
     targets.extend([
-        fenced::to_plain(figures)
-            .map(|ratio| Target::at_most("acquire p50, fenced × plain", 1.25, ratio)),
+        to_plain("acquire p50, fenced × plain", 1.25, Kind::Fenced),
+        to_plain("acquire p50, strict × plain", 1.3, Kind::Strict),
+        to_plain("acquire p50, strict and fenced × plain", 1.35, Kind::StrictFenced),
         memory::fenced_less_plain(figures, held, ALLOCATED).map(|bytes| {
             Target::at_most("allocated, bytes a lock, fenced less plain", 24.0, bytes)
         }),

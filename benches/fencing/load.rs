@@ -20,16 +20,38 @@ const RETENTION: u64 = 90_000_000;
 /// than the hour beyond which a script asks for the time.
 const BEHIND: u64 = 1_000_000;
 
+/// What the node has noted, and the client knows.
+const EPOCH: &str = "0123456789abcdef0123456789abcdef01234567:300000:0:3/5";
+
 /// What is asked of the server, each time for a key of its own.
 pub struct Load {
     pub name: String,
     script: Option<redis::Script>,
+    is_fenced: bool,
+    is_strict: bool,
     has_fences: bool,
 }
 
 impl Load {
     pub fn plain() -> Self {
-        Self { name: "plain: SET NX PX".to_owned(), script: None, has_fences: false }
+        Self {
+            name: "plain: SET NX PX".to_owned(),
+            script: None,
+            is_fenced: false,
+            is_strict: false,
+            has_fences: false,
+        }
+    }
+
+    /// At a node whose epoch is right.
+    pub fn strict(name: &str, text: &str) -> Self {
+        let script = Some(redis::Script::new(text));
+        Self { name: name.to_owned(), script, is_strict: true, ..Self::plain() }
+    }
+
+    /// At such a node, with a number.
+    pub fn strict_fenced(name: &str, text: &str) -> [Self; 2] {
+        Self::fenced(name, text).map(|load| Self { is_strict: true, ..load })
     }
 
     /// On keys that were never locked, and on such as were: there the fence has stayed.
@@ -37,6 +59,8 @@ impl Load {
         [("fresh key", false), ("fence there", true)].map(|(keys, has_fences)| Self {
             name: format!("{name}, {keys}"),
             script: Some(redis::Script::new(text)),
+            is_fenced: true,
+            is_strict: false,
             has_fences,
         })
     }
@@ -46,14 +70,20 @@ impl Load {
         match &self.script {
             None => pipeline.cmd("SET").arg(key).arg(TOKEN).arg("NX").arg("PX").arg(TTL),
             Some(script) => {
-                let call = pipeline.cmd("EVALSHA").arg(script.get_hash()).arg(2);
-                call.arg(&key).arg(fence_of(&key)).arg(TOKEN).arg(TTL).arg(fencing).arg(RETENTION)
+                let keys = 1 + usize::from(self.is_fenced) + usize::from(self.is_strict);
+                let call = pipeline.cmd("EVALSHA").arg(script.get_hash()).arg(keys).arg(&key);
+                let fence = self.is_fenced.then(|| fence_of(&key));
+                call.arg(fence).arg(self.is_strict.then_some("redlock:epoch"));
+                call.arg(TOKEN).arg(TTL);
+                call.arg(self.is_fenced.then_some(fencing));
+                call.arg(self.is_fenced.then_some(RETENTION));
+                call.arg(self.is_strict.then_some(EPOCH)).arg(self.is_strict.then_some("0"))
             }
         };
     }
 
     fn is_granted(&self, reply: &Value) -> bool {
-        *reply == if self.script.is_some() { Value::Int(0) } else { Value::Okay }
+        *reply == if self.is_fenced { Value::Int(0) } else { Value::Okay }
     }
 }
 
@@ -86,6 +116,10 @@ impl Server {
         let number = seconds * 1_000_000 + micros_of_it;
         if let Some(script) = &load.script {
             script.load_async(&mut self.connection).await?;
+        }
+        if load.is_strict {
+            let note = redis::cmd("SET").arg("redlock:epoch").arg(EPOCH).to_owned();
+            let _: () = note.query_async(&mut self.connection).await?;
         }
         if load.has_fences {
             let set = |pipeline: &mut Pipeline, place: usize| {

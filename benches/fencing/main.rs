@@ -1,5 +1,5 @@
-//! What a fenced acquire costs a server beside a plain one: its script's CPU time
-//! to that of `SET key token NX PX ttl`, both pipelined to one server in turn.
+//! What an acquire with a fencing number, or at a strict node, costs a server beside a plain one: its
+//! script's CPU time to that of `SET key token NX PX ttl`, both pipelined to one server in turn.
 //!
 //! `make bench-fencing`; with `ROUNDS=` an odd number of rounds, and with `SCRIPT=`
 //! the path of another script with the same keys and arguments, which is measured in
@@ -19,6 +19,10 @@ use redlock_quorum_benches::{
 };
 
 const OURS: &str = include_str!("../../src/node/fenced_acquire.lua");
+
+/// What strict nodes compare first, and the plain acquire behind it.
+const EPOCH: &str = include_str!("../../src/node/epoch.lua");
+const STRICT: &str = include_str!("../../src/node/strict_acquire.lua");
 
 /// Odd numbers of rounds have a median.
 const ROUNDS: usize = 21;
@@ -43,6 +47,8 @@ fn main() -> Result<()> {
 fn loads(other: Option<String>) -> Result<Vec<Load>> {
     let mut loads = vec![Load::plain()];
     loads.extend(Load::fenced("fenced", OURS));
+    loads.push(Load::strict("strict", &[EPOCH, STRICT].concat()));
+    loads.extend(Load::strict_fenced("strict and fenced", &[EPOCH, OURS].concat()));
     if let Some(path) = other {
         let script = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
         loads.extend(Load::fenced("the other", &script));
@@ -74,14 +80,16 @@ async fn run(loads: &[Load], rounds: usize, acquires: usize) -> Result<()> {
     Ok(())
 }
 
-/// Of our own script: no more than the first one that was tried cost on each server.
+/// Of our own scripts: no more than the first ones that were tried cost on each server.
 fn targets(version: &str, loads: &[Load], taken: &[Vec<f64>]) -> Vec<Target> {
-    let limit = match version.split(['.', ' ']).collect::<Vec<_>>()[..] {
-        ["Valkey", ..] => 5.3,
-        ["Redis", "7", ..] => 7.1,
-        _ => 6.6,
+    let [fenced, strict, both] = match version.split(['.', ' ']).collect::<Vec<_>>()[..] {
+        ["Valkey", ..] => [5.3, 4.6, 5.8],
+        ["Redis", "7", ..] => [7.1, 6.6, 8.1],
+        _ => [6.6, 6.2, 7.7],
     };
-    let own = loads.iter().zip(taken).skip(1).take(2);
-    own.map(|(load, micros)| Target::at_most(&load.name, limit, median(&ratios(micros, &taken[0]))))
-        .collect()
+    let own = loads.iter().zip(taken).skip(1).zip([fenced, fenced, strict, both, both]);
+    own.map(|((load, micros), limit)| {
+        Target::at_most(&load.name, limit, median(&ratios(micros, &taken[0])))
+    })
+    .collect()
 }
