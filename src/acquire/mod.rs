@@ -37,7 +37,8 @@ use crate::{engine::Shared, error::Error, key::Key};
 /// be another library's lock, which need not expire; the error of a
 /// [`try_lock`](crate::Redlock::try_lock), or of a wait that is over, says what it is. It
 /// does not wait like that for servers: if too few of them can answer for a whole ttl, it
-/// fails with [`ErrorKind::NoQuorum`](crate::ErrorKind::NoQuorum).
+/// fails with [`ErrorKind::NoQuorum`](crate::ErrorKind::NoQuorum). Only for nodes that are up, and
+/// grant nothing until what they have forgotten has ended, it waits on.
 ///
 /// # Errors
 ///

@@ -49,6 +49,10 @@ impl Waiter {
             && cut_short
             && !is_hopeless;
         let (loss, stand) = (attempt.loss, attempt.stand.clone());
+        if loss == Loss::NoQuorum && attempt.is_held_back() {
+            // It is known when that ends, so it is no hang to wait for it.
+            self.failing_since = None;
+        }
         let before = self.before.take().map(|before| *before).filter(|_| !is_hopeless);
         let mut told = match before {
             Some(before) if self.is_no_news(&attempt, &before, cut_short) => before,

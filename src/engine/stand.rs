@@ -53,6 +53,16 @@ impl LastAttempt {
         }
     }
 
+    /// Whether a node is up, and grants nothing until what it has forgotten has ended.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.reports.iter().any(|report| match report.answer() {
+            NodeAnswer::Failed(error) => {
+                matches!(error.kind(), NodeErrorKind::Quarantined | NodeErrorKind::Restarted)
+            }
+            _ => false,
+        })
+    }
+
     /// Whether enough was seen behind its refusal.
     pub(super) fn is_seen(&self) -> bool {
         self.loss == Loss::Contended && self.stand.as_ref().is_some_and(|stand| stand.is_seen)

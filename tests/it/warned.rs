@@ -1,7 +1,7 @@
 //! What threatens the guarantee at a node that votes, and a node that is held back: what a client
 //! says of it, in `health` and in its errors. What strict nodes refuse is here, too.
 
-use std::time::Duration;
+use std::{future::IntoFuture as _, time::Duration};
 
 use redlock_quorum::{
     Builder, NodeErrorKind, Redlock,
@@ -10,7 +10,8 @@ use redlock_quorum::{
 };
 
 use crate::support::{
-    LIMIT, TTL, assert_no_keys_but, builder, eventually, everywhere, ms, run, run_on, set_up, start,
+    LIMIT, TTL, assert_no_keys_but, builder, eventually, everywhere, ms, run, run_on, set_up,
+    start, within,
 };
 
 const MAX: Duration = Duration::from_secs(900);
@@ -171,6 +172,34 @@ async fn a_node_that_was_started_anew_is_held_back_and_healed() {
         other.shutdown(LIMIT).await.unwrap();
         end(&redlock, &cluster).await;
         run_on(cluster.nodes(), "DEL job:fence").await;
+    }
+}
+
+/// A waiter without a limit gives up where servers are gone, and not where it is known when they
+/// grant locks again.
+#[tokio::test]
+async fn a_waiter_without_a_limit_waits_until_nodes_that_forgot_grant_again() {
+    for is_strict in [false, true] {
+        let clock = Clock::new();
+        let cluster = Cluster::builder().nodes(3).clock(&clock).start().await.unwrap();
+        let builder = Redlock::builder().nodes(cluster.urls()).clock(&clock);
+        let builder = if is_strict { builder.strict(ms(60_000)) } else { builder };
+        let redlock = builder.ttl(ms(5_000)).build().unwrap();
+        if is_strict {
+            redlock.bootstrap().await.unwrap();
+        }
+        redlock.lock("job").ttl(ms(60_000)).await.unwrap().release().await.unwrap();
+        for node in &cluster.nodes()[1..] {
+            node.kill().await.unwrap();
+            node.restart().await.unwrap();
+        }
+        let waiting = tokio::spawn(redlock.lock("job").into_future());
+        clock.advance(ms(50_000)).await;
+        assert!(!waiting.is_finished());
+        clock.advance(ms(15_000)).await;
+        let guard = within(LIMIT, "the lock", waiting).await.unwrap().unwrap();
+        assert_eq!(guard.votes().granted(), 3);
+        drop(guard);
     }
 }
 
