@@ -67,7 +67,11 @@ async fn play(
     let rows = rows(&history, &run, &modes);
     println!("\n{run}: {}", table::faults(&history.played()));
     let (stalls, longest) = history.stalls();
-    println!("the host did not let a client run {stalls} times, for {longest:.0?} at most");
+    let starved: u64 = rows.iter().map(|row| row.findings.starved).sum();
+    println!(
+        "the host did not let a client run {stalls} times, for {longest:.0?} at most; for that alone \
+         {starved} calls came back too late"
+    );
     println!("\n{}", table::of(&rows));
     let failed = rows.iter().flat_map(|row| verdict::of(row, set, settings.floor));
     let told = |what| format!("{run}, seed {}: {what}; {}", settings.seed, dir.display());

@@ -23,10 +23,11 @@ use tokio::{
 
 use crate::{
     Result,
-    clock::{ms, nanos, now, worked},
+    clock::{ms, nanos, now},
     counter::Counter,
+    host::{self, Control},
     log::{Event, Log},
-    mode::{Mode, TTLS, build},
+    mode::{Mode, NODE_TIMEOUT, TTLS, build},
 };
 
 /// A call that takes so much longer than its limit does not come back.
@@ -35,9 +36,6 @@ const HANGS: Duration = ms(5000);
 const SHUTDOWN: Duration = ms(3000);
 /// No write is begun so shortly before the end.
 const COMFORT: Duration = ms(10);
-
-/// A task that sleeps is waked as late as this by nothing that is the library's.
-const STALL: Duration = ms(50);
 
 /// What a client is told when it is started.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -56,7 +54,7 @@ pub struct Orders {
 pub async fn run(orders: Orders) -> Result<()> {
     let redlock = build(orders.mode, &orders.nodes)?;
     let log = Arc::new(Log::open(&orders.log)?);
-    tokio::spawn(watch_the_host(Arc::clone(&log)));
+    tokio::spawn(host::watch(Arc::clone(&log)));
     let calls = Arc::new(AtomicU64::new(1));
     let (end, ends) = watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -82,20 +80,6 @@ pub async fn run(orders: Orders) -> Result<()> {
     // What it could not release goes by its ttl.
     let _ = redlock.shutdown(SHUTDOWN).await;
     Ok(())
-}
-
-/// Notes when the one thread of this process neither slept nor worked: it waited for a core, or for
-/// the disk that has the log. One that works so long that others wait is not excused.
-async fn watch_the_host(log: Arc<Log>) {
-    loop {
-        let (from, worked) = (now(), worked());
-        sleep(ms(10)).await;
-        let until = now();
-        let idle = (until - from).saturating_sub(self::worked() - worked);
-        if idle > nanos(STALL) {
-            log.say(&Event::Stalled { from: until - idle, until });
-        }
-    }
 }
 
 struct Task {
@@ -133,9 +117,15 @@ impl Task {
         }
         let asked = Event::Asked { call, key: key.clone(), at: now(), limit: nanos(limit) };
         self.log.say(&asked);
-        match timeout(limit + HANGS, acquire.into_future()).await {
+        let control = Control::start(limit.max(NODE_TIMEOUT));
+        let ended = timeout(limit + HANGS, acquire.into_future()).await;
+        let at = now();
+        if let Some((from, until)) = control.end().await {
+            self.log.say(&Event::Control { call, from, until });
+        }
+        match ended {
             Ok(Ok(guard)) => self.hold(guard, call, &key).await,
-            Ok(Err(error)) => self.refused(call, &error),
+            Ok(Err(error)) => self.refused(call, at, &error),
             Err(_) => {
                 self.log.say(&Event::Hung { call, at: now() });
                 Ok(())
@@ -143,9 +133,9 @@ impl Task {
         }
     }
 
-    fn refused(&self, call: u64, error: &Error) -> Result<()> {
+    fn refused(&self, call: u64, at: u64, error: &Error) -> Result<()> {
         let why = Some(format!("{:?}", error.kind()));
-        self.log.say(&Event::Over { call, at: now(), why });
+        self.log.say(&Event::Over { call, at, why });
         // These are mistakes of the campaign.
         let is_mistaken = matches!(error.kind(), ErrorKind::InvalidConfig | ErrorKind::Closed);
         if is_mistaken { Err(error.to_string().into()) } else { Ok(()) }

@@ -31,6 +31,9 @@ pub enum Event {
     Hung { call: u64, at: u64 },
     /// The host did not let the process run though it wanted to.
     Stalled { from: u64, until: u64 },
+    /// A plain sleep beside that call, for as long as it may take, came back at `until` and not at
+    /// `from`.
+    Control { call: u64, from: u64, until: u64 },
 }
 
 /// What the supervisor says.

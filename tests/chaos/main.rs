@@ -20,6 +20,8 @@ mod counter;
 #[cfg(unix)]
 mod fault;
 #[cfg(unix)]
+mod host;
+#[cfg(unix)]
 mod log;
 #[cfg(unix)]
 mod mode;

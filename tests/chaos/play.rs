@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How often and at what distance a state of a server is waited for.
-const TRIES: u32 = 250;
+const TRIES: u32 = 750;
 const STEP: Duration = ms(20);
 /// It would run for minutes. Servers notice a script's end and its killer in between.
 const ENDLESS: &str = "for turn = 1, 1e11 do end";

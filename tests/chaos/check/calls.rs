@@ -1,5 +1,6 @@
 //! Whether each call came back, and in time. A client's process that was stopped
-//! meanwhile, or that a busy host did not let run, is owed that time.
+//! meanwhile, or that a busy host did not let run, is owed that time: by what a plain sleep
+//! beside the call met, and one that never ends.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,19 +15,29 @@ use crate::{
 const ALLOWED: Duration = ms(300);
 
 pub fn judge(client: &Client, killed: Option<u64>, notes: &[Note], findings: &mut Findings) {
-    let pauses = pauses(client, notes);
+    let pauses = apart(client.stalls().chain(stops(client.process, notes)));
     let mut open: HashMap<u64, (u64, u64)> = HashMap::new();
+    let mut controls: HashMap<u64, (u64, u64)> = HashMap::new();
     for event in &client.events {
         match *event {
             Event::Asked { call, at, limit, .. } => {
                 findings.calls += 1;
                 open.insert(call, (at, limit));
             }
+            Event::Control { call, from, until } => {
+                controls.insert(call, (from, until));
+            }
             Event::Granted { call, at, .. } | Event::Over { call, at, .. } => {
                 if let Some((asked, limit)) = open.remove(&call) {
-                    let took = (at - asked).saturating_sub(paused_within(&pauses, asked, at));
+                    let control = controls.remove(&call);
                     let allowed = limit.max(nanos(NODE_TIMEOUT)) + nanos(ALLOWED);
-                    findings.late += u64::from(took > allowed);
+                    if at - asked > allowed {
+                        let pauses = apart(pauses.iter().copied().chain(control));
+                        let owed = paused_within(&pauses, asked, at);
+                        let is_late = at - asked > allowed + owed;
+                        findings.late += u64::from(is_late);
+                        findings.starved += u64::from(!is_late);
+                    }
                 }
             }
             Event::Hung { call, .. } => {
@@ -42,12 +53,12 @@ pub fn judge(client: &Client, killed: Option<u64>, notes: &[Note], findings: &mu
     }
 }
 
-/// When the process did not run, in order; none of these meet.
-fn pauses(client: &Client, notes: &[Note]) -> Vec<(u64, u64)> {
-    let mut pauses: Vec<_> = client.stalls().chain(stops(client.process, notes)).collect();
-    pauses.sort_unstable();
+/// Times in order, of which none meet.
+fn apart(times: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    let mut times: Vec<_> = times.collect();
+    times.sort_unstable();
     let mut apart: Vec<(u64, u64)> = Vec::new();
-    for (begin, end) in pauses {
+    for (begin, end) in times {
         match apart.last_mut() {
             Some((_, last)) if begin <= *last => *last = end.max(*last),
             _ => apart.push((begin, end)),

@@ -59,7 +59,10 @@ pub fn of(client: &Client, end: Option<u64>, findings: &mut Findings) -> Vec<Hol
                     holding.until = holding.until.min(*at);
                 }
             }
-            Event::Over { .. } | Event::Hung { .. } | Event::Stalled { .. } => {}
+            Event::Over { .. }
+            | Event::Hung { .. }
+            | Event::Stalled { .. }
+            | Event::Control { .. } => {}
         }
     }
     let mut holdings: Vec<_> = holdings.into_values().collect();

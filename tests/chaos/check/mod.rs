@@ -51,7 +51,8 @@ impl Client {
             | Event::Looked { .. }
             | Event::LetGo { .. }
             | Event::Over { .. }
-            | Event::Hung { .. } => None,
+            | Event::Hung { .. }
+            | Event::Control { .. } => None,
         })
     }
 }
@@ -155,6 +156,8 @@ pub struct Findings {
     pub keys_left: u64,
     /// Calls that came back over 300 ms after their limit, less what their process was paused.
     pub late: u64,
+    /// Those that did because their process was: a plain sleep beside them came back late, too.
+    pub starved: u64,
     pub hangs: u64,
 }
 

@@ -216,6 +216,23 @@ fn a_call_is_late_only_by_its_own_time() {
 }
 
 #[test]
+fn a_call_is_excused_by_a_plain_sleep_that_was_late_as_well() {
+    let story = |call, at| {
+        Story::new(Mode::Plain)
+            .say(0, Event::Asked { call: 1, key: "plain:0".to_owned(), at: 0, limit: 100 * MS })
+            .say(0, Event::Control { call, from: 100 * MS, until: 380 * MS })
+            .say(0, Event::Stalled { from: 300 * MS, until: 450 * MS })
+            .say(0, Event::Over { call: 1, at: at * MS, why: None })
+            .findings()
+    };
+    assert_eq!((story(1, 750).late, story(1, 750).starved), (0, 1));
+    assert_eq!((story(1, 751).late, story(1, 751).starved), (1, 0));
+    // Another call's says nothing of this one.
+    assert_eq!((story(2, 750).late, story(2, 750).starved), (1, 0));
+    assert_eq!((story(2, 400).late, story(2, 400).starved), (0, 0));
+}
+
+#[test]
 fn a_call_without_an_end_hangs() {
     let asked = Event::Asked { call: 1, key: "plain:0".to_owned(), at: 0, limit: 100 * MS };
     assert_eq!(Story::new(Mode::Plain).say(0, asked).findings().hangs, 1);
