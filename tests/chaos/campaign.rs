@@ -4,9 +4,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     Result,
@@ -15,7 +16,7 @@ use crate::{
     counter,
     fault::{Faults, Set},
     log::{Log, Note},
-    mode::{self, MAX_TTL, Mode},
+    mode::{self, Belief, MAX_TTL, Mode},
     program::Program,
     settings::Settings,
     stage::{Crowd, Stage},
@@ -48,41 +49,59 @@ pub async fn run(settings: &Settings) -> Result<bool> {
     Ok(failures.is_empty())
 }
 
-/// One run: what failed of it, with where to look.
+/// One run, on as many stages as are asked for: what failed of it, with where to look.
 async fn play(
     settings: &Settings,
     program: &Program,
     set: Set,
     shares: usize,
 ) -> Result<Vec<String>> {
-    let dir = Path::new(PLACE).join(format!("{}-{}", program.slug(), set.name()));
-    if dir.exists() {
-        fs::remove_dir_all(&dir)?;
+    let (run, modes) = (format!("{program}, {}", set.name()), settings.modes_in(set));
+    let place = Path::new(PLACE).join(format!("{}-{}", program.slug(), set.name()));
+    if place.exists() {
+        fs::remove_dir_all(&place)?;
     }
-    fs::create_dir_all(&dir)?;
-    let dir = dir.canonicalize()?;
-    let modes = settings.modes_in(set);
-    record(settings, program, set, shares, dir.clone()).await?;
-    let (run, history) = (format!("{program}, {}", set.name()), History::read(&dir)?);
-    let rows = rows(&history, &run, &modes);
-    println!("\n{run}: {}", table::faults(&history.played()));
-    let (stalls, longest) = history.stalls();
+    let mut stages = JoinSet::new();
+    for stage in 0..settings.stages {
+        let dir = place.join(format!("stage-{stage}"));
+        fs::create_dir_all(&dir)?;
+        let (settings, program) = (settings.on_stage(stage), program.clone());
+        let dir = dir.canonicalize()?;
+        stages.spawn_local(async move {
+            record(&settings, &program, set, shares, dir.clone()).await.map(|()| dir)
+        });
+    }
+    let (mut rows, mut stalls) = (Vec::new(), Vec::new());
+    while let Some(dir) = stages.join_next().await {
+        let history = History::read(&dir??)?;
+        stalls.extend(history.stalls());
+        table::add(&mut rows, self::rows(&history, &run, &modes));
+    }
+    print(&rows, set, &stalls);
+    let told = |what| format!("{run}, seed {}: {what}; {}", settings.seed, place.display());
+    Ok(verdict::of_run(&rows, set, &settings.floors(set)).into_iter().map(told).collect())
+}
+
+fn print(rows: &[Row], set: Set, stalls: &[Duration]) {
+    let Some(first) = rows.first() else { return };
+    println!("\n{}: {}", first.run, table::faults(first));
     let starved: u64 = rows.iter().map(|row| row.findings.starved).sum();
     println!(
-        "the host did not let a client run {stalls} times, for {longest:.0?} at most; for that alone \
-         {starved} calls came back too late"
+        "the host did not let a client run {} times, for {:.0?} at most; for that alone {starved} \
+         calls came back too late",
+        stalls.len(),
+        stalls.iter().max().copied().unwrap_or_default()
     );
-    println!("\n{}", table::of(&rows));
-    let failed = rows.iter().flat_map(|row| verdict::of(row, set, settings.floor));
-    let told = |what| format!("{run}, seed {}: {what}; {}", settings.seed, dir.display());
-    Ok(failed.map(told).collect())
+    println!("\n{}", table::of(rows));
+    if set != Set::Within {
+        println!("{}", table::by_kind(rows));
+    }
 }
 
 pub fn rows(history: &History, run: &str, modes: &[Mode]) -> Vec<Row> {
     let row = |mode: &Mode| Row {
         run: run.to_owned(),
         mode: *mode,
-        faults: history.strikes().len() as u64,
         seconds: history.seconds(),
         findings: check::check(history, *mode),
     };
@@ -100,7 +119,7 @@ async fn record(
     let log = Arc::new(Log::open(&dir.join(SUPERVISOR))?);
     let mut stage = Stage::start(program, set, dir, Arc::clone(&log)).await?;
     let modes = settings.modes_in(set);
-    mode::prepare(&modes, &stage.urls(0)).await?;
+    mode::prepare(&modes, &Belief::of(stage.urls(0))).await?;
     let crowd = Crowd {
         modes,
         processes: settings.processes,
@@ -110,9 +129,11 @@ async fn record(
         counter: counter::serve(Arc::clone(&log)).await?,
     };
     log.say(&Note::Began { at: now() });
-    let end = now() + nanos(settings.time) / shares as u64;
+    let time = settings.time.map_or(u64::MAX, |time| nanos(time) / shares as u64);
+    let end = now().saturating_add(time);
     stage.start_clients(&crowd)?;
-    for fault in Faults::draw(settings.seed, settings.kinds_of(set), settings.gap) {
+    let faults = Faults::draw(settings.seed, settings.kinds_of(set), settings.gap);
+    for fault in faults.take(settings.faults(set)) {
         if now() >= end {
             break;
         }

@@ -27,7 +27,7 @@ use crate::{
     counter::Counter,
     host::{self, Control},
     log::{Event, Log},
-    mode::{Mode, NODE_TIMEOUT, TTLS, build},
+    mode::{Belief, Mode, NODE_TIMEOUT, TTLS, build},
 };
 
 /// A call that takes so much longer than its limit does not come back.
@@ -43,7 +43,7 @@ pub struct Orders {
     pub process: u32,
     pub mode: Mode,
     pub seed: u64,
-    pub nodes: Vec<String>,
+    pub belief: Belief,
     pub counter: SocketAddr,
     pub log: PathBuf,
     pub keys: u32,
@@ -52,7 +52,7 @@ pub struct Orders {
 
 /// Works until its input ends.
 pub async fn run(orders: Orders) -> Result<()> {
-    let redlock = build(orders.mode, &orders.nodes)?;
+    let redlock = build(orders.mode, &orders.belief)?;
     let log = Arc::new(Log::open(&orders.log)?);
     tokio::spawn(host::watch(Arc::clone(&log)));
     let calls = Arc::new(AtomicU64::new(1));
@@ -161,7 +161,7 @@ impl Task {
     /// Holds it: mostly for a moment, now and then until it is nearly over, or longer.
     async fn work(&mut self, guard: &LockGuard, call: u64) {
         let long = self.rng.random_ratio(1, 6);
-        let time = self.rng.random_range(if long { 100..700 } else { 1..12 });
+        let time = self.rng.random_range(if long { 60..400 } else { 1..12 });
         let extends = self.rng.random_ratio(1, 6);
         sleep(ms(time / 2)).await;
         if extends {

@@ -11,7 +11,7 @@ use crate::{clock::ms, mode::MAX_TTL};
 /// How many nodes a campaign has.
 pub const NODES: usize = 5;
 /// For how long a node that forgot, or began anew, is let alone after its keys may have ended.
-const MARGIN: Duration = ms(300);
+const MARGIN: Duration = ms(200);
 
 /// What the faults of one run have in common.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,8 +20,10 @@ pub enum Set {
     Within,
     /// A server forgets what it has granted.
     Memory,
-    /// Servers' clocks are set forward.
+    /// Servers' clocks are set forward, by as much as grace covers.
     Clock,
+    /// By more than that.
+    Beyond,
 }
 
 macro_rules! kinds {
@@ -57,13 +59,20 @@ kinds! {
     Cut, Within, "cut", "Bytes pass one way only, and those of the other come later.";
     Reset, Within, "reset", "Connections break.";
     Late, Within, "late", "Bytes come late one way or both.";
+    Close, Within, "close", "Connections end.";
+    Down, Within, "down", "They break, and nobody is let in.";
+    Trickle, Within, "trickle", "Bytes come one by one.";
+    ClientPause, Within, "client-pause", "It holds back all commands.";
+    LoggedOut, Within, "logged-out", "The clients' password is not right any more.";
+    Rewrite, Within, "rewrite", "It writes its file of commands anew.";
     ProcessStopped, Within, "process-stopped", "A client's process is stopped, and goes on.";
     ProcessKilled, Within, "process-killed", "A client's process is killed, and another begins.";
     KillEmpty, Memory, "kill-empty", "It is killed, and comes back without data.";
     Stale, Memory, "stale", "It is killed, and comes back with older data.";
     Flush, Memory, "flush", "FLUSHALL.";
     ReplicaOf, Memory, "replica-of", "It follows another server for a moment.";
-    ClockStep, Clock, "clock-step", "Wall clocks of servers are set forward.";
+    ClockStep, Clock, "clock-step", "Wall clocks of servers are set forward, by a grace.";
+    ClockLeap, Beyond, "clock-leap", "By a grace and the shortest ttl.";
 }
 
 /// One fault to play.
@@ -112,11 +121,11 @@ impl Iterator for Faults {
             Set::Within => 1 + usize::from(two),
             // The first one forgets; which of the others are out of whose reach is drawn, too.
             Set::Memory => NODES,
-            Set::Clock => NODES,
+            Set::Clock | Set::Beyond => NODES,
         });
         let lasts = match kind.set() {
-            Set::Within => ms(self.rng.random_range(150..1200)),
-            Set::Memory | Set::Clock => ms(self.rng.random_range(200..500)),
+            Set::Within => ms(self.rng.random_range(100..800)),
+            Set::Memory | Set::Clock | Set::Beyond => ms(self.rng.random_range(100..250)),
         };
         let choice = self.rng.random();
         Some(Fault { kind, nodes, lasts, choice, rest: self.gap.max(kind.least_rest()) })
@@ -133,7 +142,8 @@ impl Kind {
             | Self::Stale
             | Self::Flush
             | Self::ReplicaOf
-            | Self::ClockStep => ms(MAX_TTL.as_millis() as u64 + MARGIN.as_millis() as u64),
+            | Self::ClockStep
+            | Self::ClockLeap => ms(MAX_TTL.as_millis() as u64 + MARGIN.as_millis() as u64),
             Self::Stop
             | Self::ClientKill
             | Self::Busy
@@ -145,6 +155,12 @@ impl Kind {
             | Self::Cut
             | Self::Reset
             | Self::Late
+            | Self::Close
+            | Self::Down
+            | Self::Trickle
+            | Self::ClientPause
+            | Self::LoggedOut
+            | Self::Rewrite
             | Self::ProcessStopped
             | Self::ProcessKilled => Duration::ZERO,
         }
@@ -152,13 +168,14 @@ impl Kind {
 }
 
 impl Set {
-    pub const ALL: [Self; 3] = [Self::Within, Self::Memory, Self::Clock];
+    pub const ALL: [Self; 4] = [Self::Within, Self::Memory, Self::Clock, Self::Beyond];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Within => "within",
             Self::Memory => "memory",
             Self::Clock => "clock",
+            Self::Beyond => "beyond",
         }
     }
 }

@@ -18,6 +18,8 @@ mod clock;
 #[cfg(unix)]
 mod counter;
 #[cfg(unix)]
+mod disturb;
+#[cfg(unix)]
 mod fault;
 #[cfg(unix)]
 mod host;
@@ -59,13 +61,15 @@ fn main() -> ExitCode {
 
 #[cfg(unix)]
 fn run() -> Result<bool> {
-    use tokio::runtime::Builder;
+    use tokio::{runtime::Builder, task::LocalSet};
 
     let mut words = std::env::args().skip(1);
     match (words.next().as_deref(), words.next()) {
         (None, _) => {
             let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-            runtime.block_on(campaign::run(&settings::Settings::read()?))
+            // What plays the faults stays on this thread; networks and the counter have their own.
+            let settings = settings::Settings::read()?;
+            runtime.block_on(LocalSet::new().run_until(campaign::run(&settings)))
         }
         (Some("client"), Some(orders)) => {
             let runtime = Builder::new_current_thread().enable_all().build()?;

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::{Result, clock::ms};
 
 /// No lock's key lives longer, grace included.
-pub const MAX_TTL: Duration = ms(1000);
+pub const MAX_TTL: Duration = ms(500);
 /// By how much servers' clocks are set forward at a time, and what grace covers.
-pub const GRACE: Duration = ms(300);
-/// What locks are asked for, ms.
-pub const TTLS: RangeInclusive<u64> = 300..=700;
+pub const GRACE: Duration = ms(150);
+/// What locks are asked for, ms. Short, so that faults may follow each other soon.
+pub const TTLS: RangeInclusive<u64> = 200..=350;
 /// Long enough for a busy host to answer, and much shorter than a ttl.
 pub const NODE_TIMEOUT: Duration = ms(100);
 
@@ -52,27 +52,46 @@ impl Mode {
         matches!(self, Self::Fenced | Self::StrictFenced)
     }
 
-    const fn is_strict(self) -> bool {
+    pub const fn is_strict(self) -> bool {
         matches!(self, Self::Strict | Self::StrictFenced)
     }
 }
 
-/// A client of that mode.
-pub fn build(mode: Mode, nodes: &[String]) -> Result<Redlock> {
-    let builder = Redlock::builder().nodes(nodes).node_timeout(NODE_TIMEOUT);
-    let builder = builder.ttl(ms(*TTLS.end())).max_ttl(MAX_TTL);
-    match mode {
-        Mode::Plain | Mode::Fenced => Ok(builder.build()?),
-        Mode::Quorum4 => Ok(builder.quorum(4).build()?),
-        Mode::Grace => Ok(builder.grace(GRACE).build()?),
-        Mode::Strict | Mode::StrictFenced => Ok(builder.strict(MAX_TTL).build()?),
+/// What all clients of some nodes must believe alike.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Belief {
+    pub nodes: Vec<String>,
+    pub max_ttl: Duration,
+    /// Where it is not what the mode has.
+    pub quorum: Option<usize>,
+}
+
+impl Belief {
+    pub fn of(nodes: Vec<String>) -> Self {
+        Self { nodes, max_ttl: MAX_TTL, quorum: None }
     }
 }
 
+/// A client of that mode.
+pub fn build(mode: Mode, belief: &Belief) -> Result<Redlock> {
+    let builder = Redlock::builder().nodes(&belief.nodes).node_timeout(NODE_TIMEOUT);
+    let builder = builder.ttl(ms(*TTLS.end())).max_ttl(belief.max_ttl);
+    let builder = match mode {
+        Mode::Plain | Mode::Fenced => builder,
+        Mode::Quorum4 => builder.quorum(4),
+        Mode::Grace => builder.grace(GRACE),
+        Mode::Strict | Mode::StrictFenced => builder.strict(belief.max_ttl),
+    };
+    Ok(match belief.quorum {
+        Some(quorum) => builder.quorum(quorum).build()?,
+        None => builder.build()?,
+    })
+}
+
 /// What these modes need of fresh nodes before the first client asks.
-pub async fn prepare(modes: &[Mode], nodes: &[String]) -> Result<()> {
+pub async fn prepare(modes: &[Mode], belief: &Belief) -> Result<()> {
     if let Some(strict) = modes.iter().find(|mode| mode.is_strict()) {
-        build(*strict, nodes)?.bootstrap().await?;
+        build(*strict, belief)?.bootstrap().await?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{mpsc, watch},
+    task::yield_now,
     time::sleep,
 };
 
@@ -27,6 +28,8 @@ pub enum Way {
     /// They wait until it is open again.
     Cut,
     Late(Duration),
+    /// They pass one by one.
+    Trickle,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -35,8 +38,9 @@ pub struct Weather {
     pub to_client: Way,
     /// Nobody is let in.
     pub is_down: bool,
-    /// Grows whenever all connections break.
+    /// Grows whenever all connections break, and whenever they end.
     breaks: u64,
+    ends: u64,
 }
 
 #[derive(Debug)]
@@ -67,6 +71,11 @@ impl Proxy {
     /// Breaks what is there.
     pub fn reset(&self) {
         self.weather.send_modify(|weather| weather.breaks += 1);
+    }
+
+    /// Ends what is there, as a server does that is in order.
+    pub fn close(&self) {
+        self.weather.send_modify(|weather| weather.ends += 1);
     }
 
     /// Breaks what is there, and lets nobody in until it is up.
@@ -100,12 +109,13 @@ async fn serve(
             pump(&mut from_server, &mut to_client, |weather| weather.to_client, seen.clone()),
         )
     };
-    let mut breaks = seen.clone();
-    let broken = tokio::select! {
+    let mut news = seen.clone();
+    let is_over = |now: &Weather| (now.breaks, now.ends) != (begun.breaks, begun.ends);
+    let is_broken = tokio::select! {
         _ = both => false,
-        broken = breaks.wait_for(|weather| weather.breaks != begun.breaks) => broken.is_ok(),
+        now = news.wait_for(is_over) => now.is_ok_and(|now| now.breaks != begun.breaks),
     };
-    if broken {
+    if is_broken {
         to_client.as_ref().set_zero_linger()?;
         to_server.as_ref().set_zero_linger()?;
     }
@@ -131,8 +141,13 @@ async fn pump(
     let writes = async move {
         while let Some((at, bytes)) = arriving.recv().await {
             pass(at, &way, &mut seen).await;
-            if to.write_all(&bytes).await.is_err() {
-                return;
+            let size = if way(&seen.borrow()) == Way::Trickle { 1 } else { bytes.len() };
+            for part in bytes.chunks(size.max(1)) {
+                if to.write_all(part).await.is_err() {
+                    return;
+                }
+                // Others are served between two parts.
+                yield_now().await;
             }
         }
         pass(now(), &way, &mut seen).await;
@@ -145,7 +160,7 @@ async fn pump(
 async fn pass(at: u64, way: &impl Fn(&Weather) -> Way, seen: &mut watch::Receiver<Weather>) {
     loop {
         let due = match way(&seen.borrow_and_update()) {
-            Way::Open => return,
+            Way::Open | Way::Trickle => return,
             Way::Cut => None,
             Way::Late(by) => Some(at + nanos(by)),
         };

@@ -8,7 +8,13 @@ use crate::{
     fault::{Kind, Set},
     mode::Mode,
     program::{self, Program},
+    verdict::Floors,
 };
+
+/// Between the seeds of two stages.
+const STAGE: u64 = 1_000_000;
+/// Within the assumptions a kind comes so many times less often than beyond.
+const WITHIN: u64 = 10;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -17,8 +23,12 @@ pub struct Settings {
     pub left_out: Vec<&'static str>,
     pub modes: Vec<Mode>,
     pub kinds: Vec<Kind>,
-    /// For each server.
-    pub time: Duration,
+    /// For each server, if it is to end by that.
+    pub time: Option<Duration>,
+    /// How often each kind of fault is to be played, if it is to end by that.
+    pub times: Option<u64>,
+    /// How many groups of servers are played on side by side, each with its own clients.
+    pub stages: u32,
     pub seed: u64,
     /// Client processes of each mode, the tasks of each, and the keys of each mode.
     pub processes: u32,
@@ -34,20 +44,47 @@ impl Settings {
     pub fn read() -> Result<Self> {
         let asked = variable::<String>("SERVER")?;
         let programs = program::all(asked.as_deref())?;
+        let (time, times) = (variable("SECS")?, variable("TIMES")?);
         let missing = if asked.is_none() { program::missing(&programs) } else { Vec::new() };
         Ok(Self {
             programs,
             left_out: missing,
             modes: list("MODE")?.unwrap_or_else(|| Mode::ALL.to_vec()),
             kinds: kinds()?,
-            time: Duration::from_secs(variable("SECS")?.unwrap_or(60)),
+            time: time.or(times.is_none().then_some(60)).map(Duration::from_secs),
+            times,
+            stages: variable("STAGES")?.unwrap_or(1).max(1),
             seed: variable("SEED")?.unwrap_or_else(|| rand::random_range(0..1_000_000)),
             processes: variable("PROCESSES")?.unwrap_or(3).max(1),
             tasks: variable("TASKS")?.unwrap_or(4).max(1),
             keys: variable("KEYS")?.unwrap_or(6).max(1),
             gap: ms(variable("GAP")?.unwrap_or(100)),
-            floor: variable("FLOOR")?.unwrap_or(10),
+            floor: variable("FLOOR")?.unwrap_or(if times.is_some() { 0 } else { 10 }),
         })
+    }
+
+    /// The same for one of the stages, which has faults of its own.
+    pub fn on_stage(&self, stage: u32) -> Self {
+        let seed = self.seed.wrapping_add(u64::from(stage) * STAGE);
+        Self { seed, ..self.clone() }
+    }
+
+    /// How often each kind of that set is to be played, on all stages. What the guarantee covers is
+    /// counted by calls, of which so few have enough.
+    fn times_in(&self, set: Set) -> Option<u64> {
+        let share = if set == Set::Within { WITHIN } else { 1 };
+        self.times.map(|times| times.div_ceil(share))
+    }
+
+    /// How many faults one stage has at most: each kind comes once in a round.
+    pub fn faults(&self, set: Set) -> usize {
+        let rounds = self.times_in(set).map(|times| times.div_ceil(u64::from(self.stages)));
+        let rounds = rounds.and_then(|rounds| usize::try_from(rounds).ok());
+        rounds.map_or(usize::MAX, |rounds| rounds * self.kinds_of(set).len())
+    }
+
+    pub fn floors(&self, set: Set) -> Floors {
+        Floors { a_second: self.floor, times: self.times_in(set) }
     }
 
     /// The kinds of that set that are asked for.
@@ -59,7 +96,7 @@ impl Settings {
     pub fn sets_on(&self, program: &Program) -> Vec<Set> {
         let is_there = |set: &Set| match set {
             Set::Within | Set::Memory => true,
-            Set::Clock => program.has_clock(),
+            Set::Clock | Set::Beyond => program.has_clock(),
         };
         let asked = |set: &Set| !self.kinds_of(*set).is_empty();
         Set::ALL.into_iter().filter(asked).filter(is_there).collect()

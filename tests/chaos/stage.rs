@@ -12,7 +12,7 @@ use crate::{
     clock::{ms, now},
     fault::{NODES, Set},
     log::{Log, Note},
-    mode::Mode,
+    mode::{Belief, Mode},
     program::Program,
     proxy::Proxy,
     server::{PASSWORD, Server, USER},
@@ -60,7 +60,7 @@ impl Stage {
         // What is kept over a kill is what was on the disk before the answer.
         let kept: &[&str] = match set {
             Set::Within => &["--appendonly", "yes", "--appendfsync", "always"],
-            Set::Memory | Set::Clock => &[],
+            Set::Memory | Set::Clock | Set::Beyond => &[],
         };
         let mut servers = Vec::new();
         for node in 0..NODES {
@@ -68,7 +68,7 @@ impl Stage {
         }
         let spare = match set {
             Set::Memory => Some(Server::start(program, dir.join("spare"), &[]).await?),
-            Set::Within | Set::Clock => None,
+            Set::Within | Set::Clock | Set::Beyond => None,
         };
         let mut proxies = Vec::new();
         for server in &servers {
@@ -95,7 +95,7 @@ impl Stage {
                     process: 0,
                     mode: *mode,
                     seed: crowd.seed,
-                    nodes: self.urls(process as usize % GROUPS),
+                    belief: Belief::of(self.urls(process as usize % GROUPS)),
                     counter: crowd.counter,
                     log: PathBuf::new(),
                     keys: crowd.keys,

@@ -1,6 +1,6 @@
 //! Figures as Markdown tables, as the documents have them.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 use crate::{check::Findings, mode::Mode};
 
@@ -10,9 +10,14 @@ pub struct Row {
     /// The server, and the set of faults.
     pub run: String,
     pub mode: Mode,
-    pub faults: u64,
     pub seconds: f64,
     pub findings: Findings,
+}
+
+impl Row {
+    pub fn faults(&self) -> u64 {
+        self.findings.kinds.values().map(|found| found.faults).sum()
+    }
 }
 
 const HEADS: [&str; 16] = [
@@ -49,12 +54,12 @@ fn cells(row: &Row) -> [String; 16] {
     [
         row.run.clone(),
         row.mode.to_string(),
-        grouped(row.faults),
+        grouped(row.faults()),
         grouped(found.calls),
         grouped(found.grants),
         format!("{rate:.0}"),
         grouped(found.after_fault),
-        grouped(found.overlaps),
+        grouped(found.overlaps()),
         grouped(found.lost),
         grouped(found.lost_late),
         grouped(found.accepted),
@@ -66,10 +71,45 @@ fn cells(row: &Row) -> [String; 16] {
     ]
 }
 
+/// What followed each kind of fault.
+pub fn by_kind(rows: &[Row]) -> String {
+    let heads = ["run", "clients", "fault", "faults", "grants", "within a max ttl", "overlaps"];
+    let mut table = line(heads.map(str::to_owned));
+    let _ = writeln!(table, "|---|---|---|{}", "---:|".repeat(heads.len() - 3));
+    for row in rows {
+        for (kind, found) in &row.findings.kinds {
+            table += &line([
+                row.run.clone(),
+                row.mode.to_string(),
+                (*kind).to_owned(),
+                grouped(found.faults),
+                grouped(found.grants),
+                grouped(found.soon),
+                grouped(found.overlaps),
+            ]);
+        }
+    }
+    table
+}
+
 /// How often each fault was played, on one line.
-pub fn faults(played: &BTreeMap<&str, u32>) -> String {
-    let each: Vec<_> = played.iter().map(|(name, times)| format!("{name} {times}")).collect();
+pub fn faults(row: &Row) -> String {
+    let kinds = row.findings.kinds.iter();
+    let each: Vec<_> = kinds.map(|(name, found)| format!("{name} {}", found.faults)).collect();
     each.join(", ")
+}
+
+/// Adds what another stage had, whose clients are of the same modes.
+pub fn add(rows: &mut Vec<Row>, others: Vec<Row>) {
+    if rows.is_empty() {
+        *rows = others;
+        return;
+    }
+    for (row, other) in rows.iter_mut().zip(others) {
+        // They were played side by side.
+        row.seconds = row.seconds.max(other.seconds);
+        row.findings.add(other.findings);
+    }
 }
 
 fn line<const N: usize>(cells: [String; N]) -> String {
@@ -92,15 +132,36 @@ fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::OfKind;
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_row_has_a_cell_for_each_head() {
-        let findings = Findings { grants: 12_345, ..Findings::default() };
+        let flush = OfKind { faults: 7, ..OfKind::default() };
+        let kinds = BTreeMap::from([("flush", flush)]);
+        let findings = Findings { grants: 12_345, kinds, ..Findings::default() };
         let run = "Redis 7.0.15, memory".to_owned();
-        let row = Row { run, mode: Mode::Plain, faults: 7, seconds: 10.0, findings };
-        let table = of(&[row]);
+        let row = Row { run, mode: Mode::Plain, seconds: 10.0, findings };
+        let mut rows = Vec::new();
+        add(&mut rows, vec![row.clone()]);
+        let table = of(&rows);
         let cells: Vec<_> = table.lines().map(|line| line.matches('|').count()).collect();
         assert_eq!(cells, [HEADS.len() + 1; 3]);
         assert!(table.contains("memory | plain | 7 | 0 | 12,345 | 1234 |"), "{table}");
+    }
+
+    #[test]
+    fn what_stages_had_is_added_up() {
+        let row = |grants, faults, seconds| {
+            let found = OfKind { faults, grants, soon: 1, overlaps: 0 };
+            let kinds = BTreeMap::from([("stale", found)]);
+            let (run, findings) =
+                (String::new(), Findings { grants, kinds, ..Findings::default() });
+            Row { run, mode: Mode::Strict, seconds, findings }
+        };
+        let mut rows = vec![row(5, 2, 9.0)];
+        add(&mut rows, vec![row(6, 3, 10.0)]);
+        assert_eq!((rows[0].findings.grants, rows[0].faults(), rows[0].seconds), (11, 5, 10.0));
+        assert!(by_kind(&rows).contains("| strict | stale | 5 | 11 | 2 | 0 |"));
     }
 }

@@ -80,16 +80,17 @@ pub fn judge(holdings: &[Holding], findings: &mut Findings) {
     }
     for holdings in by_key.values_mut() {
         holdings.sort_by_key(|holding| holding.from);
-        findings.overlaps += overlaps(holdings);
+        findings.meetings.extend(meetings(holdings));
         findings.inversions += inversions(holdings);
     }
 }
 
-fn overlaps(by_begin: &[&Holding]) -> u64 {
-    let (mut found, mut ends): (_, Vec<u64>) = (0, Vec::new());
+/// When one began to hold though another held, once for each of the others.
+fn meetings(by_begin: &[&Holding]) -> Vec<u64> {
+    let (mut found, mut ends): (_, Vec<u64>) = (Vec::new(), Vec::new());
     for holding in by_begin {
         ends.retain(|until| *until > holding.from);
-        found += ends.len() as u64;
+        found.extend(ends.iter().map(|_| holding.from));
         if holding.until > holding.from {
             ends.push(holding.until);
         }

@@ -4,6 +4,7 @@
 mod calls;
 mod counter;
 mod holders;
+mod kinds;
 #[cfg(test)]
 mod tests;
 
@@ -16,10 +17,12 @@ use std::{
 
 use crate::{
     Result,
-    clock::{SECOND, nanos},
+    clock::SECOND,
     log::{self, Event, Note, Write},
-    mode::{MAX_TTL, Mode},
+    mode::Mode,
 };
+
+pub use kinds::OfKind;
 
 pub const SUPERVISOR: &str = "supervisor.log";
 
@@ -76,26 +79,8 @@ impl History {
         self.notes.iter().filter_map(of)
     }
 
-    /// How many faults were played, and when each took effect.
-    pub fn strikes(&self) -> Vec<u64> {
-        self.times(|note| if let Note::Struck { at, .. } = note { Some(*at) } else { None })
-            .collect()
-    }
-
-    /// How often each kind was played, by its name.
-    pub fn played(&self) -> BTreeMap<&'static str, u32> {
-        let mut played = BTreeMap::new();
-        for note in &self.notes {
-            if let Note::Struck { kind, .. } = note {
-                *played.entry(kind.name()).or_default() += 1;
-            }
-        }
-        played
-    }
-
-    /// How often the host did not let a client's process run, though nobody had stopped it, and
-    /// for how long at most.
-    pub fn stalls(&self) -> (usize, Duration) {
+    /// For how long the host did not let a client's process run, though nobody had stopped it.
+    pub fn stalls(&self) -> Vec<Duration> {
         let mut times = Vec::new();
         for client in &self.clients {
             let stops = calls::stops(client.process, &self.notes);
@@ -103,9 +88,9 @@ impl History {
                 stops.iter().any(|(begin, end)| begin < until && from < end)
             };
             let stalls = client.stalls().filter(|stall| !is_ours(stall));
-            times.extend(stalls.map(|(from, until)| until - from));
+            times.extend(stalls.map(|(from, until)| Duration::from_nanos(until - from)));
         }
-        (times.len(), Duration::from_nanos(times.iter().copied().max().unwrap_or(0)))
+        times
     }
 
     /// For how long clients asked for locks.
@@ -141,8 +126,10 @@ pub struct Findings {
     pub grants: u64,
     /// Those within one longest ttl after a fault took effect.
     pub after_fault: u64,
-    /// Pairs of holders of one key who believed at the same time.
-    pub overlaps: u64,
+    /// Of pairs of holders of one key who believed at the same time: when the second one began.
+    pub meetings: Vec<u64>,
+    /// The same by the fault that it came after.
+    pub kinds: BTreeMap<&'static str, OfKind>,
     /// Holders that believed again after they had not.
     pub revived: u64,
     /// Numbers that were not above that of a holder who had let go before.
@@ -161,9 +148,41 @@ pub struct Findings {
     pub hangs: u64,
 }
 
+impl Findings {
+    /// Pairs of holders of one key who believed at the same time.
+    pub fn overlaps(&self) -> u64 {
+        self.meetings.len() as u64
+    }
+
+    /// Those of another stage, on which the same was played beside.
+    pub fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.grants += other.grants;
+        self.after_fault += other.after_fault;
+        self.meetings.extend(other.meetings);
+        for (kind, theirs) in other.kinds {
+            let ours = self.kinds.entry(kind).or_default();
+            ours.faults += theirs.faults;
+            ours.grants += theirs.grants;
+            ours.soon += theirs.soon;
+            ours.overlaps += theirs.overlaps;
+        }
+        self.revived += other.revived;
+        self.inversions += other.inversions;
+        self.lost += other.lost;
+        self.lost_late += other.lost_late;
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.keys_left += other.keys_left;
+        self.late += other.late;
+        self.starved += other.starved;
+        self.hangs += other.hangs;
+    }
+}
+
 /// What is found of the clients of that mode.
 pub fn check(history: &History, mode: Mode) -> Findings {
-    let (killed, strikes) = (history.killed(), history.strikes());
+    let killed = history.killed();
     let of_mode: Vec<_> = history.clients.iter().filter(|client| client.mode == mode).collect();
     let mut findings = Findings::default();
     let mut holdings = Vec::new();
@@ -173,11 +192,9 @@ pub fn check(history: &History, mode: Mode) -> Findings {
         calls::judge(client, end, &history.notes, &mut findings);
     }
     findings.grants = holdings.len() as u64;
-    let is_after = |from: u64| {
-        strikes.iter().any(|at| (*at..=at.saturating_add(nanos(MAX_TTL))).contains(&from))
-    };
-    findings.after_fault = holdings.iter().filter(|holding| is_after(holding.from)).count() as u64;
     holders::judge(&holdings, &mut findings);
+    findings.kinds = kinds::of(history, &holdings, &findings.meetings);
+    findings.after_fault = findings.kinds.values().map(|of_kind| of_kind.soon).sum();
     judge_counter(history, mode, &holdings, &mut findings);
     judge_notes(history, mode, &mut findings);
     findings
