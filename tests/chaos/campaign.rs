@@ -1,11 +1,6 @@
 //! The whole campaign: each server, each set of faults, and what came of it.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{task::JoinSet, time::sleep};
 
@@ -14,18 +9,19 @@ use crate::{
     check::{self, History, SUPERVISOR},
     clock::{ms, nanos, now},
     counter,
-    fault::{Faults, Set},
+    fault::{Faults, NODES, Set},
     log::{Log, Note},
     mode::{self, Belief, MAX_TTL, Mode},
     program::Program,
     settings::Settings,
     stage::{Crowd, Stage},
-    table::{self, Row},
+    steps::{self, Step},
+    table::{self, Row, StepRow},
     verdict,
 };
 
-/// Below `target`, as everything that is made by a build or a test.
-const PLACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/chaos");
+/// How many steps are played side by side.
+const SIDE_BY_SIDE: usize = 4;
 
 /// Plays all of it, prints it, and tells whether it went well.
 pub async fn run(settings: &Settings) -> Result<bool> {
@@ -42,6 +38,9 @@ pub async fn run(settings: &Settings) -> Result<bool> {
         for set in &sets {
             failures.extend(play(settings, program, *set, sets.len()).await?);
         }
+        if settings.steps {
+            failures.extend(play_steps(settings, program).await?);
+        }
     }
     for failure in &failures {
         println!("FAILED {failure}");
@@ -57,16 +56,11 @@ async fn play(
     shares: usize,
 ) -> Result<Vec<String>> {
     let (run, modes) = (format!("{program}, {}", set.name()), settings.modes_in(set));
-    let place = Path::new(PLACE).join(format!("{}-{}", program.slug(), set.name()));
-    if place.exists() {
-        fs::remove_dir_all(&place)?;
-    }
+    let place = settings.place.join(format!("{}-{}", program.slug(), set.name()));
     let mut stages = JoinSet::new();
     for stage in 0..settings.stages {
-        let dir = place.join(format!("stage-{stage}"));
-        fs::create_dir_all(&dir)?;
+        let dir = empty(place.join(format!("stage-{stage}")))?;
         let (settings, program) = (settings.on_stage(stage), program.clone());
-        let dir = dir.canonicalize()?;
         stages.spawn_local(async move {
             record(&settings, &program, set, shares, dir.clone()).await.map(|()| dir)
         });
@@ -80,6 +74,43 @@ async fn play(
     print(&rows, set, &stalls);
     let told = |what| format!("{run}, seed {}: {what}; {}", settings.seed, place.display());
     Ok(verdict::of_run(&rows, set, &settings.floors(set)).into_iter().map(told).collect())
+}
+
+/// The operators' steps, a few at a time: what failed of them.
+async fn play_steps(settings: &Settings, program: &Program) -> Result<Vec<String>> {
+    let place = settings.place.join(format!("{}-steps", program.slug()));
+    let mut rows = Vec::new();
+    for some in Step::ALL.chunks(SIDE_BY_SIDE) {
+        let mut played = JoinSet::new();
+        for step in some {
+            let dir = empty(place.join(step.name().replace([' ', ':'], "-")))?;
+            let (step, program, seed) = (*step, program.clone(), settings.seed);
+            played.spawn_local(async move {
+                let failed = |error| format!("{}: {error}", step.name());
+                steps::record(step, &program, dir.clone(), seed).await.map_err(failed)?;
+                let history = History::read(&dir)?;
+                let found = |mode| check::check(&history, mode);
+                let (clients, strangers) = (found(Mode::Strict), found(Mode::StrictFenced));
+                Result::Ok(StepRow { run: program.to_string(), step, clients, strangers })
+            });
+        }
+        while let Some(row) = played.join_next().await {
+            rows.push(row??);
+        }
+    }
+    rows.sort_by_key(|row| Step::ALL.iter().position(|step| *step == row.step));
+    println!("\n{}", table::of_steps(&rows));
+    let told = |what| format!("{program}, {what}; {}", place.display());
+    Ok(rows.iter().flat_map(verdict::of_step).map(told).collect())
+}
+
+/// That directory, made anew.
+fn empty(dir: PathBuf) -> Result<PathBuf> {
+    if dir.exists() {
+        fs::remove_dir_all(&dir)?;
+    }
+    fs::create_dir_all(&dir)?;
+    Ok(dir.canonicalize()?)
 }
 
 fn print(rows: &[Row], set: Set, stalls: &[Duration]) {
@@ -117,7 +148,7 @@ async fn record(
     dir: PathBuf,
 ) -> Result<()> {
     let log = Arc::new(Log::open(&dir.join(SUPERVISOR))?);
-    let mut stage = Stage::start(program, set, dir, Arc::clone(&log)).await?;
+    let mut stage = Stage::start(program, set, NODES, dir, Arc::clone(&log)).await?;
     let modes = settings.modes_in(set);
     mode::prepare(&modes, &Belief::of(stage.urls(0))).await?;
     let crowd = Crowd {
@@ -126,7 +157,7 @@ async fn record(
         tasks: settings.tasks,
         keys: settings.keys,
         seed: settings.seed,
-        counter: counter::serve(Arc::clone(&log)).await?,
+        counter: counter::serve(Arc::clone(&log)).await?.address,
     };
     log.say(&Note::Began { at: now() });
     let time = settings.time.map_or(u64::MAX, |time| nanos(time) / shares as u64);

@@ -6,7 +6,10 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use serde::{Deserialize, Serialize};
@@ -89,22 +92,39 @@ impl Cell {
 
 type Cells = Arc<Mutex<HashMap<String, Cell>>>;
 
+/// A counter that is served.
+#[derive(Debug)]
+pub struct Served {
+    pub address: SocketAddr,
+    updates: Arc<AtomicU64>,
+}
+
+impl Served {
+    /// How many it has accepted, of all keys.
+    pub fn updates(&self) -> u64 {
+        self.updates.load(Relaxed)
+    }
+}
+
 /// Serves until its runtime ends.
-pub async fn serve(log: Arc<Log>) -> Result<SocketAddr> {
+pub async fn serve(log: Arc<Log>) -> Result<Served> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
+    let updates = Arc::<AtomicU64>::default();
+    let served = Served { address, updates: Arc::clone(&updates) };
     tokio::spawn(async move {
         let cells = Cells::default();
         while let Ok((stream, _)) = listener.accept().await {
             let (cells, log) = (Arc::clone(&cells), Arc::clone(&log));
+            let updates = Arc::clone(&updates);
             // It ends with its client, which may be killed in the middle of a line.
-            tokio::spawn(async move { answer(stream, &cells, &log).await.ok() });
+            tokio::spawn(async move { answer(stream, &cells, &updates, &log).await.ok() });
         }
     });
-    Ok(address)
+    Ok(served)
 }
 
-async fn answer(stream: TcpStream, cells: &Cells, log: &Log) -> Result<()> {
+async fn answer(stream: TcpStream, cells: &Cells, updates: &AtomicU64, log: &Log) -> Result<()> {
     stream.set_nodelay(true)?;
     let (questions, mut answers) = stream.into_split();
     let mut questions = BufReader::new(questions).lines();
@@ -121,7 +141,9 @@ async fn answer(stream: TcpStream, cells: &Cells, log: &Log) -> Result<()> {
                 let read = value - 1;
                 let (at, found, accepted) = (clock::now(), 0, false);
                 let asked = Write { process, call, key, read_at, read, at, found, accepted };
-                write(&mut cells.lock().unwrap(), asked, number, log)
+                let written = write(&mut cells.lock().unwrap(), asked, number, log);
+                updates.fetch_add(u64::from(written.is_some()), Relaxed);
+                written
             }
         };
         let mut line = serde_json::to_vec(&answer)?;

@@ -79,6 +79,10 @@ pub enum Note {
         kind: Kind,
         at: u64,
     },
+    /// Another part of a step begins.
+    Part {
+        at: u64,
+    },
     /// The counter was asked to write what was read + 1.
     Wrote(Write),
     /// The counter refused a read, since a larger number has been shown.

@@ -40,6 +40,8 @@ mod settings;
 #[cfg(unix)]
 mod stage;
 #[cfg(unix)]
+mod steps;
+#[cfg(unix)]
 mod table;
 #[cfg(unix)]
 mod verdict;

@@ -3,7 +3,7 @@
 
 use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use redlock_quorum::Redlock;
+use redlock_quorum::{Error, Redlock};
 use serde::{Deserialize, Serialize};
 
 use crate::{Result, clock::ms};
@@ -16,6 +16,7 @@ pub const GRACE: Duration = ms(150);
 pub const TTLS: RangeInclusive<u64> = 200..=350;
 /// Long enough for a busy host to answer, and much shorter than a ttl.
 pub const NODE_TIMEOUT: Duration = ms(100);
+const PATIENCE: Duration = ms(5000);
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Mode {
@@ -74,7 +75,11 @@ impl Belief {
 
 /// A client of that mode.
 pub fn build(mode: Mode, belief: &Belief) -> Result<Redlock> {
-    let builder = Redlock::builder().nodes(&belief.nodes).node_timeout(NODE_TIMEOUT);
+    with_timeout(mode, belief, NODE_TIMEOUT)
+}
+
+fn with_timeout(mode: Mode, belief: &Belief, node_timeout: Duration) -> Result<Redlock> {
+    let builder = Redlock::builder().nodes(&belief.nodes).node_timeout(node_timeout);
     let builder = builder.ttl(ms(*TTLS.end())).max_ttl(belief.max_ttl);
     let builder = match mode {
         Mode::Plain | Mode::Fenced => builder,
@@ -91,9 +96,14 @@ pub fn build(mode: Mode, belief: &Belief) -> Result<Redlock> {
 /// What these modes need of fresh nodes before the first client asks.
 pub async fn prepare(modes: &[Mode], belief: &Belief) -> Result<()> {
     if let Some(strict) = modes.iter().find(|mode| mode.is_strict()) {
-        build(*strict, belief)?.bootstrap().await?;
+        bootstrap(*strict, belief).await??;
     }
     Ok(())
+}
+
+/// All nodes must answer that, so a busy host has all the time that it needs.
+pub async fn bootstrap(mode: Mode, belief: &Belief) -> Result<std::result::Result<(), Error>> {
+    Ok(with_timeout(mode, belief, PATIENCE)?.bootstrap().await)
 }
 
 impl fmt::Display for Mode {

@@ -107,6 +107,11 @@ impl Server {
         }
     }
 
+    /// Whether it was started, and not killed since.
+    pub fn is_there(&self) -> bool {
+        self.running.is_some()
+    }
+
     pub fn stop(&mut self) -> Result<()> {
         self.running.as_mut().ok_or("it does not run")?.stop()
     }

@@ -1,6 +1,6 @@
 //! What a campaign is to play: from the environment, where make puts it.
 
-use std::{env, str::FromStr, time::Duration};
+use std::{env, path::PathBuf, str::FromStr, time::Duration};
 
 use crate::{
     Result,
@@ -11,6 +11,9 @@ use crate::{
     verdict::Floors,
 };
 
+/// Below `target`, as everything that is made by a build or a test.
+const PLACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/chaos");
+const STEPS: &str = "steps";
 /// Between the seeds of two stages.
 const STAGE: u64 = 1_000_000;
 /// Within the assumptions a kind comes so many times less often than beyond.
@@ -23,6 +26,10 @@ pub struct Settings {
     pub left_out: Vec<&'static str>,
     pub modes: Vec<Mode>,
     pub kinds: Vec<Kind>,
+    /// Whether the operators' steps are played as well.
+    pub steps: bool,
+    /// Where the logs go.
+    pub place: PathBuf,
     /// For each server, if it is to end by that.
     pub time: Option<Duration>,
     /// How often each kind of fault is to be played, if it is to end by that.
@@ -51,6 +58,9 @@ impl Settings {
             left_out: missing,
             modes: list("MODE")?.unwrap_or_else(|| Mode::ALL.to_vec()),
             kinds: kinds()?,
+            steps: list::<String>("FAULTS")?
+                .is_none_or(|names| names.iter().any(|name| name == STEPS)),
+            place: variable("OUT")?.unwrap_or_else(|| PLACE.into()),
             time: time.or(times.is_none().then_some(60)).map(Duration::from_secs),
             times,
             stages: variable("STAGES")?.unwrap_or(1).max(1),
@@ -113,11 +123,14 @@ impl Settings {
     }
 }
 
-/// `FAULTS` names kinds, or whole sets.
+/// `FAULTS` names kinds, or whole sets, and the operators' steps.
 fn kinds() -> Result<Vec<Kind>> {
     let Some(names) = list::<String>("FAULTS")? else { return Ok(Kind::ALL.to_vec()) };
     let mut kinds = Vec::new();
     for name in names {
+        if name == STEPS {
+            continue;
+        }
         match Set::ALL.into_iter().find(|set| set.name() == name) {
             Some(set) => kinds.extend(Kind::ALL.iter().filter(|kind| kind.set() == set)),
             None => kinds.push(name.parse()?),

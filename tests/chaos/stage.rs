@@ -4,13 +4,15 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use tokio::task::JoinHandle;
+
 use crate::{
     Result,
     check::client_log,
     child::Guarded,
     client::Orders,
     clock::{ms, now},
-    fault::{NODES, Set},
+    fault::Set,
     log::{Log, Note},
     mode::{Belief, Mode},
     program::Program,
@@ -35,6 +37,10 @@ pub struct Stage {
     /// How far the servers' clocks have been set ahead.
     pub ahead: Duration,
     next_process: u32,
+    program: Program,
+    /// What its servers are told beside.
+    kept: &'static [&'static str],
+    ending: Vec<Ending>,
 }
 
 /// A client's process, and what it was told.
@@ -42,6 +48,20 @@ pub struct Stage {
 pub struct Client {
     pub process: Guarded,
     pub orders: Orders,
+}
+
+/// A client that was told to end, and whether it did.
+#[derive(Debug)]
+struct Ending {
+    process: u32,
+    ended: JoinHandle<Result<bool>>,
+}
+
+impl Ending {
+    fn of(client: Client) -> Self {
+        let ended = tokio::spawn(client.process.ends_within(CLIENTS_END));
+        Self { process: client.orders.process, ended }
+    }
 }
 
 /// How many clients there are, and of what.
@@ -56,30 +76,52 @@ pub struct Crowd {
 }
 
 impl Stage {
-    pub async fn start(program: &Program, set: Set, dir: PathBuf, log: Arc<Log>) -> Result<Self> {
+    pub async fn start(
+        program: &Program,
+        set: Set,
+        nodes: usize,
+        dir: PathBuf,
+        log: Arc<Log>,
+    ) -> Result<Self> {
         // What is kept over a kill is what was on the disk before the answer.
-        let kept: &[&str] = match set {
+        let kept: &[_] = match set {
             Set::Within => &["--appendonly", "yes", "--appendfsync", "always"],
             Set::Memory | Set::Clock | Set::Beyond => &[],
         };
-        let mut servers = Vec::new();
-        for node in 0..NODES {
-            servers.push(Server::start(program, dir.join(format!("node-{node}")), kept).await?);
-        }
-        let spare = match set {
-            Set::Memory => Some(Server::start(program, dir.join("spare"), &[]).await?),
-            Set::Within | Set::Clock | Set::Beyond => None,
+        let mut stage = Self {
+            program: program.clone(),
+            kept,
+            servers: Vec::new(),
+            spare: None,
+            proxies: Vec::new(),
+            clients: Vec::new(),
+            log,
+            dir,
+            ahead: Duration::ZERO,
+            next_process: 0,
+            ending: Vec::new(),
         };
-        let mut proxies = Vec::new();
-        for server in &servers {
-            let mut of_node = Vec::new();
-            for _ in 0..GROUPS {
-                of_node.push(Proxy::before(server.address()).await?);
-            }
-            proxies.push(of_node);
+        for _ in 0..nodes {
+            stage.add_node().await?;
         }
-        let (clients, ahead) = (Vec::new(), Duration::ZERO);
-        Ok(Self { servers, spare, proxies, clients, log, dir, ahead, next_process: 0 })
+        if set == Set::Memory {
+            stage.spare = Some(Server::start(program, stage.dir.join("spare"), &[]).await?);
+        }
+        Ok(stage)
+    }
+
+    /// Starts one more, and the networks before it. Returns its place.
+    pub async fn add_node(&mut self) -> Result<usize> {
+        let node = self.servers.len();
+        let dir = self.dir.join(format!("node-{node}"));
+        let server = Server::start(&self.program, dir, self.kept).await?;
+        let mut of_node = Vec::new();
+        for _ in 0..GROUPS {
+            of_node.push(Proxy::before(server.address()).await?);
+        }
+        self.servers.push(server);
+        self.proxies.push(of_node);
+        Ok(node)
     }
 
     /// Where the clients of that group find the nodes.
@@ -88,14 +130,24 @@ impl Stage {
         self.proxies.iter().map(|of_node| url(&of_node[group])).collect()
     }
 
+    /// The same of each group, by turns.
     pub fn start_clients(&mut self, crowd: &Crowd) -> Result<()> {
         for process in 0..crowd.processes {
+            let belief = Belief::of(self.urls(process as usize % GROUPS));
+            self.start_group(&Crowd { processes: 1, ..crowd.clone() }, &belief)?;
+        }
+        Ok(())
+    }
+
+    /// Those that believe this.
+    pub fn start_group(&mut self, crowd: &Crowd, belief: &Belief) -> Result<()> {
+        for _ in 0..crowd.processes {
             for mode in &crowd.modes {
                 let orders = Orders {
                     process: 0,
                     mode: *mode,
                     seed: crowd.seed,
-                    belief: Belief::of(self.urls(process as usize % GROUPS)),
+                    belief: belief.clone(),
                     counter: crowd.counter,
                     log: PathBuf::new(),
                     keys: crowd.keys,
@@ -105,6 +157,15 @@ impl Stage {
                 self.clients.push(client);
             }
         }
+        Ok(())
+    }
+
+    /// Tells the client at that place to end, and starts one that believes this in its stead.
+    pub fn exchange(&mut self, place: usize, belief: Belief) -> Result<()> {
+        let orders = Orders { belief, ..self.clients[place].orders.clone() };
+        let new = self.start_client(orders)?;
+        let old = std::mem::replace(&mut self.clients[place], new);
+        self.ending.push(Ending::of(old));
         Ok(())
     }
 
@@ -134,12 +195,9 @@ impl Stage {
     /// Tells all clients to end, and waits for them.
     pub async fn end_clients(&mut self) -> Result<()> {
         self.log.say(&Note::Ended { at: now() });
-        let mut ends = Vec::new();
-        for client in self.clients.drain(..) {
-            let ended = tokio::spawn(client.process.ends_within(CLIENTS_END));
-            ends.push((client.orders.process, ended));
-        }
-        for (process, ended) in ends {
+        let mut ending = std::mem::take(&mut self.ending);
+        ending.extend(self.clients.drain(..).map(Ending::of));
+        for Ending { process, ended } in ending {
             let error = |error| format!("{error}: see {}", self.errors().display());
             if !ended.await?.map_err(error)? {
                 self.log.say(&Note::Stuck { process });
@@ -150,7 +208,8 @@ impl Stage {
 
     /// Notes the keys that are there: those of locks, not what is to stay for longer.
     pub async fn look_for_keys(&self) -> Result<()> {
-        for (node, server) in self.servers.iter().enumerate() {
+        let servers = self.servers.iter().enumerate();
+        for (node, server) in servers.filter(|(_, server)| server.is_there()) {
             let keys: Vec<String> = server.ask(redis::cmd("KEYS").arg("*")).await?;
             for key in keys {
                 if !key.ends_with(":fence") && !key.starts_with("redlock:") {

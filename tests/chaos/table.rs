@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{check::Findings, mode::Mode};
+use crate::{check::Findings, mode::Mode, steps::Step};
 
 /// What the clients of one mode did in one run.
 #[derive(Clone, Debug)]
@@ -97,6 +97,52 @@ pub fn faults(row: &Row) -> String {
     let kinds = row.findings.kinds.iter();
     let each: Vec<_> = kinds.map(|(name, found)| format!("{name} {}", found.faults)).collect();
     each.join(", ")
+}
+
+/// What the clients of one step did.
+#[derive(Clone, Debug)]
+pub struct StepRow {
+    pub run: String,
+    pub step: Step,
+    pub clients: Findings,
+    /// Those that believe otherwise, where there are any.
+    pub strangers: Findings,
+}
+
+pub fn of_steps(rows: &[StepRow]) -> String {
+    let heads = [
+        "server",
+        "step",
+        "grants before",
+        "meanwhile",
+        "after",
+        "overlaps",
+        "late calls",
+        "keys left",
+        "strangers' calls",
+        "their grants",
+    ];
+    let mut table = line(heads.map(str::to_owned));
+    let _ = writeln!(table, "|---|---|{}", "---:|".repeat(heads.len() - 2));
+    for StepRow { run, step, clients, strangers } in rows {
+        // One that goes wrong from the begin has nothing in between.
+        let grants =
+            |place: usize| clients.parts.get(place).map_or("-".to_owned(), |it| grouped(*it));
+        let last = clients.parts.len().saturating_sub(1);
+        table += &line([
+            run.clone(),
+            step.name().to_owned(),
+            grants(0),
+            if last > 1 { grants(1) } else { "-".to_owned() },
+            grants(last),
+            grouped(clients.overlaps()),
+            grouped(clients.late),
+            grouped(clients.keys_left),
+            grouped(strangers.calls),
+            grouped(strangers.grants),
+        ]);
+    }
+    table
 }
 
 /// Adds what another stage had, whose clients are of the same modes.

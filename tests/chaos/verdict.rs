@@ -1,8 +1,15 @@
 //! What must not be in a row of figures, and what must: where no harm is done with
 //! nothing to prevent it, a zero proves nothing.
 
-use crate::{fault::Set, mode::Mode, table::Row};
+use crate::{
+    fault::Set,
+    mode::Mode,
+    steps::Step,
+    table::{Row, StepRow},
+};
 
+/// Each part of a step that is played under load has at least so many grants.
+const LOAD: u64 = 20;
 /// Of so many faults, some must do harm where nothing prevents it.
 const SURELY: u64 = 50;
 
@@ -93,6 +100,43 @@ fn must_fail(mode: Mode, set: Set) -> bool {
         Set::Memory | Set::Clock => mode == Mode::Plain,
         Set::Beyond => matches!(mode, Mode::Plain | Mode::Grace),
     }
+}
+
+/// What is wrong with a step.
+pub fn of_step(row: &StepRow) -> Vec<String> {
+    let (found, step) = (&row.clients, row.step);
+    let mut wrong = Vec::new();
+    let mut expect = |is_so: bool, what: String| {
+        if !is_so {
+            wrong.push(format!("{}: {what}", step.name()));
+        }
+    };
+    let goes_wrong = step == Step::Beside;
+    let overlaps = found.overlaps();
+    expect((overlaps > 0) == goes_wrong, format!("{overlaps} overlaps"));
+    expect(goes_wrong || found.lost == 0, format!("{} lost updates", found.lost));
+    for (count, of) in [
+        (found.keys_left, "keys left"),
+        (found.late, "late calls"),
+        (found.hangs, "hangs"),
+        (found.revived, "holders that believed again"),
+        (row.strangers.grants, "grants of clients that believe otherwise"),
+    ] {
+        expect(count == 0, format!("{count} {of}"));
+    }
+    expect((row.strangers.calls > 0) == (step == Step::Early), "who came is wrong".to_owned());
+    let stops = step.after_a_pause().is_some();
+    for (part, grants) in found.parts.iter().enumerate() {
+        let is_right = match part {
+            // Where all are stopped, none is left that might have a lock.
+            1 if stops => *grants == 0,
+            // A bootstrap may take longer than a quarantine.
+            0 if step == Step::LateBootstrap => true,
+            _ => *grants >= LOAD,
+        };
+        expect(is_right, format!("{grants} grants in part {part}"));
+    }
+    wrong
 }
 
 /// Whether no two such clients may hold at once under such faults.

@@ -1,5 +1,5 @@
-//! What followed each kind of fault: which grants and which overlaps came after one of it, and
-//! before the next of any kind.
+//! What came when: which grants and which overlaps came after a fault of a kind and before the
+//! next of any kind, and how many grants came in each part of a step.
 
 use std::collections::BTreeMap;
 
@@ -49,4 +49,19 @@ pub fn of(
         }
     }
     found
+}
+
+/// How many grants came in each part of a step.
+pub fn parts(history: &History, holdings: &[Holding]) -> Vec<u64> {
+    let mut begins = vec![0];
+    for note in &history.notes {
+        if let Note::Part { at } = note {
+            begins.push(*at);
+        }
+    }
+    let mut grants = vec![0; begins.len()];
+    for holding in holdings {
+        grants[begins.partition_point(|begin| *begin <= holding.from) - 1] += 1;
+    }
+    grants
 }

@@ -130,6 +130,8 @@ pub struct Findings {
     pub meetings: Vec<u64>,
     /// The same by the fault that it came after.
     pub kinds: BTreeMap<&'static str, OfKind>,
+    /// Grants in each part of a step.
+    pub parts: Vec<u64>,
     /// Holders that believed again after they had not.
     pub revived: u64,
     /// Numbers that were not above that of a holder who had let go before.
@@ -194,6 +196,7 @@ pub fn check(history: &History, mode: Mode) -> Findings {
     findings.grants = holdings.len() as u64;
     holders::judge(&holdings, &mut findings);
     findings.kinds = kinds::of(history, &holdings, &findings.meetings);
+    findings.parts = kinds::parts(history, &holdings);
     findings.after_fault = findings.kinds.values().map(|of_kind| of_kind.soon).sum();
     judge_counter(history, mode, &holdings, &mut findings);
     judge_notes(history, mode, &mut findings);
