@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// A call that takes so much longer than its limit does not come back.
-const HANGS: Duration = ms(5000);
+pub const HANGS: Duration = ms(5000);
 /// Releases have no limit of their own but the ttl.
 const SHUTDOWN: Duration = ms(3000);
 /// No write is begun so shortly before the end.

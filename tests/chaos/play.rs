@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How often and at what distance a state of a server is waited for.
-const TRIES: u32 = 750;
+const TRIES: u32 = 3000;
 pub const STEP: Duration = ms(20);
 /// A lock of the shortest ttl has ended by that, its grace included.
 const LEAP: Duration = ms(GRACE.as_millis() as u64 + *TTLS.start());

@@ -18,9 +18,9 @@ use crate::{Result, child::Guarded, clock::ms, program::Program};
 pub const USER: &str = "locks";
 pub const PASSWORD: &str = "campaign";
 
-/// Loading, and a busy host.
-const READY: Duration = ms(15_000);
-const ANSWERS: Duration = ms(15_000);
+/// A host that is busy, or whose disk is, has been seen to keep processes waiting for five seconds.
+const READY: Duration = ms(60_000);
+const ANSWERS: Duration = ms(60_000);
 /// Below what systems hand to outgoing connections: nobody connects to itself there.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
 

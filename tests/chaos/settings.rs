@@ -44,7 +44,7 @@ pub struct Settings {
     /// Between two faults, if they need no longer one.
     pub gap: Duration,
     /// The least grants a second of each mode.
-    pub floor: u64,
+    pub floor: f64,
 }
 
 impl Settings {
@@ -69,7 +69,7 @@ impl Settings {
             tasks: variable("TASKS")?.unwrap_or(4).max(1),
             keys: variable("KEYS")?.unwrap_or(6).max(1),
             gap: ms(variable("GAP")?.unwrap_or(100)),
-            floor: variable("FLOOR")?.unwrap_or(if times.is_some() { 0 } else { 10 }),
+            floor: variable("FLOOR")?.unwrap_or(if times.is_some() { 0.0 } else { 10.0 }),
         })
     }
 

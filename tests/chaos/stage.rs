@@ -22,7 +22,7 @@ use crate::{
 
 /// Clients of different groups reach the nodes by networks of their own.
 pub const GROUPS: usize = 2;
-const CLIENTS_END: Duration = ms(15_000);
+const CLIENTS_END: Duration = ms(60_000);
 
 #[derive(Debug)]
 pub struct Stage {

@@ -23,7 +23,7 @@ use crate::{
 /// So many updates of the counter are waited for in a part of a step: it then had its load.
 const ENOUGH: u64 = 40;
 /// A busy host takes long for them.
-const LOADED: Duration = ms(60_000);
+const LOADED: Duration = ms(120_000);
 /// How many client processes there are: two for each group.
 const PROCESSES: u32 = 4;
 /// Long enough for another to get a lock that a node has forgotten.

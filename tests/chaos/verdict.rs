@@ -17,7 +17,7 @@ const SURELY: u64 = 50;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Floors {
     /// Grants of each mode.
-    pub a_second: u64,
+    pub a_second: f64,
     /// How often each kind was to be played, if that was asked for. What else must be there is in
     /// proportion: 5,000 grants after 500 faults of a kind, and so on.
     pub times: Option<u64>,
@@ -62,7 +62,7 @@ fn of(row: &Row, set: Set, floors: &Floors) -> Vec<String> {
             wrong.push(format!("{mode} clients: {count} {of}, and {least} are the least"));
         }
     };
-    least(found.grants, (floors.a_second as f64 * row.seconds) as u64, "grants");
+    least(found.grants, (floors.a_second * row.seconds) as u64, "grants");
     if must_fail(mode, set) && (floors.times.is_some() || row.faults() >= SURELY) {
         // Else the others' zeros prove nothing.
         least(found.overlaps(), 1, "overlaps");
@@ -174,7 +174,7 @@ mod tests {
         let flush = OfKind { faults: SURELY, ..OfKind::default() };
         let kinds = BTreeMap::from([("flush", flush)]);
         let findings = Findings { grants: 100, kinds, ..findings };
-        of(&row(mode, findings), set, &Floors { a_second: 10, times: None }).len()
+        of(&row(mode, findings), set, &Floors { a_second: 10.0, times: None }).len()
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn too_few_grants_are_wrong() {
-        let floors = Floors { a_second: 10, times: None };
+        let floors = Floors { a_second: 10.0, times: None };
         let row = |grants| row(Mode::Plain, Findings { grants, ..Findings::default() });
         assert_eq!(of(&row(100), Set::Within, &floors).len(), 0);
         assert_eq!(of(&row(99), Set::Within, &floors).len(), 1);
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_in_times_must_be_there() {
-        let floors = Floors { a_second: 0, times: Some(100) };
+        let floors = Floors { a_second: 0.0, times: Some(100) };
         let strict = |faults, grants, soon| {
             let kinds = BTreeMap::from([("stale", OfKind { faults, grants, soon, overlaps: 0 })]);
             of(&row(Mode::Strict, Findings { kinds, ..Findings::default() }), Set::Memory, &floors)

@@ -6,6 +6,7 @@ use std::{collections::HashMap, time::Duration};
 
 use super::{Client, Findings};
 use crate::{
+    client::HANGS,
     clock::{ms, nanos},
     log::{Event, Note},
     mode::NODE_TIMEOUT,
@@ -32,17 +33,20 @@ pub fn judge(client: &Client, killed: Option<u64>, notes: &[Note], findings: &mu
                     let control = controls.remove(&call);
                     let allowed = limit.max(nanos(NODE_TIMEOUT)) + nanos(ALLOWED);
                     if at - asked > allowed {
-                        let pauses = apart(pauses.iter().copied().chain(control));
-                        let owed = paused_within(&pauses, asked, at);
+                        let owed = owed(&pauses, control, asked, at);
                         let is_late = at - asked > allowed + owed;
                         findings.late += u64::from(is_late);
                         findings.starved += u64::from(!is_late);
                     }
                 }
             }
-            Event::Hung { call, .. } => {
-                open.remove(&call);
-                findings.hangs += 1;
+            Event::Hung { call, at } => {
+                let (asked, limit) = open.remove(&call).unwrap_or((at, 0));
+                // Its timeout rings for one that had no time to come back, too.
+                let owed = owed(&pauses, controls.remove(&call), asked, at);
+                let is_starved = owed > 0 && at - asked < limit + nanos(HANGS) + owed;
+                findings.starved += u64::from(is_starved);
+                findings.hangs += u64::from(!is_starved);
             }
             Event::Looked { .. } | Event::LetGo { .. } | Event::Stalled { .. } => {}
         }
@@ -86,7 +90,8 @@ pub fn stops(of: u32, notes: &[Note]) -> Vec<(u64, u64)> {
     stops
 }
 
-fn paused_within(pauses: &[(u64, u64)], from: u64, until: u64) -> u64 {
-    let part = |(begin, end): &(u64, u64)| (*end).min(until).saturating_sub((*begin).max(from));
-    pauses.iter().map(part).sum()
+/// For how long its process did not run while the call was open.
+fn owed(pauses: &[(u64, u64)], control: Option<(u64, u64)>, from: u64, until: u64) -> u64 {
+    let part = |(begin, end): (u64, u64)| end.min(until).saturating_sub(begin.max(from));
+    apart(pauses.iter().copied().chain(control)).into_iter().map(part).sum()
 }

@@ -234,8 +234,17 @@ fn a_call_is_excused_by_a_plain_sleep_that_was_late_as_well() {
 
 #[test]
 fn a_call_without_an_end_hangs() {
-    let asked = Event::Asked { call: 1, key: "plain:0".to_owned(), at: 0, limit: 100 * MS };
-    assert_eq!(Story::new(Mode::Plain).say(0, asked).findings().hangs, 1);
+    let asked = || Event::Asked { call: 1, key: "plain:0".to_owned(), at: 0, limit: 100 * MS };
+    assert_eq!(Story::new(Mode::Plain).say(0, asked()).findings().hangs, 1);
+    let hung = |stalled: u64| {
+        Story::new(Mode::Plain)
+            .say(0, asked())
+            .say(0, Event::Stalled { from: 50 * MS, until: (50 + stalled) * MS })
+            .say(0, Event::Hung { call: 1, at: 5200 * MS })
+            .findings()
+    };
+    assert_eq!((hung(100).hangs, hung(100).starved), (1, 0));
+    assert_eq!((hung(101).hangs, hung(101).starved), (0, 1));
 }
 
 #[test]
