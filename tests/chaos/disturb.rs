@@ -167,7 +167,12 @@ async fn begin_script(server: &Server) -> Result<()> {
         // It is killed, and says so.
         server::ask::<()>(address, cmd("EVAL").arg(ENDLESS).arg(0)).await.ok()
     });
-    Ok(())
+    // One that begins after it was to be killed would never end.
+    until("its script runs", async || {
+        let refused = server.ask::<()>(&cmd("PING")).await;
+        Ok(refused.is_err_and(|error| error.to_string().contains("BUSY")))
+    })
+    .await
 }
 
 async fn end_script(server: &Server) -> Result<()> {
