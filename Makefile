@@ -65,7 +65,7 @@ chaos: ## faults on real servers, a minute each: SECS= or TIMES= each fault, STA
 # About a minute a server, and all that there is once. The floor says only that no kind of client is
 # without locks: a busy host gives them a tenth of what a calm one does, or less.
 chaos-short:
-	$(MAKE) chaos SECS=$(or $(SECS),30) FLOOR=$(or $(FLOOR),0.2)
+	$(MAKE) chaos SECS=$(or $(SECS),30) FLOOR=$(or $(FLOOR),0.1)
 
 # Every day other seeds. A failure ends its slice of seeds alone, and a part that
 # fails does not keep the others from running.
