@@ -80,6 +80,8 @@ pub fn build(mode: Mode, belief: &Belief) -> Result<Redlock> {
 
 fn with_timeout(mode: Mode, belief: &Belief, node_timeout: Duration) -> Result<Redlock> {
     let builder = Redlock::builder().nodes(&belief.nodes).node_timeout(node_timeout);
+    // What a restart costs is to be seen: who is held back would be a plain client no more.
+    let builder = builder.delayed_restarts(false);
     let builder = builder.ttl(ms(*TTLS.end())).max_ttl(belief.max_ttl);
     let builder = match mode {
         Mode::Plain | Mode::Fenced => builder,
