@@ -197,11 +197,21 @@ pub(crate) struct Greeted {
     /// Whether it is not known if a lock would work there: only a reserved key may be tried,
     /// and that one is forbidden.
     pub(crate) untried: bool,
-    /// What a strict node has noted of itself, and when it said so, in milliseconds since 1970.
-    pub(crate) epoch: Option<Box<str>>,
-    pub(crate) said_at: Option<u64>,
+    /// What a strict node has noted of itself.
+    pub(crate) epoch: Option<Epoch>,
     /// What threatens the guarantee there, though it votes.
     pub(crate) warnings: Vec<NodeError>,
+}
+
+/// A strict node's epoch, and what it is compared with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Epoch {
+    /// What is noted; empty if nothing is.
+    pub(crate) noted: Box<str>,
+    /// Which server it is; empty if it does not say so.
+    pub(crate) process: Box<str>,
+    /// What its clock shows, in milliseconds since 1970.
+    pub(crate) now: u64,
 }
 
 /// A server's part in replication.

@@ -121,7 +121,16 @@ impl NodeError {
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "the service's page shows it"))]
     pub(crate) fn is_an_answer(&self) -> bool {
         use NodeErrorKind as K;
-        self.code().is_some() || matches!(self.kind, K::ReadOnly | K::Sentinel | K::SharedDatabase)
+        self.code().is_some()
+            || matches!(
+                self.kind,
+                K::ReadOnly
+                    | K::Sentinel
+                    | K::SharedDatabase
+                    | K::Restarted
+                    | K::SameServer
+                    | K::Evicting
+            )
     }
 
     /// Whether an ACL forbids this key, and says nothing of others.

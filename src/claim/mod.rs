@@ -50,6 +50,7 @@ pub(crate) struct Claim {
     ttl_millis: u32,
     marks: [Marks; marks::IN_PLACE],
     is_adopted: bool,
+    is_taken_over: bool,
     /// This is made when it is first needed, since most locks are short.
     extra: OnceBox<Extra>,
 }
@@ -65,6 +66,7 @@ impl Claim {
             ttl_millis: ttl.as_millis(),
             marks: Default::default(),
             is_adopted: false,
+            is_taken_over: false,
             extra: OnceBox::new(),
         };
         if ttl.grace() > 0 {
@@ -134,8 +136,15 @@ impl Claim {
     /// Makes a claim for a lock that was acquired elsewhere, over other connections than
     /// ours: the acquire may still be on its way to a node.
     pub(crate) fn adopted(key: Key, token: Token, ttl: Ttl, lease: Lease, nodes: usize) -> Self {
-        let claim = Self::by_token(key, token, ttl, lease, nodes);
+        let claim = Self::taken_over(key, token, ttl, lease, nodes);
         NodeId::all(nodes).for_each(|node| claim.mark(node, Mark::Adrift));
+        claim
+    }
+
+    /// Makes the claim of a lock that a guard is to have, by its token.
+    pub(crate) fn taken_over(key: Key, token: Token, ttl: Ttl, lease: Lease, nodes: usize) -> Self {
+        let mut claim = Self::by_token(key, token, ttl, lease, nodes);
+        claim.is_taken_over = true;
         claim
     }
 
@@ -157,6 +166,11 @@ impl Claim {
     /// A number that no other claim has while this one exists.
     pub(crate) fn id(self: &Arc<Self>) -> usize {
         Arc::as_ptr(self).addr()
+    }
+
+    /// Whether a guard has it whose client did not acquire it.
+    pub(crate) fn is_taken_over(&self) -> bool {
+        self.is_taken_over
     }
 
     pub(crate) fn is_adopted(&self) -> bool {

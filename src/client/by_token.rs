@@ -66,16 +66,17 @@ impl Redlock {
     /// Releases a lock by its token, without a guard: the nodes say whether the
     /// token still holds it.
     ///
-    /// A node that does not answer is asked again in the background: for
-    /// [`Builder::max_ttl`](crate::Builder::max_ttl) where another had the lock, since it may have
-    /// been extended there without `parts` saying so; otherwise until `parts.valid_until`, and for
-    /// three node timeouts at least. A node that does not
+    /// A node that does not answer is asked again in the background: until
+    /// `parts.valid_until` or for [`Builder::max_ttl`](crate::Builder::max_ttl),
+    /// whichever is sooner, and for three node timeouts at least. So name the latest end that the
+    /// lock may have: an extension whose call was dropped may have come to some nodes. A node that does not
     /// have the key is asked once more after a node timeout, if others had it: the
     /// acquire may still have been on its way there. A lock that is acquired meanwhile
     /// with the same token would then be deleted there, so use no token twice.
     ///
     /// The release of a guard, also of one from [`Self::adopt`], looks for such an
-    /// acquire for as long as it may still arrive, since its lock is known to be real.
+    /// acquire for as long as it may still arrive, since its lock is known to be real; and it asks
+    /// nodes that do not answer for `max_ttl`, since its former client may have extended it.
     /// With `parts.fencing_number`, nodes refuse an acquire of that number or a lower one from
     /// then on.
     ///
@@ -220,7 +221,7 @@ impl Redlock {
         let lease = config.lease(now, ttl);
         // Only the nodes know when it ends.
         let unknown = Lease { until: Moment::NEVER, ..lease };
-        let claim = Claim::by_token(key, token, ttl, unknown, config.quorum.nodes());
+        let claim = Claim::taken_over(key, token, ttl, unknown, config.quorum.nodes());
         self.number(&claim, number)?;
         let claim = Arc::new(claim);
         let extended = Arc::clone(&claim);

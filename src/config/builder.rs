@@ -193,7 +193,9 @@ impl Builder {
     /// [`NodeErrorKind::OtherMaxTtl`](crate::NodeErrorKind::OtherMaxTtl) or
     /// [`OtherNodes`](crate::NodeErrorKind::OtherNodes). A node that has never been used is taken to
     /// have forgotten, unless [`Redlock::bootstrap`](crate::Redlock::bootstrap) said otherwise. The
-    /// nodes must let the user use `INFO`, `MGET` and `TIME`, and the key `redlock:epoch`. What it
+    /// nodes must let the user use `INFO`, `MGET` and `TIME`, and the key `redlock:epoch`. A server
+    /// that drops keys when its memory is full, and the later of two addresses of one server, have no
+    /// vote. What it
     /// does not cover, [docs/safety.md] says; a client that is not strict is granted locks by a
     /// node that has forgotten.
     ///
@@ -235,15 +237,15 @@ impl Builder {
         self
     }
 
-    /// Sets whether a node that was started anew while this client runs is asked for no lock until
-    /// the locks that it had granted before have ended: for the longest ttl that this client has
-    /// asked for and 1 s more, counted from the node's start. So it is by default; extensions and
-    /// releases go there all the same. Do without where a node's restart loses nothing, as with
+    /// Sets whether a node that this client has met before, and that was started anew since, is asked
+    /// for no lock until those that it had granted have ended: for the longest ttl that this client
+    /// has asked for, 2 % of it for the clocks' drift and 1 s more, counted from the node's start. So
+    /// it is by default; extensions and releases go there all the same. Do without where a node's restart loses nothing, as with
     /// `appendonly yes` and `appendfsync always`.
     ///
     /// It goes by what the server says of itself when it is connected to, costs nothing, and is less
-    /// than [`Self::strict`], which takes its place: a client that was itself started later, a
-    /// `FLUSHALL`, or another server that has long been up are not noticed.
+    /// than [`Self::strict`], which takes its place: a client that has not met the node before, other
+    /// clients' longer locks, a `FLUSHALL`, or another server that has long been up are not noticed.
     ///
     /// ```
     /// # use redlock_quorum::Redlock;

@@ -53,14 +53,17 @@ impl LastAttempt {
         }
     }
 
-    /// Whether a node is up, and grants nothing until what it has forgotten has ended.
-    pub(super) fn is_held_back(&self) -> bool {
-        self.reports.iter().any(|report| match report.answer() {
-            NodeAnswer::Failed(error) => {
-                matches!(error.kind(), NodeErrorKind::Quarantined | NodeErrorKind::Restarted)
-            }
-            _ => false,
-        })
+    /// Whether there is no quorum only since some nodes that are up grant nothing until what they
+    /// have forgotten has ended, where a quorum does without `spare` nodes.
+    pub(super) fn is_held_back(&self, spare: usize) -> bool {
+        use NodeErrorKind as K;
+        let failed = self.reports.iter().filter_map(|report| match report.answer() {
+            NodeAnswer::Failed(error) => Some(error.kind()),
+            _ => None,
+        });
+        let (held_back, gone): (Vec<_>, Vec<_>) =
+            failed.partition(|kind| matches!(kind, K::Quarantined | K::Restarted));
+        !held_back.is_empty() && gone.len() <= spare
     }
 
     /// Whether enough was seen behind its refusal.

@@ -79,9 +79,8 @@ fn hand_out(state: &State, guard: LockGuard, owner: Option<&str>) -> Lease {
 }
 
 /// Releases the lock, if `token` is its token. The library goes on trying on nodes
-/// that do not answer: for the longest ttl where another node had the lock, and otherwise until it
-/// has ended, as far as this instance knows, and at least for as long as a lock is held by default.
-/// `fence` is its fencing number, if the caller
+/// that do not answer until the lock has ended, as far as this instance knows, and at
+/// least for as long as a lock is held by default. `fence` is its fencing number, if the caller
 /// says it.
 pub(super) async fn release(
     state: &State,

@@ -100,7 +100,8 @@ impl NodeHealth {
     }
 
     /// Whether the node can vote: a lock can be taken there and given back, as was tried with a
-    /// reserved key that lives for a millisecond, and the server is no replica.
+    /// reserved key that lives for a millisecond; the server is no replica, and it does not grant
+    /// nothing for now since it has forgotten what it had granted.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};

@@ -13,11 +13,13 @@ pub(super) fn note(server: &mut Server, section: &[u8]) {
         lines.find_map(|(field, value)| (field == name).then_some(value.trim()))
     };
     // The name that a process has, other than all that ran before it.
-    if let Some(id) = field("run_id") {
+    if let Some(id) = field("run_id").filter(|id| !id.is_empty()) {
         server.process = Some(id.into());
     }
     if let Some(seconds) = field("uptime_in_seconds").and_then(|uptime| uptime.parse().ok()) {
-        server.uptime = Some(Duration::from_secs(seconds));
+        // It is negative where the clock was set back since the server's start.
+        let seconds: i64 = seconds;
+        server.uptime = Some(Duration::from_secs(seconds.max(0).unsigned_abs()));
     }
     if let (Some(most), Some(policy)) = (field("maxmemory"), field("maxmemory_policy")) {
         server.evicts = most != "0" && policy != "noeviction";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{endpoint::Endpoint, noted, order::Order, server::Server, wire::Form};
 use crate::{
-    exchange::{Answer, Ask, Greeted, Life, Role},
+    exchange::{Answer, Ask, AtKey, Greeted, Life, Role},
     mutant::{self, Mutant},
     node_error::{NodeError, NodeErrorKind},
     protocol::Moment,
@@ -90,7 +90,11 @@ impl Known {
         kept.or_else(|| self.held_back(now).filter(|_| !order.reserved))
     }
 
+    /// Why the server grants nothing to us, though it may go on with what it has granted.
     fn held_back(&self, now: Moment) -> Option<NodeError> {
+        if self.is_strict && self.server.evicts {
+            return Some(NodeError::new(NodeErrorKind::Evicting));
+        }
         let until = self.held_back_until.filter(|until| now < *until)?;
         Some(NodeError::restarted(until.since(now)))
     }
@@ -122,7 +126,7 @@ impl Known {
             Answer::Failed(_) | Answer::NoScript | Answer::OtherServer(_) | Answer::Serves(_) => {
                 true
             }
-            Answer::Taken(found) => !self.has_long_lived && is_long(found.life, endpoint),
+            Answer::Taken(found) => !self.has_long_lived && is_long(found, endpoint),
             _ => self.refused.is_some() || self.keeps.is_some() || self.is_unfit,
         };
         if tells { self.learn(order, answer, endpoint, now) } else { Ok(()) }
@@ -141,10 +145,13 @@ impl Known {
         if let Answer::OtherServer(process) = answer {
             // A proxy hid the restart, or there was no telling at the login: it is asked again.
             let process = std::mem::take(&mut process.id);
-            let same = endpoint.peers.meet(endpoint.label(), &process);
+            let same = endpoint.peers.meet(endpoint.label(), &process, self.is_strict);
             self.server.process = Some(process);
             *answer = Answer::NoScript;
-            return same.map_or(Ok(()), |other| Err(NodeError::same_server(&other)));
+            let Some(other) = same else { return Ok(()) };
+            let error = NodeError::same_server(&other);
+            *answer = Answer::Failed(error.clone());
+            return Err(error);
         }
         self.note_form(order, answer, endpoint);
         if self.was_asked_too_early(order, answer) {
@@ -206,13 +213,14 @@ impl Known {
         endpoint: &Endpoint,
         now: Moment,
     ) -> Option<NodeError> {
+        let same = self.process().and_then(|id| endpoint.peers.other(endpoint.label(), id));
         greeted.warnings.clone_from(&self.server.warnings);
+        greeted.warnings.extend(same.map(|other| NodeError::same_server(&other)));
         if greeted.role == Some(Role::Replica) {
             return None;
         }
-        let strict = endpoint.strict.as_deref();
-        let (epoch, said_at) = (greeted.epoch.as_deref(), greeted.said_at);
-        let refusal = strict.and_then(|it| noted::objection(epoch, said_at, self.process(), it));
+        let strict = endpoint.strict.as_deref().zip(greeted.epoch.as_ref());
+        let refusal = strict.and_then(|(strict, epoch)| noted::objection(epoch, strict));
         refusal.or_else(|| self.held_back(now))
     }
 
@@ -230,7 +238,11 @@ impl Known {
     fn was_asked_too_early(&self, order: &Order, answer: &Answer) -> bool {
         let by_script = order.ticket.ask == Ask::Greet && order.form == Form::Short;
         let has_own = !self.server.scripts && self.server.native.is_some();
-        by_script && has_own && matches!(answer, Answer::Failed(error) if error.is_to("EVAL"))
+        // A strict node's locks need scripts.
+        by_script
+            && has_own
+            && !self.is_strict
+            && matches!(answer, Answer::Failed(error) if error.is_to("EVAL"))
     }
 
     fn note_refusal(
@@ -312,9 +324,9 @@ fn still(refused: &Option<(NodeError, Moment)>, now: Moment) -> Option<&NodeErro
     (now < *until).then_some(error)
 }
 
-/// Whether a lock with this `life` lives for longer than any should.
-fn is_long(life: Life, endpoint: &Endpoint) -> bool {
-    matches!(life, Life::Left(left) if left > endpoint.longest_ttl)
+/// Whether what was found may be a lock, and lives for longer than any should.
+fn is_long(found: &AtKey, endpoint: &Endpoint) -> bool {
+    found.is_vote() && matches!(found.life, Life::Left(left) if left > endpoint.longest_ttl)
 }
 
 fn is_look(ask: Ask) -> bool {

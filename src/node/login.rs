@@ -61,7 +61,6 @@ pub(super) struct Login {
     said: Vec<Said>,
     answered: usize,
     db: i64,
-    is_strict: bool,
     /// What must not be repeated.
     password: Option<Box<str>>,
     server: Server,
@@ -111,7 +110,6 @@ impl Login {
             said,
             answered: 0,
             db: endpoint.db,
-            is_strict: endpoint.strict.is_some(),
             password: endpoint.password.as_deref().map(Into::into),
             server,
             refused: None,
@@ -256,18 +254,13 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// A lock that was taken there could not be given back; or it may be dropped, where the node is
-    /// strict.
+    /// A lock that was taken there could not be given back.
     pub(super) fn end(mut self) -> Result<Server, NodeError> {
         if let Some(error) = self.refused {
             return Err(error.by(&self.server.words));
         }
         if self.server.evicts {
-            let warning = NodeError::new(NodeErrorKind::Evicting);
-            if self.is_strict {
-                return Err(warning);
-            }
-            self.server.warnings.push(warning);
+            self.server.warnings.push(NodeError::new(NodeErrorKind::Evicting));
         }
         Ok(self.server)
     }

@@ -10,16 +10,13 @@ use super::{
     resp::{self, Reply},
 };
 use crate::{
-    exchange::{Answer, AtKey, Content, Greeted, Life},
+    exchange::{Answer, AtKey, Content, Epoch, Greeted, Life},
     node_error::{NodeError, NodeErrorKind},
     token::Token,
 };
 
 /// No ACL forbids it.
 pub(super) const HELLO: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n";
-
-/// How many replies a strict node's epoch and its time bring.
-pub(super) const EPOCH_REPLIES: u8 = 2;
 
 /// A value is read up to this byte: no token is so long, and other values may be
 /// of any length.
@@ -49,35 +46,16 @@ pub(super) fn probed(so_far: Answer, reply: &Reply<'_>, command: &'static str) -
 /// Adds a strict node's epoch to what came before it.
 pub(super) fn noted(so_far: Answer, reply: &Reply<'_>) -> Answer {
     let Answer::Serves(greeted) = so_far else { return so_far };
-    match reply {
-        Reply::Bulk(value) => {
-            let epoch = String::from_utf8_lossy(value).into_owned().into();
-            Answer::Serves(Box::new(Greeted { epoch: Some(epoch), ..*greeted }))
-        }
-        Reply::Nil => Answer::Serves(greeted),
-        Reply::Error(text) => Answer::Failed(NodeError::from_reply(text).to("GET")),
-        _ => garbage(),
-    }
-}
-
-/// Adds the time that the node's clock shows.
-pub(super) fn timed_by(so_far: Answer, reply: &Reply<'_>) -> Answer {
-    let Answer::Serves(greeted) = so_far else { return so_far };
     let list = match reply {
         Reply::List(list) => list,
-        Reply::Error(text) => return Answer::Failed(NodeError::from_reply(text).to("TIME")),
+        Reply::Error(text) => return Answer::Failed(NodeError::from_reply(text).to("EVAL")),
         _ => return garbage(),
     };
-    let number = |word: &[u8]| str::from_utf8(word).ok()?.parse::<u64>().ok();
-    match resp::decode_words::<2>(list) {
-        Ok(Some(([seconds, micros], _))) => {
-            let millis = number(seconds).zip(number(micros)).and_then(|(seconds, micros)| {
-                seconds.checked_mul(1000)?.checked_add(micros / 1000)
-            });
-            Answer::Serves(Box::new(Greeted { said_at: millis, ..*greeted }))
-        }
-        _ => garbage(),
-    }
+    let Ok(Some((words, _))) = resp::decode_words::<3>(list) else { return garbage() };
+    let [Ok(noted), Ok(process), Ok(now)] = words.map(str::from_utf8) else { return garbage() };
+    let Ok(now) = now.parse() else { return garbage() };
+    let epoch = Some(Epoch { noted: noted.into(), process: process.into(), now });
+    Answer::Serves(Box::new(Greeted { epoch, ..*greeted }))
 }
 
 /// Reads the reply to `GETRANGE`. A missing key looks like an empty value.

@@ -143,8 +143,7 @@ pub(super) fn interpret_next(
         Ask::Greet => match taken + u8::from(form == Form::Whole) {
             1 => look::probed(so_far, reply, "SET"),
             2 => look::probed(so_far, reply, probe::release_command(form.native())),
-            3 => look::noted(so_far, reply),
-            _ => look::timed_by(so_far, reply),
+            _ => look::noted(so_far, reply),
         },
         Ask::Look => look::timed(so_far, reply),
         _ => interpret_published(so_far, reply),

@@ -1,28 +1,25 @@
 //! The epoch that a strict node has noted, as a client reads it that only looks. What it says is
 //! what an acquire would be told, and nothing is granted because of it: the scripts compare.
 
-use crate::node_error::NodeError;
+use crate::{exchange::Epoch, node_error::NodeError};
 
 /// Whether `value` is an epoch, in quarantine or not.
 pub(super) fn is_epoch(value: &[u8]) -> bool {
     str::from_utf8(value).is_ok_and(|text| Noted::of(text).parts.is_some())
 }
 
-/// What an acquire would be told at a node that has noted `found`, said by its clock `now`, where
-/// the client knows it as this `process` and as `strict` for the rest.
-pub(super) fn objection(
-    found: Option<&str>,
-    now: Option<u64>,
-    process: Option<&str>,
-    strict: &str,
-) -> Option<NodeError> {
+/// What an acquire would be told at a node with this `epoch`, where the client knows it as `strict`
+/// besides its process.
+pub(super) fn objection(epoch: &Epoch, strict: &str) -> Option<NodeError> {
     let refuse = |text: &str| Some(NodeError::from_reply(text));
-    let noted = Noted::of(found.unwrap_or_default());
+    if epoch.process.is_empty() {
+        return refuse("NOINFO").map(|error| error.to("INFO"));
+    }
+    let noted = Noted::of(&epoch.noted);
     let Some([id, max, database, size]) = noted.parts else { return refuse("QUARANTINE") };
-    let is_its_own = process.is_none_or(|process| process == id);
     let ours: Vec<&str> = strict.split(':').collect();
     let [_, our_max, our_database, our_size] = ours[..] else { return None };
-    if !is_its_own || database != our_database {
+    if id != &*epoch.process || database != our_database {
         return refuse("QUARANTINE");
     }
     if max != our_max {
@@ -31,7 +28,7 @@ pub(super) fn objection(
     if size != our_size {
         return refuse(&format!("NODES {size}"));
     }
-    let rest = noted.until?.saturating_sub(now.unwrap_or(0));
+    let rest = noted.until?.saturating_sub(epoch.now);
     if rest == 0 { None } else { refuse(&format!("QUARANTINE {rest}")) }
 }
 
@@ -68,22 +65,24 @@ mod tests {
     #[test]
     fn a_look_tells_what_an_acquire_would_be_told() {
         let ours = ":900000:0:2/3";
-        for (found, kind) in [
-            (Some("ab12:900000:0:2/3"), None),
-            (Some("Q:999:ab12:900000:0:2/3"), None),
-            (Some("Q:1001:ab12:900000:0:2/3"), Some(K::Quarantined)),
-            (None, Some(K::Quarantined)),
-            (Some("cd34:900000:0:2/3"), Some(K::Quarantined)),
-            (Some("ab12:900000:1:2/3"), Some(K::Quarantined)),
-            (Some("ab12:1000:0:2/3"), Some(K::OtherMaxTtl)),
-            (Some("ab12:900000:0:3/5"), Some(K::OtherNodes)),
-            (Some("junk"), Some(K::Quarantined)),
+        let told = |noted: &str, process: &str| {
+            let epoch = Epoch { noted: noted.into(), process: process.into(), now: 1000 };
+            objection(&epoch, ours).map(|error| error.kind())
+        };
+        for (noted, kind) in [
+            ("ab12:900000:0:2/3", None),
+            ("Q:999:ab12:900000:0:2/3", None),
+            ("Q:1001:ab12:900000:0:2/3", Some(K::Quarantined)),
+            ("", Some(K::Quarantined)),
+            ("cd34:900000:0:2/3", Some(K::Quarantined)),
+            ("ab12:900000:1:2/3", Some(K::Quarantined)),
+            ("ab12:1000:0:2/3", Some(K::OtherMaxTtl)),
+            ("ab12:900000:0:3/5", Some(K::OtherNodes)),
+            ("junk", Some(K::Quarantined)),
         ] {
-            let told = objection(found, Some(1000), Some("ab12"), ours);
-            assert_eq!(told.map(|error| error.kind()), kind, "{found:?}");
+            assert_eq!(told(noted, "ab12"), kind, "{noted}");
         }
-        let told = objection(Some("ab12:900000:0:2/3"), None, None, ours);
-        assert!(told.is_none(), "a server that says not which process it is: {told:?}");
+        assert_eq!(told("ab12:900000:0:2/3", ""), Some(K::NotPermitted), "it may not use INFO");
     }
 
     #[test]

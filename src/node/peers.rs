@@ -4,7 +4,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
@@ -23,22 +23,30 @@ pub(crate) struct Peers {
 
 impl Peers {
     /// The node `label` has a connection to the process `id`. Returns the name of another node that
-    /// has one to the same: then this one is not noted.
-    pub(super) fn meet(&self, label: &Arc<str>, id: &str) -> Option<Arc<str>> {
-        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
-        connected.retain(|(node, _)| node != label);
-        let same = connected.iter().find(|(_, process)| **process == *id);
-        let same = same.map(|(node, _)| Arc::clone(node));
-        if same.is_none() {
-            connected.push((Arc::clone(label), id.into()));
+    /// has one to the same; where that `is_refused`, this one is not noted.
+    pub(super) fn meet(&self, label: &Arc<str>, id: &str, is_refused: bool) -> Option<Arc<str>> {
+        self.leave(label);
+        let other = self.other(label, id);
+        if other.is_none() || !is_refused {
+            self.connected().push((Arc::clone(label), id.into()));
         }
-        same
+        other
+    }
+
+    /// The name of another node that has a connection to the process `id`.
+    pub(super) fn other(&self, label: &Arc<str>, id: &str) -> Option<Arc<str>> {
+        let connected = self.connected();
+        let mut same = connected.iter().filter(|(_, process)| **process == *id);
+        same.find(|(node, _)| node != label).map(|(node, _)| Arc::clone(node))
     }
 
     /// The node's connection has ended.
     pub(super) fn leave(&self, label: &Arc<str>) {
-        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
-        connected.retain(|(node, _)| node != label);
+        self.connected().retain(|(node, _)| node != label);
+    }
+
+    fn connected(&self) -> MutexGuard<'_, Vec<(Arc<str>, Box<str>)>> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A lock of this ttl is asked for.
@@ -63,16 +71,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_later_of_two_nodes_with_one_process_is_told_of_the_other() {
+    fn of_two_nodes_with_one_process_each_is_told_of_the_other() {
         let peers = Peers::default();
-        let [a, b] = ["a:1", "b:1"].map(Arc::<str>::from);
-        assert_eq!(peers.meet(&a, "one"), None);
-        assert_eq!(peers.meet(&a, "one"), None, "it is itself");
-        assert_eq!(peers.meet(&b, "one"), Some(Arc::clone(&a)));
-        assert_eq!(peers.meet(&b, "two"), None);
-        assert_eq!(peers.meet(&a, "two"), Some(b));
-        assert_eq!(peers.meet(&a, "one"), None);
-        peers.leave(&a);
-        assert_eq!(peers.meet(&Arc::from("c:1"), "one"), None);
+        let [a, b, c] = ["a:1", "b:1", "c:1"].map(Arc::<str>::from);
+        assert_eq!(peers.meet(&a, "one", true), None);
+        assert_eq!(peers.meet(&a, "one", true), None, "it is itself");
+        assert_eq!(peers.meet(&b, "one", true), Some(Arc::clone(&a)), "and is refused");
+        assert_eq!(peers.other(&a, "one"), None);
+        assert_eq!(peers.meet(&b, "one", false), Some(Arc::clone(&a)));
+        assert_eq!(peers.other(&a, "one"), Some(Arc::clone(&b)));
+        // The first is mended, and another goes astray.
+        assert_eq!(peers.meet(&a, "two", false), None);
+        assert_eq!(peers.other(&b, "one"), None);
+        assert_eq!(peers.meet(&c, "one", false), Some(Arc::clone(&b)));
+        peers.leave(&b);
+        assert_eq!(peers.other(&c, "one"), None);
     }
 }

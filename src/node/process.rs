@@ -12,6 +12,8 @@ pub(super) struct LastProcess {
     id: Option<Box<str>>,
     /// When the connection to it ended.
     left_at: Option<Moment>,
+    /// Until when it is asked for no lock, on whatever connection.
+    held_back_until: Option<Moment>,
 }
 
 /// What is to be made of the server behind a new connection.
@@ -28,16 +30,22 @@ pub(super) struct Met {
 /// A server says in whole seconds for how long it has run, and was seen to say 0.9 s too much.
 const UPTIME_ERROR: Duration = Duration::from_secs(1);
 
+/// Twice the drift of one clock that is assumed by default, one in a hundred.
+const DRIFT_SHARE: u32 = 50;
+
 impl LastProcess {
     /// There is a connection to `server`. The log has it if another process answered so short ago
     /// that locks may live which that one has granted.
     pub(super) fn meet(&mut self, server: &Server, now: Moment, endpoint: &Endpoint) -> Met {
         let Some(id) = server.process.as_deref() else { return Met::default() };
-        let same = endpoint.peers.meet(endpoint.label(), id);
+        let same = endpoint.peers.meet(endpoint.label(), id, endpoint.strict.is_some());
         let is_other = self.id.as_deref().is_some_and(|before| before != id);
         let change = self.change(id, now, endpoint.longest_ttl);
-        let rest = held_back(server.uptime, endpoint.peers.longest());
+        let rest = held_back(server.uptime.unwrap_or_default(), endpoint.peers.longest());
         let rest = rest.filter(|_| is_other && endpoint.delays_restarts);
+        if is_other {
+            self.held_back_until = rest.map(|rest| now.after(rest));
+        }
         if let Some(rest) = rest {
             tracing::warn!(
                 node = %endpoint.label(), rest = %Spelled(rest),
@@ -54,7 +62,7 @@ impl LastProcess {
         }
         Met {
             is_other,
-            held_back_until: rest.map(|rest| now.after(rest)),
+            held_back_until: self.held_back_until.filter(|until| now < *until),
             same: same.map(|other| NodeError::same_server(&other)),
         }
     }
@@ -75,9 +83,11 @@ impl LastProcess {
 }
 
 /// For how long locks may live that were granted before a server has begun to run, where none lives
-/// for longer than `longest`.
-fn held_back(uptime: Option<Duration>, longest: Duration) -> Option<Duration> {
-    let rest = longest.saturating_add(UPTIME_ERROR).saturating_sub(uptime?);
+/// for longer than `longest`. The clocks of whoever holds one, of this host and of the server may
+/// differ in rate.
+fn held_back(uptime: Duration, longest: Duration) -> Option<Duration> {
+    let longest_by_any = longest.saturating_add(longest / DRIFT_SHARE);
+    let rest = longest_by_any.saturating_add(UPTIME_ERROR).saturating_sub(uptime);
     (!rest.is_zero() && !longest.is_zero()).then_some(rest)
 }
 
@@ -103,16 +113,11 @@ mod tests {
     #[test]
     fn a_server_is_held_back_until_all_has_ended_that_it_granted_before_its_start() {
         let seconds = Duration::from_secs;
-        for (uptime, longest, rest) in [
-            (Some(0), 10, Some(11)),
-            (Some(4), 10, Some(7)),
-            (Some(10), 10, Some(1)),
-            (Some(11), 10, None),
-            (Some(0), 0, None),
-            (None, 10, None),
-        ] {
+        for (uptime, longest, rest) in
+            [(0, 50, Some(52)), (4, 50, Some(48)), (51, 50, Some(1)), (52, 50, None), (0, 0, None)]
+        {
             let rest = rest.map(seconds);
-            assert_eq!(held_back(uptime.map(seconds), seconds(longest)), rest, "{uptime:?}");
+            assert_eq!(held_back(seconds(uptime), seconds(longest)), rest, "{uptime}");
         }
     }
 }

@@ -107,6 +107,8 @@ static STRICT_HEAL: LazyLock<Script> = LazyLock::new(|| {
     let text = concat!(include_str!("epoch.lua"), include_str!("extend.lua"));
     Script::new(text, b"*10\r\n", "2")
 });
+static EPOCH_LOOK: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("epoch_look.lua"), b"*4\r\n", "1"));
 static BOOTSTRAP: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("bootstrap.lua"), b"*5\r\n", "1"));
 
@@ -167,9 +169,8 @@ fn encode_strict(out: &mut Vec<u8>, form: Form, request: Request<'_>, epoch: Epo
     match ask {
         Ask::Greet => {
             let replies = encode_greeting(out, form, key);
-            write(out, b"*2\r\n$3\r\nGET\r\n", &[EPOCH]);
-            write(out, b"*1\r\n$4\r\nTIME\r\n", &[]);
-            return replies + look::EPOCH_REPLIES;
+            write(out, EPOCH_LOOK.head(Form::Whole), &[EPOCH]);
+            return replies + 1;
         }
         Ask::Bootstrap => {
             write(out, BOOTSTRAP.head(form), &[EPOCH, epoch.known]);

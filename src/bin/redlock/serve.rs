@@ -73,7 +73,8 @@ struct LockOptions {
     /// Let nodes that have forgotten what they granted grant nothing until that has ended
     ///
     /// All clients of the nodes must be strict, with the same longest ttl: --max-ttl and --grace
-    /// together. New nodes grant nothing for as long, unless they are bootstrapped.
+    /// together. New nodes grant nothing for as long, unless `Redlock::bootstrap` of the library
+    /// has said that they are new.
     #[arg(
         long, env = "REDLOCK_STRICT", hide_env_values = true,
         value_parser = clap::builder::BoolishValueParser::new()

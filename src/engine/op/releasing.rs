@@ -136,7 +136,7 @@ impl Releasing {
     /// have lengthened it without knowing of what came of that, so at nodes that do not answer its
     /// key may live for as long as any.
     fn note_real(&mut self, claim: &Claim, setting: &Setting<'_>) {
-        if claim.is_adopted() && self.arrives_until.is_none() {
+        if claim.is_taken_over() && self.arrives_until.is_none() {
             self.arrives_until = Some(claim.gone_by());
             let config = setting.config;
             claim.may_live_until(config.gone_by(setting.now, config.max_ttl().as_duration()));

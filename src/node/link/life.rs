@@ -70,13 +70,15 @@ impl Node {
         now: Moment,
         events: &mut Vec<Event>,
     ) -> Result<(), NodeError> {
-        let Connected { stream, mut server } = connected;
+        let Connected { stream, server } = connected;
         let met = self.last_process.meet(&server, now, &self.endpoint);
         self.misled |= met.is_other;
         let is_strict = self.endpoint.strict.is_some();
-        match met.same {
-            Some(error) if is_strict => return Err(error),
-            same => server.warnings.extend(same),
+        if let Some(error) = met.same {
+            if is_strict {
+                return Err(error);
+            }
+            tracing::warn!(node = %self.endpoint.label(), warning = %error, "it has two votes");
         }
         server.announce(self.endpoint.label());
         if let Some(until) = met.held_back_until {
@@ -146,7 +148,7 @@ impl Node {
             let (node, ticket, outcome) = (self.id, order.ticket, Outcome::Lost(error.clone()));
             events.push(Event { node, ticket, outcome, offered_at });
         }
-        if error.kind() == NodeErrorKind::ReadOnly {
+        if matches!(error.kind(), NodeErrorKind::ReadOnly | NodeErrorKind::SameServer) {
             // The name may lead to another server by now, or will soon.
             self.stay_down(error, now, draw, events);
         } else if matches!(self.link, Link::Up { proven: true, .. }) {

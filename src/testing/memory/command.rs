@@ -16,7 +16,6 @@ pub(super) enum Command<'a> {
     /// A command that means nothing to this store and is answered with OK.
     Accepted,
     Info,
-    Time,
     Hello,
     Get(&'a [u8]),
     /// The bytes of a value from the first to that one.
@@ -104,7 +103,6 @@ pub(super) fn parse<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, Refusal> {
         ("auth", [_] | [_, _]) | ("client", [_, ..]) => Command::Accepted,
         ("select", [database]) => select(database)?,
         ("info", _) => Command::Info,
-        ("time", []) => Command::Time,
         ("hello", version) => hello(version)?,
         ("get", [key]) => Command::Get(key),
         ("getrange", [key, b"0", end]) => {
@@ -144,7 +142,7 @@ pub(super) fn parse<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, Refusal> {
         (
             "ping" | "auth" | "client" | "select" | "get" | "set" | "del" | "delifeq" | "delex"
             | "exists" | "pttl" | "pexpire" | "flushall" | "dbsize" | "keys" | "script"
-            | "subscribe" | "publish" | "eval" | "evalsha" | "time",
+            | "subscribe" | "publish" | "eval" | "evalsha",
             _,
         ) => return Err(wrong_arity(&name)),
         _ => return Err(unknown(args)),

@@ -8,6 +8,7 @@ use super::{
     keys::Keys,
     script::{Call, Guard},
 };
+use crate::testing::Reply;
 
 /// What a node has forgotten or not, at one moment.
 pub(super) struct Epochs<'a> {
@@ -58,6 +59,13 @@ impl Epochs<'_> {
             None if known != right => Err(refuse(&format!("EPOCH {}", self.run_id))),
             None => Ok(()),
         }
+    }
+
+    /// `epoch_look.lua`.
+    pub(super) fn tell(self, call: &Call<'_>) -> Reply {
+        let noted = self.keys.get(self.now, call.key).unwrap_or_default();
+        let now = self.wall.as_millis().to_string();
+        Reply::Array([noted, self.run_id.as_bytes(), now.as_bytes()].map(Reply::bulk).into())
     }
 
     /// `bootstrap.lua`.

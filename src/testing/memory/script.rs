@@ -87,10 +87,11 @@ pub(super) enum Script {
     StrictSetFenced,
     StrictHeal,
     Bootstrap,
+    EpochLook,
 }
 
 impl Script {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Release,
         Self::Extend,
         Self::SetFenced,
@@ -100,10 +101,11 @@ impl Script {
         Self::StrictSetFenced,
         Self::StrictHeal,
         Self::Bootstrap,
+        Self::EpochLook,
     ];
 
     pub(super) fn hash(self) -> &'static str {
-        static HASHES: OnceLock<[String; 9]> = OnceLock::new();
+        static HASHES: OnceLock<[String; 10]> = OnceLock::new();
         let hashes = HASHES.get_or_init(|| {
             Self::ALL.map(|script| redis::Script::new(script.text()).get_hash().to_owned())
         });
@@ -130,13 +132,14 @@ impl Script {
                 concat!(include_str!("../../node/epoch.lua"), include_str!("../../node/extend.lua"))
             }
             Self::Bootstrap => include_str!("../../node/bootstrap.lua"),
+            Self::EpochLook => include_str!("../../node/epoch_look.lua"),
         }
     }
 
     /// How many keys it takes.
     fn keys(self) -> usize {
         match self {
-            Self::Release | Self::Extend | Self::Bootstrap => 1,
+            Self::Release | Self::Extend | Self::Bootstrap | Self::EpochLook => 1,
             Self::SetFenced | Self::ExtendFenced | Self::Bury => 2,
             Self::StrictSet | Self::StrictHeal => 2,
             Self::StrictSetFenced => 3,
@@ -181,6 +184,9 @@ pub(super) fn call<'a>(
     let (guard, wrong) = (None, script.is_some_and(|script| script.keys() != count));
     match (count, rest) {
         _ if script.is_some_and(Script::is_guarded) && !wrong => guarded(count, rest),
+        (1, [key]) if script == Some(Script::EpochLook) => {
+            Ok(Call { key, fence: None, token: b"", more: &[], guard })
+        }
         (1, [key, token, more @ ..]) if !wrong => Ok(Call { key, fence: None, token, more, guard }),
         (2, [key, fence, token, more @ ..]) if !wrong => {
             Ok(Call { key, fence: Some(fence), token, more, guard })

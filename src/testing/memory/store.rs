@@ -155,7 +155,6 @@ impl Store {
             Command::Ping(text) => self.ping(conn, text),
             Command::Accepted => Reply::ok(),
             Command::Info => Reply::bulk(self.info(now)),
-            Command::Time => self.time(now),
             Command::Hello => self.hello(conn),
             Command::Get(key) => self.keys.get(now, key).map_or(Reply::Nil, Reply::bulk),
             Command::GetRange(key, end) => {
@@ -217,6 +216,7 @@ impl Store {
             Script::StrictSet => {
                 return self.set(now, call.key, call.token, true, Some(call.lifetime_to_set()?));
             }
+            Script::EpochLook => return Ok(self.epochs(now).tell(call)),
             Script::SetFenced | Script::StrictSetFenced => self.fences(now).acquire(call),
             Script::ExtendFenced => self.fences(now).extend(call),
             Script::Bury => self.bury(now, call),
@@ -341,12 +341,6 @@ impl Store {
             ("modules", Reply::Array(Vec::new())),
         ];
         Reply::Array(said.into_iter().flat_map(|(name, it)| [Reply::bulk(name), it]).collect())
-    }
-
-    fn time(&self, now: Duration) -> Reply {
-        let wall = self.wall.saturating_add(now);
-        let parts = [wall.as_secs(), wall.subsec_micros().into()];
-        Reply::Array(parts.iter().map(|part| Reply::bulk(part.to_string())).collect())
     }
 
     fn info(&self, now: Duration) -> String {
