@@ -91,7 +91,8 @@ impl Pairs {
         let pairs: Vec<_> = masters.iter().zip(replicas).map(|(one, two)| [one, two]).collect();
         let haproxy = Haproxy::before(program, &pairs);
         let builder = Redlock::builder().nodes(haproxy.urls()).ttl(TTL).node_timeout(ms(1500));
-        let redlock = builder.build().unwrap();
+        // The new masters are young, and their votes are wanted at once.
+        let redlock = builder.delayed_restarts(false).build().unwrap();
         connect(&redlock, 3).await;
         Some(Self { cluster, redlock, _haproxy: haproxy })
     }
