@@ -239,6 +239,11 @@ impl Store {
         self.0.value(now, key)
     }
 
+    /// All keys are from now on what the other store has.
+    pub fn take_keys_of(&mut self, other: &Self) {
+        self.0.take_keys_of(&other.0);
+    }
+
     /// Forgets the scripts.
     pub fn forget_scripts(&mut self) {
         self.0.forget_scripts();

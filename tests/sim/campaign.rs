@@ -19,6 +19,7 @@ use crate::{
     Level,
     plan::Plan,
     profile::Profile,
+    quarantine::{self, Met},
     stage::{Counts, Shared},
     timeline,
     violation::{Check, Violation},
@@ -208,13 +209,18 @@ impl Outcome {
         self.took += slice.took;
     }
 
+    /// What its runs should have met, and have not.
+    pub fn unmet(&self) -> Vec<Met> {
+        quarantine::unmet(&self.counts.profiles, &self.counts.met)
+    }
+
     /// What was covered, as text.
     pub fn summary(&self) -> String {
         let counts = &self.counts;
         format!(
             "{} seeds in {:.1?}: {} a second, {} an hour\n  \
              {:.1} virtual hours, {} commands, {} locks acquired\n  \
-             calls: {}\n  faults: {}\n  beyond the assumptions: {}",
+             calls: {}\n  faults: {}\n  beyond the assumptions: {}\n  met: {}",
             counts.seeds,
             self.took,
             hourly(counts.seeds, self.took) / 3600,
@@ -225,6 +231,7 @@ impl Outcome {
             list(&counts.calls),
             list(&counts.faults),
             list(&counts.counted),
+            list(&counts.met),
         )
     }
 }

@@ -139,6 +139,11 @@ fn run(campaign: &Campaign) -> Result<Covered, String> {
         }
     }
     println!("{}", total.summary());
+    let unmet = if campaign.mutant.is_some() { Vec::new() } else { total.unmet() };
+    for met in unmet {
+        println!("no run has this, so that they check nothing: {met}");
+        violations += 1;
+    }
     Ok(Covered { level, counts: total.counts, violations })
 }
 

@@ -51,6 +51,8 @@ impl Plan {
             slow_anyway: false,
             walls_agree: true,
             walls_apart: false,
+            strict: None,
+            grace: None,
             scene: None,
         };
         // A first command takes three round trips: connect, log in, ask.
@@ -67,6 +69,7 @@ impl Plan {
         plan.flavors = plan.nodes.iter().map(|_| [flavor(&mut rng), flavor(&mut rng)]).collect();
         plan.direct();
         plan.fence(&traits);
+        plan.forget();
         plan
     }
 }
@@ -179,7 +182,10 @@ fn draw_move(rng: &mut SmallRng, node: usize) -> Fault {
         1 => Fault::Refuse { node, how: Refusal::Greeting, per_mille: 1000 },
         // One that goes on writing may be met by a login that does not greet, where other
         // faults have cut the one before. So it is for a scene, where nothing else is wrong.
-        _ => Fault::Failover { node, deposed: *pick(rng, &[Deposed::Stays, Deposed::HangsUp]) },
+        _ => {
+            let deposed = *pick(rng, &[Deposed::Stays, Deposed::HangsUp]);
+            Fault::Failover { node, deposed, lags: false }
+        }
     }
 }
 

@@ -85,11 +85,27 @@ pub enum Fault {
     ForgetScripts {
         node: usize,
     },
-    /// Another server is the node from now on, with all that the one before had granted. While
-    /// the fault lasts, the node's name goes on leading to the one before.
+    /// Another server is the node from now on, with all that the one before had granted, or, if it
+    /// `lags`, with what that one had a while ago. While the fault lasts, the node's name goes on
+    /// leading to the one before.
     Failover {
         node: usize,
         deposed: Deposed,
+        lags: bool,
+    },
+    /// `FLUSHALL`: the node has forgotten all, and is the same process on the same connections.
+    Flush {
+        node: usize,
+    },
+    /// The node's epoch is evicted, and the keys of locks with it. Fences stay.
+    Evict {
+        node: usize,
+    },
+    /// `REPLICAOF` another node and back: it has the data of that one, and is the same process on
+    /// the same connections.
+    Follow {
+        node: usize,
+        of: usize,
     },
     /// Of the connections that are made meanwhile, so many out of 1000 break within the answers
     /// to the login, or soon after them.
@@ -135,7 +151,11 @@ impl Fault {
             Self::Crash { memory: Memory::Stale, .. } => "crash, memory stale",
             Self::Refuse { .. } => "error replies",
             Self::ForgetScripts { .. } => "scripts forgotten",
-            Self::Failover { .. } => "failover",
+            Self::Failover { lags: false, .. } => "failover",
+            Self::Failover { lags: true, .. } => "failover, writes missing",
+            Self::Flush { .. } => "flush",
+            Self::Evict { .. } => "epoch evicted",
+            Self::Follow { .. } => "another node followed",
             Self::CutLogin { .. } => "login cut",
             Self::Step { .. } => "node clock set",
             Self::SetWall { .. } => "client clock set",
@@ -158,6 +178,9 @@ impl Fault {
             | Self::Refuse { .. }
             | Self::ForgetScripts { .. }
             | Self::Failover { .. }
+            | Self::Flush { .. }
+            | Self::Evict { .. }
+            | Self::Follow { .. }
             | Self::CutLogin { .. }
             | Self::Step { .. }
             | Self::SetWall { .. }
@@ -178,6 +201,9 @@ impl Fault {
             | Self::Refuse { .. }
             | Self::ForgetScripts { .. }
             | Self::Failover { .. }
+            | Self::Flush { .. }
+            | Self::Evict { .. }
+            | Self::Follow { .. }
             | Self::CutLogin { .. }
             | Self::Step { .. }
             | Self::SetWall { .. }
@@ -190,7 +216,7 @@ impl Fault {
     /// The node that becomes another server, if one does, and what the one before it does then.
     pub fn deposed(self) -> Option<(usize, Deposed)> {
         match self {
-            Self::Failover { node, deposed } => Some((node, deposed)),
+            Self::Failover { node, deposed, .. } => Some((node, deposed)),
             Self::Cut { .. }
             | Self::Break { .. }
             | Self::Loss { .. }
@@ -199,6 +225,9 @@ impl Fault {
             | Self::Crash { .. }
             | Self::Refuse { .. }
             | Self::ForgetScripts { .. }
+            | Self::Flush { .. }
+            | Self::Evict { .. }
+            | Self::Follow { .. }
             | Self::CutLogin { .. }
             | Self::Step { .. }
             | Self::SetWall { .. }
@@ -222,6 +251,9 @@ impl Fault {
             | Self::Refuse { .. }
             | Self::ForgetScripts { .. }
             | Self::Failover { .. }
+            | Self::Flush { .. }
+            | Self::Evict { .. }
+            | Self::Follow { .. }
             | Self::CutLogin { .. }
             | Self::Step { .. }
             | Self::SetWall { .. }

@@ -13,6 +13,7 @@ impl Truth {
         if let Some((client, node)) = concerns(fault) {
             self.trouble(client, node, begins);
         }
+        self.note_memory(fault);
         let kind = if begins { Kind::Fault } else { Kind::Healed };
         self.trace.note(self.now, Lane::World, kind, || format!("{fault:?}"));
         if begins {
@@ -41,11 +42,22 @@ impl Truth {
                 self.nodes[node].refuse(how, per_mille);
             }
             Fault::Refuse { node, how, .. } => self.nodes[node].stop_refusing(how),
-            Fault::Failover { node, deposed } if begins => self.nodes[node].fail_over(deposed),
+            Fault::Failover { node, deposed, lags } if begins => {
+                self.oracle.resurrected |= lags;
+                if lags {
+                    self.oracle.numbers.note_forgot(node);
+                }
+                self.nodes[node].fail_over(deposed, lags);
+            }
             Fault::Failover { node, .. } => self.nodes[node].be_named(),
             Fault::CutLogin { node, per_mille } => self.nodes[node].cut_logins(per_mille, begins),
             Fault::ForgetScripts { node } if begins => self.nodes[node].forget_scripts(),
+            Fault::Flush { node } if begins => self.flush(node),
+            Fault::Evict { node } if begins => self.nodes[node].evict(self.now),
+            Fault::Follow { node, of } if begins => self.follow(node, of),
             Fault::Step { node, millis } if begins => {
+                // A key that ended while its node was down lives again there.
+                self.oracle.resurrected |= millis < 0 && self.plan.strict.is_some();
                 self.nodes[node].step(millis);
                 self.oracle.clock_set_at = Some(self.now);
             }
@@ -54,11 +66,27 @@ impl Truth {
             Fault::Kill { .. }
             | Fault::EndRuntime { .. }
             | Fault::ForgetScripts { .. }
+            | Fault::Flush { .. }
+            | Fault::Evict { .. }
+            | Fault::Follow { .. }
             | Fault::SetWall { .. }
             | Fault::Step { .. } => {}
             // These change connections alone, which belong to each level.
             Fault::Cut { .. } | Fault::Break { .. } | Fault::Loss { .. } | Fault::Slow { .. } => {}
         }
+    }
+
+    fn flush(&mut self, node: usize) {
+        self.oracle.numbers.note_forgot(node);
+        self.nodes[node].flush(self.now);
+    }
+
+    /// A node has followed another, and has what that one has: keys that were deleted here, too.
+    fn follow(&mut self, node: usize, of: usize) {
+        self.oracle.numbers.note_forgot(node);
+        self.oracle.resurrected = true;
+        let other = self.nodes[of].clone_data();
+        self.nodes[node].follow(other);
     }
 
     fn end_client(&mut self, client: usize) {
@@ -89,6 +117,9 @@ fn concerns(fault: Fault) -> Option<(Option<usize>, Option<usize>)> {
         | Fault::ForgetScripts { node }
         | Fault::Failover { node, .. }
         | Fault::CutLogin { node, .. }
+        | Fault::Flush { node }
+        | Fault::Evict { node }
+        | Fault::Follow { node, .. }
         | Fault::Step { node, .. } => (None, Some(node)),
     })
 }

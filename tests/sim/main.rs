@@ -21,6 +21,8 @@ mod fault;
 #[cfg(redlock_sim)]
 mod faults;
 #[cfg(redlock_sim)]
+mod forget;
+#[cfg(redlock_sim)]
 mod holding;
 #[cfg(redlock_sim)]
 mod names;
@@ -36,6 +38,8 @@ mod oracle;
 mod plan;
 #[cfg(redlock_sim)]
 mod profile;
+#[cfg(redlock_sim)]
+mod quarantine;
 #[cfg(redlock_sim)]
 mod scene;
 #[cfg(redlock_sim)]

@@ -3,22 +3,29 @@
 //!
 //! `tests/it/fixture.rs` compares the same store with real servers.
 
+mod memory;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use rand::{RngExt as _, rngs::SmallRng};
 use redlock_quorum::sim::{Flavor, Sent, Store, WALL};
 
+use self::memory::run_id;
 use crate::{
     draw::chance,
     plan::{Deposed, MS, Memory, Plan, Refusal},
-    script,
+    script::{self, EPOCH},
     stage::at_rate,
 };
 
 /// What a node's clock shows when the run begins, so that it can be set back.
 const BEGINS_AT: Duration = Duration::from_secs(3_600);
 
+/// The number of a connection that no client has.
+const NOBODY: u64 = u64::MAX;
+
 pub struct Node {
+    place: usize,
     store: Store,
     /// The kind of server that the node is now, and will be after its next restart.
     flavors: [Flavor; 2],
@@ -40,8 +47,8 @@ pub struct Node {
     refusals: Vec<(Refusal, u32)>,
     /// For each fault that cuts logins: how many out of 1000.
     cut_logins: Vec<u32>,
-    /// How many processes the node has been.
-    processes: u32,
+    /// The names of the processes that the node has been, the present one last.
+    run_ids: Vec<String>,
     servers: Servers,
 }
 
@@ -65,11 +72,18 @@ impl Node {
         let empty = Store::new(Duration::from_micros(wall as u64));
         let (mut store, flavors) = (empty.clone(), plan.flavors[node]);
         store.set_flavor(flavors[0]);
+        let run_id = run_id(node, 0);
+        store.set_run_id(run_id.clone());
+        if let Some(epoch) = plan.epoch(&run_id) {
+            store.execute(NOBODY, BEGINS_AT, &[b"SET", EPOCH, epoch.as_bytes()]);
+        }
         Self {
+            place: node,
+            on_disk: store.clone(),
             store,
             flavors,
-            on_disk: empty.clone(),
             empty,
+            run_ids: vec![run_id],
             rate_ppm: plan.nodes[node],
             step_millis: 0,
             crashed: 0,
@@ -79,7 +93,6 @@ impl Node {
             hung: 0,
             refusals: Vec::new(),
             cut_logins: Vec::new(),
-            processes: 0,
             servers: Servers::default(),
         }
     }
@@ -95,9 +108,10 @@ impl Node {
         self.store.value(self.clock(now), key)
     }
 
-    /// All locks' keys and values that live. Fences stay for a day.
+    /// All locks' keys and values that live. Fences stay for a day, and an epoch for ever.
     pub fn living(&self, now: u64) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.store.living(self.clock(now)).filter(|(key, _)| !key.ends_with(b":fence"))
+        let is_lock = |key: &[u8]| !key.ends_with(b":fence") && key != EPOCH;
+        self.store.living(self.clock(now)).filter(move |(key, _)| is_lock(key))
     }
 
     pub fn step(&mut self, millis: i64) {
@@ -132,13 +146,21 @@ impl Node {
         self.store.restart();
         self.flavors.reverse();
         self.store.set_flavor(self.flavors[0]);
-        self.processes += 1;
-        self.store.set_run_id(format!("{:040x}", self.processes));
+        self.run_as(run_id(self.place, self.run_ids.len()));
     }
 
-    /// Another server is the node from now on, which has all its keys. The node's name does
-    /// not know of it before [`Self::be_named`].
-    pub fn fail_over(&mut self, deposed: Deposed) {
+    fn run_as(&mut self, run_id: String) {
+        self.store.set_run_id(run_id.clone());
+        self.run_ids.push(run_id);
+    }
+
+    /// Another server is the node from now on, which has all its keys, or, if it `lags`, those that
+    /// it had when it was saved last. The node's name does not know of it before
+    /// [`Self::be_named`].
+    pub fn fail_over(&mut self, deposed: Deposed, lags: bool) {
+        if lags {
+            self.store = self.on_disk.clone();
+        }
         let servers = &mut self.servers;
         let before = servers.term;
         match deposed {
@@ -153,6 +175,9 @@ impl Node {
         }
         (servers.term, servers.unknown) = (before + 1, servers.unknown + 1);
         self.become_another_process();
+        if lags {
+            self.come_back();
+        }
     }
 
     /// The name has heard of one of the failovers. After the last one it leads to the node.
@@ -299,6 +324,9 @@ impl Node {
     /// Whether a replica refuses a command: a script is refused where it comes to writing.
     fn would_write(&self, now: u64, command: &[Vec<u8>]) -> bool {
         let Some(call) = script::Call::of(command) else { return writes(command) };
+        if call.known.is_some_and(|known| self.value(now, EPOCH) != Some(known)) {
+            return true; // it would begin a quarantine
+        }
         match self.value(now, call.key) {
             Some(value) => value == call.token,
             None => call.sets_what_is_not_there(),

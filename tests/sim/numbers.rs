@@ -97,7 +97,7 @@ impl Truth {
         } else {
             // They asked at the same time. The one that has got its lock has had it before the
             // other, so that a resource refuses a holder.
-            (Check::HolderIsRefused, remembered && self.plan.profile.within_assumptions())
+            (Check::HolderIsRefused, remembered && self.plan.within_assumptions())
         };
         if holds {
             let what = format!("a call was given {second}, after {first} before");

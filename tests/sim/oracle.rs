@@ -14,6 +14,7 @@ use redlock_quorum::{
 use crate::{
     numbers::Numbers,
     plan::{Plan, Planned, SECOND},
+    quarantine::Quarantines,
     stage::Truth,
     trace::{Kind, Lane},
     violation::{Check, Violation},
@@ -55,6 +56,7 @@ pub struct Oracle {
     /// Whether a node came back with keys that had been deleted.
     pub resurrected: bool,
     pub numbers: Numbers,
+    pub quarantines: Quarantines,
 }
 
 /// A lock that a user has in hand.
@@ -97,6 +99,7 @@ impl Oracle {
             clock_set_at: None,
             resurrected: false,
             numbers: Numbers::new(plan.clients.iter().map(|client| client.wall_ahead)),
+            quarantines: Quarantines::new(plan.nodes.len()),
         }
     }
 
@@ -160,6 +163,7 @@ impl Truth {
         let key = key.to_vec();
         self.oracle.unchecked = true;
         let (held, counted, over_at, over_since) = (true, false, 0, None);
+        self.note_grant();
         self.enter(client, &key);
         let belief = Belief { id, client, key, peek, held, counted, is_work, over_at, over_since };
         self.oracle.beliefs.push(belief);
@@ -259,12 +263,17 @@ impl Truth {
             None => None,
         };
         let Some((check, what)) = wrong else { return };
-        if self.plan.profile.within_assumptions() {
+        let is_wrong = match check {
+            Check::TwoHolders => self.plan.excludes(),
+            _ => self.plan.within_assumptions(),
+        };
+        if is_wrong {
             let key = String::from_utf8_lossy(&belief.key);
             self.violate(check, format!("{what} `{key}` (lock #{id})"));
         } else if !belief.counted {
             beliefs[place].counted = true;
             *self.counts.counted.entry(check.to_string()).or_default() += 1;
+            self.note_excess(check);
         }
     }
 

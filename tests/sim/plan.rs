@@ -6,7 +6,11 @@ use std::time::Duration;
 use redlock_quorum::sim::Flavor;
 
 pub use crate::fault::{Deposed, Fault, Memory, Refusal};
-use crate::{profile::Profile, scene::Scene};
+use crate::{
+    forget::{Grace, Strict},
+    profile::Profile,
+    scene::Scene,
+};
 
 pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1_000 * MS;
@@ -84,6 +88,10 @@ pub struct Plan {
     /// Whether two wall clocks may be over an hour apart, so that a node may find a fencing number
     /// to be ahead of all clocks.
     pub walls_apart: bool,
+    /// How the nodes are strict, if they are.
+    pub strict: Option<Strict>,
+    /// What they keep locks' keys for beyond their ttl, if they do.
+    pub grace: Option<Grace>,
     /// What the users do instead of living as they like.
     pub scene: Option<Scene>,
 }
@@ -112,15 +120,19 @@ impl Plan {
     /// Keeps a node that forgets its keys down until all of them have ended, as the
     /// assumptions ask for.
     pub fn stay_away(&self, planned: &mut Planned) {
-        if planned.fault.forgets() && self.profile.within_assumptions() {
-            let longest = self.habits.ttl.mul_f64(self.longest_extension()).as_nanos() as u64;
+        if planned.fault.forgets() && self.within_assumptions() {
+            let longest = self.longest_life().as_nanos() as u64;
             planned.lasts = planned.lasts.max(longest + longest / 50);
         }
     }
 
     /// An extension asks for up to so many times the ttl of the acquire. Short locks
-    /// become so long that a key that is left behind is noticed.
+    /// become so long that a key that is left behind is noticed; but not where all that nodes may
+    /// have forgotten is waited for.
     pub fn longest_extension(&self) -> f64 {
+        if self.strict.is_some() || self.grace.is_some() {
+            return 1.5;
+        }
         if self.habits.ttl < Duration::from_secs(2) { 20.0 } else { 1.5 }
     }
 

@@ -48,6 +48,10 @@ pub enum Profile {
     Failover,
     /// Wall clocks are far apart and are set, and most locks have fencing numbers.
     Numbers,
+    /// Strict nodes forget, all of them, one after the other or at once.
+    Strict,
+    /// Locks have a grace, and nodes' clocks are set forward by as much, or by more.
+    Grace,
 }
 
 /// Faults that are drawn together.
@@ -111,7 +115,7 @@ pub struct Traits {
 }
 
 impl Profile {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Calm,
         Self::Crowd,
         Self::Line,
@@ -131,6 +135,8 @@ impl Profile {
         Self::Moves,
         Self::Failover,
         Self::Numbers,
+        Self::Strict,
+        Self::Grace,
     ];
 
     /// The profile of a seed, unless one is asked for.
@@ -143,6 +149,8 @@ impl Profile {
             4 | 36 => return Self::Moves,
             28 => return Self::Failover,
             20 | 52 => return Self::Numbers,
+            8 | 24 | 44 => return Self::Strict,
+            16 | 56 => return Self::Grace,
             _ => {}
         }
         let mut rng = SmallRng::seed_from_u64(seed ^ 0x9e37_79b9_7f4a_7c15);
@@ -257,6 +265,31 @@ impl Profile {
                 hand_over: &[0, 100],
                 faults: &[Family::Links, Family::Nodes, Family::Pauses],
                 ..trouble
+            },
+            Self::Strict => Traits {
+                // Two holders are a violation all the same: see `Plan::excludes`.
+                within_assumptions: false,
+                drifts: true,
+                one_key: true,
+                latency: [(MS / 50, MS / 10), (MS / 2, 5 * MS / 2)],
+                ttl: &[100, 300, 1_000, 1_000, 30_000],
+                locks: 2..=6,
+                think: &[0, 30, 300],
+                hand_over: &[0, 0, 100],
+                most_faults: 2,
+                faults: &[Family::Links, Family::Cuts, Family::Nodes, Family::Pauses],
+                ..usual
+            },
+            Self::Grace => Traits {
+                drifts: true,
+                one_key: true,
+                latency: [(MS / 50, MS / 10), (MS / 2, 5 * MS / 2)],
+                ttl: &[100, 300, 1_000, 3_000],
+                locks: 2..=6,
+                hand_over: &[0, 0, 100],
+                most_faults: 2,
+                faults: &[Family::Links, Family::Cuts, Family::Nodes, Family::Pauses],
+                ..usual
             },
             Self::Rush => Traits {
                 one_key: true,

@@ -14,6 +14,8 @@ use crate::{
     node::Node,
     oracle::Oracle,
     plan::{ClientPlan, Plan},
+    profile::Profile,
+    quarantine::{self, Met},
     scene::Progress,
     script,
     trace::{Kind, Lane, Trace},
@@ -119,6 +121,8 @@ pub struct Told {
     pub locked: u64,
     /// How often the node told for how long a key still lives.
     pub alive: u64,
+    /// How often it gave no vote, since it had forgotten.
+    pub quarantined: u64,
 }
 
 /// What a campaign adds up.
@@ -134,6 +138,10 @@ pub struct Counts {
     pub faults: BTreeMap<&'static str, u64>,
     /// By check: violations of runs that break the assumptions.
     pub counted: BTreeMap<String, u64>,
+    /// How many runs there were of each profile.
+    pub profiles: BTreeMap<Profile, u64>,
+    /// What runs are about that should not be in vain, and how often it was met.
+    pub met: BTreeMap<Met, u64>,
 }
 
 impl Counts {
@@ -146,6 +154,8 @@ impl Counts {
         add(&mut self.calls, &other.calls);
         add(&mut self.faults, &other.faults);
         add(&mut self.counted, &other.counted);
+        add(&mut self.profiles, &other.profiles);
+        add(&mut self.met, &other.met);
     }
 }
 
@@ -157,7 +167,8 @@ fn add<K: Ord + Clone>(ours: &mut BTreeMap<K, u64>, theirs: &BTreeMap<K, u64>) {
 
 impl Truth {
     fn new(plan: Plan, record: bool) -> Self {
-        let counts = Counts { seeds: 1, ..Counts::default() };
+        let profiles = BTreeMap::from([(plan.profile, 1)]);
+        let counts = Counts { seeds: 1, profiles, ..Counts::default() };
         Self {
             now: 0,
             nodes: (0..plan.nodes.len()).map(|node| Node::of(&plan, node)).collect(),
@@ -258,13 +269,17 @@ impl Truth {
         if let Some(call) = call.as_ref().filter(|call| call.extends()) {
             self.extended_at.insert(call.token.to_vec(), self.now);
         }
+        if call.as_ref().is_some_and(|call| call.known.is_some()) {
+            self.note_strict(node, reply.unwrap_or_default());
+        }
         let told = self.clients[client].told.entry((node, key.to_vec())).or_default();
         match reply {
             Some(reply) if call.as_ref().is_some_and(|call| call.acquires()) => match reply {
-                b":0\r\n" => told.granted += 1,
-                [b':', b'-', ..] => {
+                b":0\r\n" | b"+OK\r\n" => told.granted += 1,
+                b"$-1\r\n" | [b':', b'-', ..] => {
                     (told.refused, told.locked) = (told.refused + 1, told.locked + 1)
                 }
+                _ if quarantine::is_in(reply) => told.quarantined += 1,
                 [b':', ..] => told.refused += 1,
                 _ => {}
             },

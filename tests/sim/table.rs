@@ -7,6 +7,7 @@ use redlock_quorum::sim::{Hunter, Mutant};
 use crate::{
     Level,
     profile::Profile,
+    quarantine::Met,
     stage::Counts,
     violation::{Check, Violation},
 };
@@ -47,6 +48,10 @@ pub fn campaign(levels: &[Covered]) -> String {
     figures("commands carried out by nodes", &|covered| covered.counts.commands);
     figures("locks acquired", &|covered| covered.counts.acquired);
     figures("&nbsp;&nbsp;with fencing numbers", &|covered| covered.counts.fenced);
+    for met in Met::ALL {
+        let count = |covered: &Covered| covered.counts.met.get(&met).copied().unwrap_or_default();
+        figures(&format!("&nbsp;&nbsp;{met}"), &count);
+    }
     figures("faults injected", &|covered| covered.counts.faults.values().sum());
     let kinds: BTreeSet<_> =
         levels.iter().flat_map(|covered| covered.counts.faults.keys()).collect();
@@ -131,6 +136,10 @@ mod tests {
 | commands carried out by nodes | 0 | 0 |
 | locks acquired | 0 | 0 |
 | &nbsp;&nbsp;with fencing numbers | 0 | 0 |
+| &nbsp;&nbsp;granted beside nodes in quarantine | 0 | 0 |
+| &nbsp;&nbsp;granted within the longest ttl after a node forgot | 0 | 0 |
+| &nbsp;&nbsp;granted by a quorum that was in quarantine | 0 | 0 |
+| &nbsp;&nbsp;two holders where a step exceeds the grace | 0 | 0 |
 | faults injected | 1,234 | 1,234 |
 | &nbsp;&nbsp;cut | 1,234 | 0 |
 | &nbsp;&nbsp;hung node | 0 | 1,234 |

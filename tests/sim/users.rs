@@ -13,7 +13,7 @@ use std::{
 
 use rand::{RngExt as _, rngs::SmallRng};
 use redlock_quorum::{
-    ErrorKind, LockGuard, LockParts, Redlock,
+    Acquire, ErrorKind, LockGuard, LockParts, Redlock,
     sim::{Peek, World},
 };
 
@@ -97,7 +97,7 @@ impl User {
                 &[Duration::from_millis(20), Duration::from_millis(200), Duration::from_secs(1)],
             )),
         };
-        let lock = self.redlock.lock(key).ttl(ttl);
+        let lock = self.with_grace(self.redlock.lock(key).ttl(ttl));
         let (what, lock, limit) = match way {
             Way::Try => ("try", lock.wait(Duration::ZERO), node_timeout),
             Way::Wait(wait) => ("wait", lock.wait(wait), wait.max(node_timeout)),
@@ -136,6 +136,13 @@ impl User {
             truth.check_number(&call, fenced, guard.fencing_number());
         }
         outcome.ok()
+    }
+
+    fn with_grace(&self, lock: Acquire) -> Acquire {
+        match self.stage.truth().plan.grace_by_call() {
+            Some(grace) => lock.grace(grace),
+            None => lock,
+        }
     }
 
     /// Draws nothing where nobody asks for a number.
@@ -248,7 +255,8 @@ impl User {
         let (ttl, _) = self.ttl();
         let span = ttl.min(Duration::from_secs(1)).mul_f64(*pick(&mut self.rng, &[0.1, 0.7, 2.0]));
         let patience = ttl.min(Duration::from_secs(1)).mul_f64(3.0);
-        let lock = self.redlock.lock(key).ttl(ttl).wait(Duration::from_millis(200)).renew();
+        let lock = self.with_grace(self.redlock.lock(key).ttl(ttl));
+        let lock = lock.wait(Duration::from_millis(200)).renew();
         let fenced = self.wants_a_number();
         let lock = if fenced { lock.fenced() } else { lock };
         let call = Arc::new(self.stage.truth().begin_call(self.client, "run", key));

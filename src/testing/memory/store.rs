@@ -110,6 +110,12 @@ impl Store {
         self.run_id = run_id;
     }
 
+    /// All keys are from now on what the other store has, as after a full synchronisation.
+    #[cfg(redlock_sim)]
+    pub(crate) fn take_keys_of(&mut self, other: &Self) {
+        self.keys.clone_from(&other.keys);
+    }
+
     /// Makes the node say from now on that it is a replica, or that it is none. What it
     /// carries out is the same.
     #[cfg(redlock_sim)]

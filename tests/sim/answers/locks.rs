@@ -12,7 +12,8 @@ impl Truth {
     /// wanted it. That a fencing number was too low is no reason.
     pub fn check_was_wanted(&mut self, call: &Call) {
         let closed = self.clients[call.client].closed;
-        let calm = self.plan.faults.is_empty() && !self.plan.slow_anyway && !closed;
+        let is_new = self.plan.strict.is_none_or(|strict| strict.bootstrapped);
+        let calm = self.plan.faults.is_empty() && !self.plan.slow_anyway && !closed && is_new;
         let wants = |asked: &Vec<u64>| asked.last().is_some_and(|at| *at >= call.since);
         let another = |client: usize| {
             client != call.client && self.clients[client].asked.get(&call.key).is_some_and(wants)
@@ -41,7 +42,7 @@ impl Truth {
 
     /// A lock was extended: a majority of the nodes must have it.
     pub fn check_extended(&mut self, client: usize, key: &[u8], peek: &Peek) {
-        if !self.plan.profile.within_assumptions() {
+        if !self.plan.within_assumptions() {
             return;
         }
         let votes = self.votes(key, peek.token());
@@ -59,7 +60,7 @@ impl Truth {
             self.violate(Check::LostAndHeld, what);
         }
         let gone = self.votes(key, peek.token()) < self.plan.quorum();
-        if clock < was_until && !gone && self.plan.profile.within_assumptions() {
+        if clock < was_until && !gone && self.plan.within_assumptions() {
             let what = format!("client {client} was told its lock is lost, and it was not");
             self.violate(Check::UntrueError(ErrorKind::Lost), what);
         }
@@ -68,7 +69,7 @@ impl Truth {
     /// A client said that no lock with that token exists any more.
     pub fn check_not_there(&mut self, call: &Call, token: &[u8]) {
         let votes = self.votes(&call.key, token);
-        if votes >= self.plan.quorum() && self.plan.profile.within_assumptions() {
+        if votes >= self.plan.quorum() && self.plan.within_assumptions() {
             let what = format!("{} said that it is lost, and {votes} nodes have it", call.what);
             self.violate(Check::UntrueError(ErrorKind::Lost), what);
         }
@@ -83,10 +84,11 @@ impl Truth {
         (was_held, was_over): (bool, bool),
         had: usize,
     ) {
-        let kept = self.plan.profile.within_assumptions();
+        let kept = self.plan.within_assumptions();
         // A node that is down may have forgotten the key, and a clock that is set
         // back may make an expired key live again.
         let known = self.plan.profile != Profile::Amnesia
+            && self.plan.strict.is_none()
             && self.oracle.clock_set_at.is_none_or(|at| at + self.tick_nanos() < call.since);
         let votes = self.votes(&call.key, token);
         let spare = self.plan.nodes.len() - self.plan.quorum();

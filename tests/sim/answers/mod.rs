@@ -246,12 +246,21 @@ impl Truth {
             {
                 false
             }
+            NodeAnswer::Failed(failure) if failure.kind() == NodeErrorKind::Quarantined => {
+                !self.was_quarantined(call, node)
+            }
             NodeAnswer::Failed(failure) => !self.may_fail(call, node, failure.kind()),
             NodeAnswer::NotAwaited => false,
             // Only `inspect` gives these, and no user calls it.
             NodeAnswer::Free | NodeAnswer::Held { .. } => true,
             _ => true, // an answer that the oracle does not know
         }
+    }
+
+    /// Whether a node has said to an acquire of the call's client that it has forgotten.
+    fn was_quarantined(&self, call: &Call, node: usize) -> bool {
+        let told = self.told(call.client, node, &call.key);
+        is_acquire(call.what) && told.quarantined > call.told[node].quarantined
     }
 
     fn may_fail(&self, call: &Call, node: usize, kind: NodeErrorKind) -> bool {
@@ -277,7 +286,10 @@ impl Truth {
         };
         let troubled = (0..self.plan.nodes.len())
             .filter(|node| {
-                refused(*node) || ahead(*node) || self.had_trouble(call.client, *node, call.since)
+                refused(*node)
+                    || ahead(*node)
+                    || self.was_quarantined(call, *node)
+                    || self.had_trouble(call.client, *node, call.since)
             })
             .count();
         if self.plan.slow_anyway || troubled > spare {

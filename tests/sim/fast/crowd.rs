@@ -2,7 +2,10 @@
 //! faults. It is the same in every run, so a rule about whose turn it is that lets more of
 //! them ask shows here. It measures no real time.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use redlock_quorum::sim::Flavor;
 

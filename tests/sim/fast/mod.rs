@@ -18,7 +18,6 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Wake, Waker},
-    time::Duration,
 };
 
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
@@ -44,10 +43,6 @@ const LONGEST: u64 = 600 * SECOND;
 
 /// More polls than this at one moment are a loop.
 const MOST_POLLS: u32 = 20_000;
-
-/// The `max_ttl` of all clients: longer than any ttl that is drawn, and much
-/// shorter than the default.
-const LONGEST_TTL: Duration = Duration::from_secs(60);
 
 /// Plays `plan`, and returns the stage as the run leaves it.
 pub fn play(plan: Plan, record: bool) -> Shared {
@@ -321,10 +316,13 @@ impl Run {
             | Fault::Pause { .. }
             | Fault::Kill { .. }
             | Fault::EndRuntime { .. } => {}
-            // These change the node's answers or its clock, or where its name leads, or what
-            // comes of the next connections, and no connection that there is.
+            // These change the node's data, its answers or its clock, or where its name leads, or
+            // what comes of the next connections, and no connection that there is.
             Fault::Refuse { .. }
             | Fault::ForgetScripts { .. }
+            | Fault::Flush { .. }
+            | Fault::Evict { .. }
+            | Fault::Follow { .. }
             | Fault::Failover { .. }
             | Fault::CutLogin { .. }
             | Fault::SetWall { .. }
@@ -346,9 +344,9 @@ impl Run {
 /// A client with the settings that its plan says.
 pub fn client_of(plan: &Plan, client: usize, world: Arc<dyn World>) -> (Redlock, Driver) {
     let nodes = (0..plan.nodes.len()).map(|node| format!("redis://{}", plan.host(client, node)));
-    // How long a client looks after an adopted lock depends on the longest ttl. Nodes that forget
-    // stay away for as long as the assumptions ask for, so clients need not hold them back.
-    let builder = Redlock::builder().nodes(nodes).max_ttl(LONGEST_TTL);
+    // Nodes that forget stay away for as long as the assumptions ask for, or are strict, so clients
+    // need not hold them back.
+    let builder = plan.keep_locks(Redlock::builder().nodes(nodes));
     let mut builder = builder.delayed_restarts(false);
     if let Some(timeout) = plan.clients[client].node_timeout {
         builder = builder.node_timeout(timeout);

@@ -194,7 +194,8 @@ const READ_ONLY: &str = "-READONLY You can't write against a read only replica.\
 #[test]
 fn an_old_server_has_what_the_node_has_and_writes_nothing() {
     for deposed in [Deposed::Stays, Deposed::HangsUp] {
-        let mut quiet = Quiet::with(vec![from_to(2, 4, Fault::Failover { node: 0, deposed })]);
+        let mut quiet =
+            Quiet::with(vec![from_to(2, 4, Fault::Failover { node: 0, deposed, lags: false })]);
         let before = quiet.open(0);
         quiet.say(before, &["SET", "k", "mine"]);
         quiet.until(3);
@@ -228,7 +229,7 @@ fn an_old_server_has_what_the_node_has_and_writes_nothing() {
 
 #[test]
 fn an_old_server_that_writes_says_what_it_is_and_the_node_never_hears_of_it() {
-    let fault = Fault::Failover { node: 0, deposed: Deposed::Writes };
+    let fault = Fault::Failover { node: 0, deposed: Deposed::Writes, lags: false };
     let mut quiet = Quiet::with(vec![from_to(2, 4, fault)]);
     let before = quiet.open(0);
     quiet.until(3);

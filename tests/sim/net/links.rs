@@ -52,6 +52,9 @@ fn degrades(fault: Fault) -> (Option<usize>, (u64, u32)) {
         | Fault::ForgetScripts { .. }
         | Fault::Failover { .. }
         | Fault::CutLogin { .. }
+        | Fault::Flush { .. }
+        | Fault::Evict { .. }
+        | Fault::Follow { .. }
         | Fault::Step { .. }
         | Fault::SetWall { .. }
         | Fault::Pause { .. }
@@ -73,6 +76,9 @@ pub(super) fn loses_segments(fault: Fault) -> bool {
         | Fault::ForgetScripts { .. }
         | Fault::Failover { .. }
         | Fault::CutLogin { .. }
+        | Fault::Flush { .. }
+        | Fault::Evict { .. }
+        | Fault::Follow { .. }
         | Fault::Step { .. }
         | Fault::SetWall { .. }
         | Fault::Pause { .. }

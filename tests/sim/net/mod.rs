@@ -253,9 +253,12 @@ impl Run<'_> {
             // The node's connections look at the stage whether their server is the node still,
             // and new ones whether they are cut.
             Fault::Failover { .. } | Fault::CutLogin { .. } => {}
-            // These change the node's answers or its clock, and no connection.
+            // These change the node's data, its answers or its clock, and no connection.
             Fault::Refuse { .. }
             | Fault::ForgetScripts { .. }
+            | Fault::Flush { .. }
+            | Fault::Evict { .. }
+            | Fault::Follow { .. }
             | Fault::Step { .. }
             | Fault::SetWall { .. } => {}
             // No process stands still at this level: `coarsen` takes these out.

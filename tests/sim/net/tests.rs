@@ -61,7 +61,7 @@ fn messages_go_out_in_the_order_of_execution() {
 #[test]
 fn an_old_server_goes_on_at_its_address_or_hangs_up() {
     for deposed in [Deposed::Stays, Deposed::HangsUp] {
-        let fault = Fault::Failover { node: 0, deposed };
+        let fault = Fault::Failover { node: 0, deposed, lags: false };
         let mut plan = Plan::draw(0, Profile::Calm);
         plan.faults = vec![Planned { at: 0, lasts: SECOND, fault }];
         let stage = Stage::new(plan, false);

@@ -53,7 +53,7 @@ impl Plan {
             for number in 0..times {
                 let at = FIRST + number * 5 * SECOND / 2 + rng.random_range(0..=spread);
                 let lasts = *pick(rng, &[1, 20 * MS, 300 * MS, SECOND]);
-                let fault = Fault::Failover { node, deposed };
+                let fault = Fault::Failover { node, deposed, lags: false };
                 self.faults.push(Planned { at, lasts, fault });
                 if is_cut {
                     let fault = Fault::CutLogin { node, per_mille: *pick(rng, &[500, 1000]) };
