@@ -8,6 +8,7 @@ use std::{fmt, time::Duration};
 
 use crate::{
     key::Key,
+    mutant::{self, Mutant},
     node_error::NodeError,
     protocol::{Moment, NodeId, Number},
     token::Token,
@@ -59,6 +60,9 @@ impl Ask {
 
     /// Whether strict nodes look first whether they have forgotten anything, or say so.
     pub(crate) fn needs_epoch(self) -> bool {
+        if mutant::is(Mutant::QuarantineStopsExtensions) && matches!(self, Self::Extend) {
+            return true;
+        }
         matches!(self, Self::Set | Self::SetFenced | Self::Heal | Self::Bootstrap | Self::Greet)
     }
 

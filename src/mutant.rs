@@ -197,6 +197,43 @@ mutants! {
     GreetsForEver,
     /// What a name led to once is not looked up again.
     NameIsKept,
+    /// A strict node that has forgotten grants at once.
+    NotStrict,
+    /// A quarantine is a tenth shorter than the longest that a key lives.
+    ShortQuarantine,
+    /// A quarantine counts the longest ttl alone, and no grace.
+    QuarantineWithoutGrace,
+    /// A strict node takes any epoch for its own, whichever process wrote it.
+    AnyEpoch,
+    /// A strict node without an epoch is taken for a new one.
+    NoEpochIsNew,
+    /// The epoch is looked at until a connection was granted a lock, and then no more.
+    LooksOnConnect,
+    /// What waits for a connection goes with the name of the process that answered before.
+    OldProcessIsTold,
+    /// A client does not learn which process a strict node is.
+    ProcessIsNotLearned,
+    /// Each question that comes in quarantine lets it begin anew.
+    QuarantineBeginsAnew,
+    /// A quarantine ends when the clock says so that was put back meanwhile.
+    PutBackStays,
+    /// A node in quarantine extends nothing.
+    QuarantineStopsExtensions,
+    /// A node in quarantine is not healed.
+    QuarantineStopsHealing,
+    /// A key that an extension did not find is set again by it, and counts for it.
+    HealedCounts,
+    /// Keys are set without the grace.
+    KeysWithoutGrace,
+    /// An extension lets keys live on without the grace.
+    ExtensionWithoutGrace,
+    /// A holder believes for as long as its keys live.
+    BelievesInGrace,
+    /// A key is taken to be gone when its ttl is over, and its grace is not.
+    GoneWithoutGrace => Stepper,
+    /// A lock is handed on though its key lives longer than the next holder asks for, since the
+    /// grace is left out of the count.
+    HandsOnMoreGrace => Stepper,
 }
 
 /// The tests that must notice a wrong turn.

@@ -112,6 +112,14 @@ pub fn build(builder: Builder, world: Arc<dyn World>) -> Result<(Redlock, Driver
     Ok((Redlock::of(shared), Driver(driver)))
 }
 
+/// What a strict node's epoch is, for clients of this builder, where the node is the process
+/// `run_id`.
+pub fn epoch(builder: Builder, run_id: &str) -> Option<String> {
+    let config = builder.check().ok()?;
+    let behind = config.endpoints.first()?.strict.as_deref()?;
+    Some(format!("{run_id}{behind}"))
+}
+
 /// A client's driver, as a future that is over when the driver has ended.
 pub struct Driver(driver::Driver);
 

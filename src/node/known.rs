@@ -35,6 +35,8 @@ pub(super) struct Known {
     held_back_until: Option<Moment>,
     /// Whether a lock was seen there that lives for longer than any should.
     has_long_lived: bool,
+    /// Whether it has granted a lock, as far as a mutant asks.
+    has_granted: bool,
     /// Whether the log says that it grants no lock, and not yet that it does; and when it was
     /// last said.
     is_unfit: bool,
@@ -55,12 +57,16 @@ impl Known {
             keeps: None,
             held_back_until,
             has_long_lived: false,
+            has_granted: false,
         }
     }
 
     /// How a command must be put. A script that the server is not known to have
     /// goes as its text: a second try would come behind what was sent meanwhile.
     pub(super) fn form(&self, ask: Ask) -> Form {
+        if self.is_trusted() && ask.sets() {
+            return Form::Whole; // other nodes are asked by their hash
+        }
         let Some(script) = ask.script(self.is_strict) else { return self.form_without_script(ask) };
         match self.server.native {
             Some(native) if script == Ask::Release => Form::Native(native),
@@ -81,6 +87,11 @@ impl Known {
     /// Which process the server is, if that is known.
     pub(super) fn process(&self) -> Option<&str> {
         self.server.process.as_deref()
+    }
+
+    /// Whether it is asked for locks without its epoch, which is never so.
+    pub(super) fn is_trusted(&self) -> bool {
+        mutant::is(Mutant::LooksOnConnect) && self.has_granted
     }
 
     /// Why no lock is to be asked for here `now`: it could be taken, and not be given back; or
@@ -122,6 +133,9 @@ impl Known {
         endpoint: &Endpoint,
         now: Moment,
     ) -> Result<(), NodeError> {
+        if mutant::is(Mutant::LooksOnConnect) {
+            self.has_granted |= matches!(answer, Answer::Granted) && order.ticket.ask.sets();
+        }
         let tells = match answer {
             Answer::Failed(_) | Answer::NoScript | Answer::OtherServer(_) | Answer::Serves(_) => {
                 true
@@ -146,7 +160,9 @@ impl Known {
             // A proxy hid the restart, or there was no telling at the login: it is asked again.
             let process = std::mem::take(&mut process.id);
             let same = endpoint.peers.meet(endpoint.label(), &process, self.is_strict);
-            self.server.process = Some(process);
+            if !mutant::is(Mutant::ProcessIsNotLearned) {
+                self.server.process = Some(process);
+            }
             *answer = Answer::NoScript;
             let Some(other) = same else { return Ok(()) };
             let error = NodeError::same_server(&other);

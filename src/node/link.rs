@@ -115,12 +115,17 @@ impl Node {
     /// strict.
     pub(crate) fn write_epoch(&self, out: &mut Vec<u8>) -> bool {
         let Some(strict) = &self.endpoint.strict else { return false };
+        if matches!(&self.link, Link::Up { known, .. } if known.is_trusted()) {
+            return false;
+        }
         out.clear();
         // What waits may be sent to the next process: it is told none, and says which it is.
         if let Link::Up { known, .. } = &self.link
             && self.waiting.is_empty()
         {
             out.extend_from_slice(known.process().unwrap_or_default().as_bytes());
+        } else if mutant::is(Mutant::OldProcessIsTold) {
+            out.extend_from_slice(self.last_process.id().unwrap_or_default().as_bytes());
         }
         out.extend_from_slice(strict.as_bytes());
         true

@@ -90,6 +90,9 @@ fn is_extended(code: i64) -> bool {
     if mutant::is(Mutant::MissingKeyIsAVote) {
         return matches!(code, 0 | 1);
     }
+    if mutant::is(Mutant::HealedCounts) {
+        return matches!(code, 1 | 2);
+    }
     code == 1
 }
 

@@ -75,6 +75,11 @@ impl LastProcess {
         (is_other && ago < longest_ttl).then_some(ago)
     }
 
+    /// Which it is, if one has answered.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     /// The connection has ended.
     pub(super) fn leave(&mut self, now: Moment, endpoint: &Endpoint) {
         self.left_at = Some(now);

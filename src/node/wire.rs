@@ -165,7 +165,7 @@ fn encode_strict(out: &mut Vec<u8>, form: Form, request: Request<'_>, epoch: Epo
     let (number, retention) = fence.map_or((0, 0), |it| (it.number.get(), it.retention));
     let mut digits = [itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new()];
     let [first, second, third] = &mut digits;
-    let ttl = first.format(ttl.of_key()).as_bytes();
+    let ttl = first.format(life(ask, ttl)).as_bytes();
     match ask {
         Ask::Greet => {
             let replies = encode_greeting(out, form, key);
@@ -183,6 +183,10 @@ fn encode_strict(out: &mut Vec<u8>, form: Form, request: Request<'_>, epoch: Epo
             write(out, b"", &[number.as_bytes(), retention.as_bytes()]);
         }
         Ask::Heal => write(out, STRICT_HEAL.head(form), &[key, EPOCH, token, ttl, b"1"]),
+        Ask::Extend if mutant::is(Mutant::QuarantineStopsExtensions) => {
+            write(out, STRICT_HEAL.head(form), &[key, EPOCH, token, ttl, b"0", epoch.known, b"0"]);
+            return 1;
+        }
         _ => write(out, STRICT_SET.head(form), &[key, EPOCH, token, ttl]),
     }
     write(out, b"", &[epoch.known, epoch.heals()]);
@@ -220,7 +224,7 @@ fn encode_value(out: &mut Vec<u8>, key: &[u8]) {
 
 fn encode_set(out: &mut Vec<u8>, Request { key, token, ttl, .. }: Request<'_>) {
     let mut digits = itoa::Buffer::new();
-    let ttl = digits.format(ttl.of_key()).as_bytes();
+    let ttl = digits.format(life(Ask::Set, ttl)).as_bytes();
     write(out, b"*6\r\n$3\r\nSET\r\n", &[key, token, b"NX", b"PX", ttl]);
 }
 
@@ -230,13 +234,26 @@ fn encode_extend(out: &mut Vec<u8>, form: Form, request: Request<'_>) {
         let words = [request.key, request.token, b"PX", ttl.as_bytes()];
         return write(out, b"*5\r\n$3\r\nSET\r\n", &words);
     }
-    call_extend(out, form, request, b"0");
+    let heals: &[u8] = if mutant::is(Mutant::HealedCounts) { b"1" } else { b"0" };
+    call_extend(out, form, request, heals);
+}
+
+/// For how many milliseconds a node is asked to keep the key.
+fn life(ask: Ask, ttl: Ttl) -> u32 {
+    let wrong = match ask {
+        Ask::Set | Ask::SetFenced => Mutant::KeysWithoutGrace,
+        _ => Mutant::ExtensionWithoutGrace,
+    };
+    if mutant::is(wrong) {
+        return ttl.as_millis();
+    }
+    ttl.of_key()
 }
 
 fn call_extend(out: &mut Vec<u8>, form: Form, request: Request<'_>, heals: &[u8]) {
-    let Request { key, token, ttl, .. } = request;
+    let Request { ask, key, token, ttl, .. } = request;
     let mut digits = itoa::Buffer::new();
-    let ttl = digits.format(ttl.of_key()).as_bytes();
+    let ttl = digits.format(life(ask, ttl)).as_bytes();
     write(out, EXTEND.head(form), &[key, token, ttl, heals]);
 }
 
@@ -248,7 +265,7 @@ fn call_fenced(
     request: Request<'_>,
     hands_on: Option<&[u8]>,
 ) {
-    let Request { key, token, ttl, fence, .. } = request;
+    let Request { ask, key, token, ttl, fence, .. } = request;
     let (number, retention) = fence.map_or((0, 0), |it| (it.number.get(), it.retention));
     let mut digits = [itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new()];
     let [first, second, third] = &mut digits;
@@ -257,7 +274,7 @@ fn call_fenced(
         key,
         &fence,
         token,
-        first.format(ttl.of_key()).as_bytes(),
+        first.format(life(ask, ttl)).as_bytes(),
         second.format(number).as_bytes(),
         third.format(retention).as_bytes(),
     ];

@@ -156,10 +156,26 @@ impl Lease {
         let key = ttl.key_duration();
         let drift = drift.of(key);
         Self {
-            until: start.after(ttl.as_duration().saturating_sub(drift)),
-            gone_by: start.after(timeout).after(key).after(drift),
+            until: start.after(believed(ttl).saturating_sub(drift)),
+            gone_by: start.after(timeout).after(kept(ttl)).after(drift),
         }
     }
+}
+
+/// For how long a holder believes, before drift.
+fn believed(ttl: Ttl) -> Duration {
+    if mutant::is(Mutant::BelievesInGrace) {
+        return ttl.key_duration();
+    }
+    ttl.as_duration()
+}
+
+/// For how long a node keeps the key, before drift.
+fn kept(ttl: Ttl) -> Duration {
+    if mutant::is(Mutant::GoneWithoutGrace) {
+        return ttl.as_duration();
+    }
+    ttl.key_duration()
 }
 
 #[cfg(test)]

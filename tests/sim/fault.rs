@@ -97,6 +97,11 @@ pub enum Fault {
     Flush {
         node: usize,
     },
+    /// A proxy hides that the node was started anew and has forgotten all: it is another process on
+    /// the same connections.
+    Swap {
+        node: usize,
+    },
     /// The node's epoch is evicted, and the keys of locks with it. Fences stay.
     Evict {
         node: usize,
@@ -154,6 +159,7 @@ impl Fault {
             Self::Failover { lags: false, .. } => "failover",
             Self::Failover { lags: true, .. } => "failover, writes missing",
             Self::Flush { .. } => "flush",
+            Self::Swap { .. } => "restart behind a proxy",
             Self::Evict { .. } => "epoch evicted",
             Self::Follow { .. } => "another node followed",
             Self::CutLogin { .. } => "login cut",
@@ -179,6 +185,7 @@ impl Fault {
             | Self::ForgetScripts { .. }
             | Self::Failover { .. }
             | Self::Flush { .. }
+            | Self::Swap { .. }
             | Self::Evict { .. }
             | Self::Follow { .. }
             | Self::CutLogin { .. }
@@ -202,6 +209,7 @@ impl Fault {
             | Self::ForgetScripts { .. }
             | Self::Failover { .. }
             | Self::Flush { .. }
+            | Self::Swap { .. }
             | Self::Evict { .. }
             | Self::Follow { .. }
             | Self::CutLogin { .. }
@@ -226,6 +234,7 @@ impl Fault {
             | Self::Refuse { .. }
             | Self::ForgetScripts { .. }
             | Self::Flush { .. }
+            | Self::Swap { .. }
             | Self::Evict { .. }
             | Self::Follow { .. }
             | Self::CutLogin { .. }
@@ -252,6 +261,7 @@ impl Fault {
             | Self::ForgetScripts { .. }
             | Self::Failover { .. }
             | Self::Flush { .. }
+            | Self::Swap { .. }
             | Self::Evict { .. }
             | Self::Follow { .. }
             | Self::CutLogin { .. }

@@ -53,6 +53,10 @@ impl Truth {
             Fault::CutLogin { node, per_mille } => self.nodes[node].cut_logins(per_mille, begins),
             Fault::ForgetScripts { node } if begins => self.nodes[node].forget_scripts(),
             Fault::Flush { node } if begins => self.flush(node),
+            Fault::Swap { node } if begins => {
+                self.flush(node);
+                self.nodes[node].be_swapped();
+            }
             Fault::Evict { node } if begins => self.nodes[node].evict(self.now),
             Fault::Follow { node, of } if begins => self.follow(node, of),
             Fault::Step { node, millis } if begins => {
@@ -67,6 +71,7 @@ impl Truth {
             | Fault::EndRuntime { .. }
             | Fault::ForgetScripts { .. }
             | Fault::Flush { .. }
+            | Fault::Swap { .. }
             | Fault::Evict { .. }
             | Fault::Follow { .. }
             | Fault::SetWall { .. }
@@ -118,6 +123,7 @@ fn concerns(fault: Fault) -> Option<(Option<usize>, Option<usize>)> {
         | Fault::Failover { node, .. }
         | Fault::CutLogin { node, .. }
         | Fault::Flush { node }
+        | Fault::Swap { node }
         | Fault::Evict { node }
         | Fault::Follow { node, .. }
         | Fault::Step { node, .. } => (None, Some(node)),

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
-use redlock_quorum::Builder;
+use redlock_quorum::{Builder, Redlock, sim};
 
 use crate::{
     draw::{chance, pick},
@@ -22,6 +22,11 @@ const LONGEST_TTL: Duration = Duration::from_secs(60);
 pub struct Strict {
     /// Whether somebody has said of the nodes that they are new.
     pub bootstrapped: bool,
+    /// Out of 1000: right when a lock was extended, all nodes are flushed, and the holder goes on
+    /// to its deadline.
+    pub flushed: u32,
+    /// How far all nodes' clocks are set forward after that, once, in milliseconds.
+    pub stepped: u64,
 }
 
 /// What nodes keep locks' keys for beyond their ttl.
@@ -39,18 +44,20 @@ pub struct Grace {
 enum Way {
     Restart(Memory),
     Flush,
+    Swap,
     Evict,
     Follow,
     FailOver,
 }
 
-const WAYS: [Way; 9] = [
+const WAYS: [Way; 10] = [
     Way::Restart(Memory::Gone),
     Way::Restart(Memory::Stale),
     Way::Restart(Memory::Stale),
     Way::Restart(Memory::Kept),
     Way::Flush,
     Way::Flush,
+    Way::Swap,
     Way::Evict,
     Way::Follow,
     Way::FailOver,
@@ -74,13 +81,20 @@ impl Plan {
     }
 
     fn forget_in_waves(&mut self, rng: &mut SmallRng) {
-        self.strict = Some(Strict { bootstrapped: chance(rng, 900) });
+        let is_short = self.habits.ttl <= Duration::from_secs(1);
+        let flushed = if is_short { *pick(rng, &[0, 0, 300]) } else { 0 };
+        let mut strict = Strict { bootstrapped: chance(rng, 900), flushed, stepped: 0 };
         if chance(rng, 400) {
             let span = Duration::from_millis(*pick(rng, &[50, 200, 500]));
             self.grace = Some(Grace { span, by_call: false, exceeded: false });
             // A step is a key forgotten, but within the grace.
-            self.step_forward(rng, span.as_nanos() as u64 / MS);
+            let millis = span.as_millis() as u64;
+            match flushed {
+                0 => self.step_forward(rng, millis),
+                _ => strict.stepped = millis,
+            }
         }
+        self.strict = Some(strict);
         let horizon = self.horizon();
         for _ in 0..rng.random_range(1..=3) {
             let (at, way) = (rng.random_range(0..horizon), *pick(rng, &WAYS));
@@ -109,6 +123,7 @@ impl Plan {
                 }
                 Way::Follow if other != node => (Fault::Follow { node, of: other }, 0),
                 Way::Flush | Way::Follow => (Fault::Flush { node }, 0),
+                Way::Swap => (Fault::Swap { node }, 0),
                 Way::Evict => (Fault::Evict { node }, 0),
                 Way::FailOver => {
                     let deposed = *pick(rng, &[Deposed::Stays, Deposed::HangsUp]);
@@ -120,7 +135,10 @@ impl Plan {
     }
 
     fn step_within_grace(&mut self, rng: &mut SmallRng) {
-        let span = Duration::from_millis(*pick(rng, &[50, 200, 1_000]));
+        // The drift of a grace is taken off the ttl, of which something must be left.
+        let is_long = self.habits.ttl >= Duration::from_secs(1);
+        let longest = if is_long { 20_000 } else { 1_000 };
+        let span = Duration::from_millis(*pick(rng, &[50, 200, longest, longest]));
         let by_call = self.habits.hand_over == 0 && chance(rng, 500);
         let exceeded = chance(rng, 200);
         self.grace = Some(Grace { span, by_call, exceeded });
@@ -146,6 +164,18 @@ impl Plan {
                 self.faults.push(Planned { at, lasts: 0, fault });
             }
         }
+    }
+
+    /// In how long a node begins to forget, or fails over, as is planned next after `now`.
+    pub fn next_to_forget(&self, now: u64) -> Option<Duration> {
+        let forgets = |planned: &&Planned| {
+            matches!(
+                planned.fault,
+                Fault::Crash { .. } | Fault::Flush { .. } | Fault::Failover { .. }
+            )
+        };
+        let next = self.faults.iter().filter(forgets).find(|planned| planned.at >= now)?;
+        Some(Duration::from_nanos(next.at - now))
     }
 
     /// Within this time users live, and nodes forget.
@@ -185,8 +215,8 @@ impl Plan {
     /// The epoch of a node that has never forgotten anything, as the process `run_id`.
     pub fn epoch(&self, run_id: &str) -> Option<String> {
         self.strict.filter(|strict| strict.bootstrapped)?;
-        let (life, votes, nodes) = (self.longest_life(), self.quorum(), self.nodes.len());
-        Some(format!("{run_id}:{}:0:{votes}/{nodes}", life.as_millis()))
+        let nodes = (0..self.nodes.len()).map(|node| format!("redis://n{node}"));
+        sim::epoch(self.keep_locks(Redlock::builder().nodes(nodes)), run_id)
     }
 
     /// Whether all that happens is within what docs/safety.md assumes. If not, what depends on

@@ -89,6 +89,7 @@ impl Truth {
         let node = match fault {
             Fault::Crash { node, .. }
             | Fault::Flush { node }
+            | Fault::Swap { node }
             | Fault::Evict { node }
             | Fault::Follow { node, .. }
             | Fault::Failover { node, .. } => node,
@@ -115,8 +116,12 @@ impl Truth {
     }
 
     /// A strict node has answered what it is asked with its epoch.
-    pub fn note_strict(&mut self, node: usize, reply: &[u8]) {
+    pub fn note_strict(&mut self, node: usize, heals: bool, reply: &[u8]) {
         let now = self.now;
+        if heals && is_in(reply) {
+            let what = format!("node {node} is in quarantine, and is not healed");
+            return self.violate(Check::QuarantineRefuses, what);
+        }
         let quarantine = &mut self.oracle.quarantines.nodes[node];
         if !is_in(reply) {
             let votes = reply == b"+OK\r\n" || reply == b"$-1\r\n" || reply.starts_with(b":");

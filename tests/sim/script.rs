@@ -13,6 +13,8 @@ pub struct Call<'a> {
     more: &'a [Vec<u8>],
     /// The epoch as the client knows it, where the script compares that first.
     pub known: Option<&'a [u8]>,
+    /// Whether it says there that it heals.
+    pub heals: bool,
 }
 
 impl<'a> Call<'a> {
@@ -23,17 +25,17 @@ impl<'a> Call<'a> {
         let count = std::str::from_utf8(command.get(2)?).ok()?.parse().ok()?;
         let (keys, args) = command.get(3..)?.split_at_checked(count)?;
         let (token, mut more) = args.split_first()?;
-        let (keys, known) = match (keys, more) {
-            ([keys @ .., epoch], [rest @ .., known, _heals])
+        let (keys, known, heals) = match (keys, more) {
+            ([keys @ .., epoch], [rest @ .., known, heals])
                 if !keys.is_empty() && epoch == EPOCH =>
             {
                 more = rest;
-                (keys, Some(&**known))
+                (keys, Some(&**known), heals == b"1")
             }
-            _ => (keys, None),
+            _ => (keys, None, false),
         };
         let (key, is_fenced) = (keys.first()?, keys.len() > 1);
-        Some(Self { key, token, is_fenced, more, known })
+        Some(Self { key, token, is_fenced, more, known, heals })
     }
 
     /// Whether it sets a lock that is free: it has a ttl, where a burial has what it publishes.

@@ -269,8 +269,8 @@ impl Truth {
         if let Some(call) = call.as_ref().filter(|call| call.extends()) {
             self.extended_at.insert(call.token.to_vec(), self.now);
         }
-        if call.as_ref().is_some_and(|call| call.known.is_some()) {
-            self.note_strict(node, reply.unwrap_or_default());
+        if let Some(call) = call.as_ref().filter(|call| call.known.is_some()) {
+            self.note_strict(node, call.heals, reply.unwrap_or_default());
         }
         let told = self.clients[client].told.entry((node, key.to_vec())).or_default();
         match reply {

@@ -135,7 +135,7 @@ fn every_profile_is_drawn_and_every_fault_happens() {
         .flat_map(|seed| Plan::draw(seed, Profile::of(seed)).faults)
         .map(|planned| planned.fault.name())
         .collect();
-    assert_eq!(faults.len(), 22, "{faults:?}");
+    assert_eq!(faults.len(), 23, "{faults:?}");
 }
 
 #[test]

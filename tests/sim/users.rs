@@ -36,6 +36,8 @@ pub struct User {
     pub rng: SmallRng,
 }
 
+mod strict;
+
 /// How an acquire waits.
 #[derive(Clone, Copy)]
 enum Way {
@@ -81,6 +83,9 @@ impl User {
     }
 
     async fn think(&mut self, most: Duration) {
+        if self.lies_in_wait().await {
+            return;
+        }
         let span = most.mul_f64(self.rng.random_range(0.0..1.0));
         if !span.is_zero() {
             self.world.sleep(span).await;
@@ -186,6 +191,7 @@ impl User {
             self.world.sleep(span).await;
             if self.likes(|habits| habits.extend) {
                 self.extend(&holding, ttl).await;
+                self.sees_all_flushed(&holding).await;
             }
         }
         let habits = self.stage.truth().plan.habits;

@@ -8,6 +8,7 @@ use crate::{
     config::{Config, check_grace, check_ttl, invalid},
     error::Error,
     key::MAX_KEY_BYTES,
+    mutant::{self, Mutant},
     node::{self, Endpoint, Peers},
     protocol::{Backoff, Drift, MAX_NODES, Quorum, Ttl},
     spelled::Exact,
@@ -41,7 +42,8 @@ impl Builder {
         let quorum = check_nodes(&endpoints, self.quorum)?;
         if self.strict {
             let (votes, nodes) = (quorum.votes(), quorum.nodes());
-            endpoints.iter_mut().for_each(|endpoint| endpoint.be_strict(max_ttl, votes, nodes));
+            let longest = quarantine(max_ttl, self.grace);
+            endpoints.iter_mut().for_each(|endpoint| endpoint.be_strict(longest, votes, nodes));
         }
         let endpoints: Vec<_> = endpoints.into_iter().map(Arc::new).collect();
 
@@ -99,6 +101,14 @@ impl Builder {
             world: self.world,
         })
     }
+}
+
+/// How long a node that has forgotten grants nothing.
+fn quarantine(max_ttl: Ttl, grace: Duration) -> Ttl {
+    if mutant::is(Mutant::QuarantineWithoutGrace) {
+        return Ttl::from_duration(max_ttl.as_duration().saturating_sub(grace));
+    }
+    max_ttl
 }
 
 fn check_nodes(endpoints: &[Endpoint], votes: Option<usize>) -> Result<Quorum, Error> {

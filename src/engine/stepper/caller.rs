@@ -102,6 +102,8 @@ pub(super) struct Caller {
     next: usize,
     /// Whether it asks for numbers, and in which step it acted last.
     pub(super) fenced: bool,
+    /// For how many milliseconds its locks' keys live beyond the ttl.
+    pub(super) grace: u32,
     pub(super) step: u64,
     asked_in: u64,
     waiting: Option<oneshot::Receiver<Result<Won, Error>>>,
@@ -119,6 +121,7 @@ impl Caller {
             acts: acts.to_vec(),
             next: 0,
             fenced: false,
+            grace: 0,
             step: 0,
             asked_in: 0,
             waiting: None,
@@ -189,6 +192,7 @@ impl Caller {
         let (reply, answer) = oneshot::channel();
         let (_, queued) = shared.permits().expect("there is room");
         let (key, ttl) = (Key::new(b"", b"k").expect("a key"), Ttl::from_duration(ttl));
+        let ttl = ttl.with_grace(self.grace);
         let request = AcquireRequest::new(Arc::clone(shared), key, ttl, patience, reply);
         let request = AcquireRequest { fenced: self.fenced, ..request };
         self.asked_in = self.step;

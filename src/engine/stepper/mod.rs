@@ -13,6 +13,7 @@ mod denials;
 mod explore;
 mod fenced;
 mod fingerprint;
+mod graces;
 mod hangs;
 mod node;
 mod oracle;

@@ -314,7 +314,7 @@ impl World {
             let sent = Sent {
                 ticket: question.ticket,
                 token: question.token.to_vec(),
-                ttl: question.ttl.as_duration(),
+                ttl: question.ttl.key_duration(),
                 number: question.fence.map_or(0, |fence| fence.number.get()),
                 tells: question.news.is_some(),
                 offered_at: self.now,

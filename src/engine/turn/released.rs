@@ -66,7 +66,10 @@ impl Turns {
         let waiter = self.next_in_line(&claim.key, now)?;
         // The key is never made to live shorter: then it would outlive the next
         // holder. And its value says whose it is.
-        let left = claim.remaining(now).saturating_add(claim.ttl().grace_duration());
+        let is_grace_forgotten = mutant::is(Mutant::HandsOnMoreGrace);
+        let grace = claim.ttl().grace_duration();
+        let grace = if is_grace_forgotten { Duration::ZERO } else { grace };
+        let left = claim.remaining(now).saturating_add(grace);
         let is_too_long = left > waiter.request.ttl.key_duration();
         if is_too_long || !claim.token.has_label(waiter.request.owner.as_ref()) {
             self.put_back(waiter);

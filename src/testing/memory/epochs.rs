@@ -8,7 +8,10 @@ use super::{
     keys::Keys,
     script::{Call, Guard},
 };
-use crate::testing::Reply;
+use crate::{
+    mutant::{self, Mutant},
+    testing::Reply,
+};
 
 /// What a node has forgotten or not, at one moment.
 pub(super) struct Epochs<'a> {
@@ -28,7 +31,7 @@ impl Epochs<'_> {
     pub(super) fn check(self, guard: &Guard<'_>) -> Result<(), Refusal> {
         let found = self.keys.get(self.now, guard.epoch).map(|value| text(value).to_owned());
         let known = text(guard.known);
-        if found.as_deref() == Some(known) {
+        if found.as_deref() == Some(known) || mutant::is(Mutant::NotStrict) {
             return Ok(());
         }
         let [_, max, database, size] = parts(known).ok_or_else(|| refuse("ERR no epoch"))?;
@@ -45,8 +48,11 @@ impl Epochs<'_> {
             }
         }
         let now = u64::try_from(self.wall.as_millis()).unwrap_or(u64::MAX);
-        let longest = now.saturating_add(max.parse().unwrap_or(0)).saturating_add(1);
-        if rest != right || until.is_some_and(|until| until > longest) {
+        let longest = now.saturating_add(quarantine(max)).saturating_add(1);
+        let is_new = found.is_none() && mutant::is(Mutant::NoEpochIsNew);
+        if is_new {
+            self.keys.set(self.now, guard.epoch, right.as_bytes(), None)?;
+        } else if !is_own(rest, &right) || until.is_some_and(|until| begins_anew(until, longest)) {
             until = Some(longest);
             let value = format!("Q:{longest}:{right}");
             self.keys.set(self.now, guard.epoch, value.as_bytes(), None)?;
@@ -54,7 +60,8 @@ impl Epochs<'_> {
             self.keys.set(self.now, guard.epoch, right.as_bytes(), None)?;
             until = None;
         }
-        match until.filter(|_| !guard.heals) {
+        let goes_on = guard.heals && !mutant::is(Mutant::QuarantineStopsHealing);
+        match until.filter(|_| !goes_on) {
             Some(until) => Err(refuse(&format!("QUARANTINE {}", until.saturating_sub(now)))),
             None if known != right => Err(refuse(&format!("EPOCH {}", self.run_id))),
             None => Ok(()),
@@ -79,6 +86,32 @@ impl Epochs<'_> {
         self.keys.set(self.now, call.key, right.as_bytes(), None)?;
         Ok(1)
     }
+}
+
+/// For how many milliseconds a server grants nothing that may have granted for up to `max`.
+fn quarantine(max: &str) -> u64 {
+    let max = max.parse().unwrap_or(0);
+    if mutant::is(Mutant::ShortQuarantine) {
+        return max / 10 * 9;
+    }
+    max
+}
+
+/// Whether an epoch is that of this process.
+fn is_own(epoch: &str, right: &str) -> bool {
+    if mutant::is(Mutant::AnyEpoch) {
+        return !epoch.is_empty();
+    }
+    epoch == right
+}
+
+/// Whether a quarantine until then would last for longer than one that begins now: the clock was
+/// put back.
+fn begins_anew(until: u64, longest: u64) -> bool {
+    if mutant::is(Mutant::PutBackStays) {
+        return false;
+    }
+    until > longest || mutant::is(Mutant::QuarantineBeginsAnew)
 }
 
 fn refuse(text: &str) -> Refusal {

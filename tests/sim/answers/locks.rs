@@ -89,6 +89,7 @@ impl Truth {
         // back may make an expired key live again.
         let known = self.plan.profile != Profile::Amnesia
             && self.plan.strict.is_none()
+            && self.plan.grace.is_none_or(|grace| !grace.exceeded)
             && self.oracle.clock_set_at.is_none_or(|at| at + self.tick_nanos() < call.since);
         let votes = self.votes(&call.key, token);
         let spare = self.plan.nodes.len() - self.plan.quorum();

@@ -205,7 +205,8 @@ impl Truth {
                 alone.then(|| "no node had refused, nor another task of the client".to_owned())
             }
             ErrorKind::Expired if acquires => {
-                let drift = self.plan.habits.ttl / 100 + Duration::from_millis(2);
+                let life = self.plan.habits.ttl + self.plan.grace_span();
+                let drift = life / 100 + Duration::from_millis(2);
                 let passed =
                     elapsed + Duration::from_nanos(self.stalled(call.client) - call.stalled);
                 let valid = self.plan.habits.ttl.saturating_sub(drift);

@@ -321,6 +321,7 @@ impl Run {
             Fault::Refuse { .. }
             | Fault::ForgetScripts { .. }
             | Fault::Flush { .. }
+            | Fault::Swap { .. }
             | Fault::Evict { .. }
             | Fault::Follow { .. }
             | Fault::Failover { .. }

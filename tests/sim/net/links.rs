@@ -53,6 +53,7 @@ fn degrades(fault: Fault) -> (Option<usize>, (u64, u32)) {
         | Fault::Failover { .. }
         | Fault::CutLogin { .. }
         | Fault::Flush { .. }
+        | Fault::Swap { .. }
         | Fault::Evict { .. }
         | Fault::Follow { .. }
         | Fault::Step { .. }
@@ -77,6 +78,7 @@ pub(super) fn loses_segments(fault: Fault) -> bool {
         | Fault::Failover { .. }
         | Fault::CutLogin { .. }
         | Fault::Flush { .. }
+        | Fault::Swap { .. }
         | Fault::Evict { .. }
         | Fault::Follow { .. }
         | Fault::Step { .. }

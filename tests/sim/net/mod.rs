@@ -147,7 +147,7 @@ impl Run<'_> {
         if plan.faults.iter().any(|planned| links::loses_segments(planned.fault)) {
             settled += UNTIL_GIVEN_UP;
         }
-        let longest = plan.habits.ttl.mul_f64(plan.longest_extension()).as_nanos() as u64;
+        let longest = plan.longest_life().as_nanos() as u64;
         // Keys of short locks would have expired by then anyway.
         if plan.habits.ttl.as_nanos() as u64 > settled - self.now() {
             self.until(settled, |_| false);
@@ -257,6 +257,7 @@ impl Run<'_> {
             Fault::Refuse { .. }
             | Fault::ForgetScripts { .. }
             | Fault::Flush { .. }
+            | Fault::Swap { .. }
             | Fault::Evict { .. }
             | Fault::Follow { .. }
             | Fault::Step { .. }

@@ -19,6 +19,14 @@ impl Node {
         }
     }
 
+    /// The node is another process, and nobody is told so.
+    pub fn be_swapped(&mut self) {
+        if !self.is_down() {
+            self.store.forget_scripts();
+            self.run_as(run_id(self.place, self.run_ids.len()));
+        }
+    }
+
     /// The epoch is evicted, and the keys of locks with it.
     pub fn evict(&mut self, now: u64) {
         if self.is_down() {
