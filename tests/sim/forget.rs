@@ -68,10 +68,12 @@ impl Plan {
     /// has a chance of its own, so that all else is as it would be without.
     pub fn forget(&mut self) {
         let mut rng = SmallRng::seed_from_u64(self.seed ^ 0x6570_6f63_6873);
-        match self.profile {
-            Profile::Strict => self.forget_in_waves(&mut rng),
-            Profile::Grace => self.step_within_grace(&mut rng),
-            _ => return,
+        if self.profile == Profile::Strict {
+            self.forget_in_waves(&mut rng);
+        } else if self.profile == Profile::Grace {
+            self.step_within_grace(&mut rng);
+        } else {
+            return;
         }
         // The usual faults were drawn before it was known for how long a key lives.
         let mut faults = std::mem::take(&mut self.faults);

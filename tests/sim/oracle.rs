@@ -263,10 +263,8 @@ impl Truth {
             None => None,
         };
         let Some((check, what)) = wrong else { return };
-        let is_wrong = match check {
-            Check::TwoHolders => self.plan.excludes(),
-            _ => self.plan.within_assumptions(),
-        };
+        let excludes = check == Check::TwoHolders && self.plan.excludes();
+        let is_wrong = excludes || self.plan.within_assumptions();
         if is_wrong {
             let key = String::from_utf8_lossy(&belief.key);
             self.violate(check, format!("{what} `{key}` (lock #{id})"));
