@@ -49,7 +49,7 @@ impl Waiter {
             && cut_short
             && !is_hopeless;
         let (loss, stand) = (attempt.loss, attempt.stand.clone());
-        if loss == Loss::NoQuorum && attempt.is_held_back(config.quorum.spare()) {
+        if loss == Loss::NoQuorum && attempt.is_held_back(config.quorum.votes()) {
             // It is known when that ends, so it is no hang to wait for it.
             self.failing_since = None;
         }

@@ -54,16 +54,19 @@ impl LastAttempt {
     }
 
     /// Whether there is no quorum only since some nodes that are up grant nothing until what they
-    /// have forgotten has ended, where a quorum does without `spare` nodes.
-    pub(super) fn is_held_back(&self, spare: usize) -> bool {
+    /// have forgotten has ended: with the others that are able they are as many as its `votes`.
+    pub(super) fn is_held_back(&self, votes: usize) -> bool {
         use NodeErrorKind as K;
-        let failed = self.reports.iter().filter_map(|report| match report.answer() {
-            NodeAnswer::Failed(error) => Some(error.kind()),
-            _ => None,
+        let count = |is_it: fn(&NodeAnswer) -> bool| {
+            self.reports.iter().filter(|report| is_it(report.answer())).count()
+        };
+        let held_back = count(|answer| match answer {
+            NodeAnswer::Failed(error) => matches!(error.kind(), K::Quarantined | K::Restarted),
+            _ => false,
         });
-        let (held_back, gone): (Vec<_>, Vec<_>) =
-            failed.partition(|kind| matches!(kind, K::Quarantined | K::Restarted));
-        !held_back.is_empty() && gone.len() <= spare
+        let able =
+            count(|answer| matches!(answer, NodeAnswer::Granted | NodeAnswer::Refused { .. }));
+        held_back > 0 && held_back.saturating_add(able) >= votes
     }
 
     /// Whether enough was seen behind its refusal.
