@@ -44,7 +44,7 @@ pub(crate) struct Config {
 impl Config {
     /// `span` as a ttl with the default grace, if it is within bounds.
     pub(crate) fn ttl_from(&self, span: Duration) -> Result<Ttl, Error> {
-        check_grace("the ttl", span, self.ttl.grace_duration(), self.max_ttl)
+        check_grace(span, self.ttl.grace_duration(), self.max_ttl, self.drift)
     }
 
     /// `ttl` with as much of the default grace as the longest ttl has room for.
@@ -55,7 +55,7 @@ impl Config {
 
     /// `span` as a ttl with this grace, if it is within bounds.
     pub(crate) fn ttl_with(&self, span: Duration, grace: Duration) -> Result<Ttl, Error> {
-        check_grace("the ttl", span, grace, self.max_ttl)
+        check_grace(span, grace, self.max_ttl, self.drift)
     }
 
     /// Whether the nodes are strict.
@@ -130,20 +130,29 @@ fn check_ttl(what: &str, span: Duration, max: Ttl) -> Result<Ttl, Error> {
 }
 
 /// A ttl with a grace, which the longest ttl counts, too.
-fn check_grace(what: &str, span: Duration, grace: Duration, max: Ttl) -> Result<Ttl, Error> {
-    let ttl = check_ttl(what, span, max)?;
+fn check_grace(span: Duration, grace: Duration, max: Ttl, drift: Drift) -> Result<Ttl, Error> {
+    let ttl = check_ttl("the ttl", span, max)?;
+    let refuse = |why: &str| {
+        let (span, grace) = (Exact(span), Exact(grace));
+        Err(invalid(format!("the ttl is {span} and the grace {grace}: {why}")))
+    };
     // It is rounded up, since it is a promise to others.
     let millis = grace.as_nanos().div_ceil(1_000_000);
     let room = max.as_millis().saturating_sub(ttl.as_millis());
-    match u32::try_from(millis) {
-        Ok(millis) if millis <= room => Ok(ttl.with_grace(millis)),
-        _ => Err(invalid(format!(
-            "{what} is {} and the grace {}: together they must be at most {}, the longest ttl",
-            Exact(span),
-            Exact(grace),
-            Exact(max.as_duration())
-        ))),
+    let Some(millis) = u32::try_from(millis).ok().filter(|millis| *millis <= room) else {
+        let most = Exact(max.as_duration());
+        return refuse(&format!("together they must be at most {most}, the longest ttl"));
+    };
+    let with_grace = ttl.with_grace(millis);
+    let loss = drift.of(Duration::from_millis(with_grace.of_key().into()));
+    if millis > 0 && loss >= ttl.as_duration() {
+        let loss = Exact(loss);
+        return refuse(&format!(
+            "the drift of both together, {loss}, leaves nothing of the ttl: take a longer one, or a \
+             shorter grace"
+        ));
     }
+    Ok(with_grace)
 }
 
 fn invalid(message: impl Into<String>) -> Error {

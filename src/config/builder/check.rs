@@ -47,7 +47,6 @@ impl Builder {
         }
         let endpoints: Vec<_> = endpoints.into_iter().map(Arc::new).collect();
 
-        let ttl = check_grace("the ttl", self.ttl, self.grace, max_ttl)?;
         let drift = Drift::per_mille(self.drift_per_mille).ok_or_else(|| {
             invalid(format!(
                 "drift_per_mille is {}: it must be under {}",
@@ -55,6 +54,7 @@ impl Builder {
                 Drift::LIMIT_PER_MILLE
             ))
         })?;
+        let ttl = check_grace(self.ttl, self.grace, max_ttl, drift)?;
         let (least, shortest) = (Duration::from_millis(1), "1ms");
         if let Some(timeout) = self.node_timeout
             && !(least..=MAX_NODE_TIMEOUT).contains(&timeout)
@@ -167,6 +167,7 @@ mod tests {
             (one().ttl(Duration::from_micros(9_999)), "from 10ms"),
             (one().ttl(Duration::from_secs(3601)), "to 1h"),
             (one().grace(Duration::from_secs(3591)), "together they must be at most 1h"),
+            (one().ttl(ms(100)).grace(ms(20_000)), "leaves nothing of the ttl"),
             (one().max_ttl(Duration::MAX), "max_ttl"),
             (one().drift_per_mille(1000), "under 1000"),
             (one().node_timeout(ms(0)), "node_timeout"),
