@@ -2,6 +2,8 @@
 //! it has been taught, what it has of its own, and what it refuses. This knowledge ends
 //! with the connection, since the next one may lead to another server.
 
+mod form;
+
 use std::time::Duration;
 
 use super::{endpoint::Endpoint, noted, order::Order, server::Server, wire::Form};
@@ -58,29 +60,6 @@ impl Known {
             held_back_until,
             has_long_lived: false,
             has_granted: false,
-        }
-    }
-
-    /// How a command must be put. A script that the server is not known to have
-    /// goes as its text: a second try would come behind what was sent meanwhile.
-    pub(super) fn form(&self, ask: Ask) -> Form {
-        if self.is_trusted() && ask.sets() {
-            return Form::Whole; // other nodes are asked by their hash
-        }
-        let Some(script) = ask.script(self.is_strict) else { return self.form_without_script(ask) };
-        match self.server.native {
-            Some(native) if script == Ask::Release => Form::Native(native),
-            _ if self.taught.contains(&script) && !self.by_text => Form::Short,
-            _ => Form::Whole,
-        }
-    }
-
-    fn form_without_script(&self, ask: Ask) -> Form {
-        match (ask, self.server.native) {
-            (Ask::Greet, _) if !self.server.greets => Form::Whole,
-            (Ask::Greet, Some(native)) if !self.server.scripts => Form::Native(native),
-            (Ask::Value | Ask::Look, _) if self.looks_by_script => Form::Whole,
-            _ => Form::Short,
         }
     }
 
@@ -157,17 +136,12 @@ impl Known {
     ) -> Result<(), NodeError> {
         let ask = order.ticket.ask;
         if let Answer::OtherServer(process) = answer {
-            // A proxy hid the restart, or there was no telling at the login: it is asked again.
-            let process = std::mem::take(&mut process.id);
-            let same = endpoint.peers.meet(endpoint.label(), &process, self.is_strict);
-            if !mutant::is(Mutant::ProcessIsNotLearned) {
-                self.server.process = Some(process);
-            }
-            *answer = Answer::NoScript;
-            let Some(other) = same else { return Ok(()) };
-            let error = NodeError::same_server(&other);
-            *answer = Answer::Failed(error.clone());
-            return Err(error);
+            let learned = self.learn_process(std::mem::take(&mut process.id), endpoint);
+            *answer = match &learned {
+                Ok(()) => Answer::NoScript,
+                Err(error) => Answer::Failed(error.clone()),
+            };
+            return learned;
         }
         self.note_form(order, answer, endpoint);
         if self.was_asked_too_early(order, answer) {
@@ -203,22 +177,44 @@ impl Known {
                 tracing::warn!(node = %endpoint.label(), %warning, "the guarantee is threatened");
                 self.server.warnings.push(warning);
             }
-            Answer::Failed(error) => {
-                let tries = ask.sets() || ask == Ask::Greet;
-                let earlier = self.server.refuses.as_ref().filter(|_| tries);
-                // A replica was a master when it said of itself what it is.
-                if error.kind() != NodeErrorKind::ReadOnly {
-                    *error = error.clone().by(&self.server.words).in_words_of(earlier);
-                }
-                if ask.sets() && is_of_the_node(error) {
-                    self.warn_of(error, endpoint, now);
-                }
-                let has_a_script = matches!(order.form, Form::Native(_)) && self.server.scripts;
-                return self.note_refusal(ask, error, has_a_script, now);
-            }
+            Answer::Failed(error) => return self.learn_failure(order, error, endpoint, now),
             _ => {}
         }
         Ok(())
+    }
+
+    /// A proxy hid a restart, or there was no telling at the login: the server is asked again.
+    ///
+    /// # Errors
+    ///
+    /// Another node is the same server.
+    fn learn_process(&mut self, id: Box<str>, endpoint: &Endpoint) -> Result<(), NodeError> {
+        let same = endpoint.peers.meet(endpoint.label(), &id, self.is_strict);
+        if !mutant::is(Mutant::ProcessIsNotLearned) {
+            self.server.process = Some(id);
+        }
+        same.map_or(Ok(()), |other| Err(NodeError::same_server(&other)))
+    }
+
+    fn learn_failure(
+        &mut self,
+        order: &Order,
+        error: &mut NodeError,
+        endpoint: &Endpoint,
+        now: Moment,
+    ) -> Result<(), NodeError> {
+        let ask = order.ticket.ask;
+        let tries = ask.sets() || ask == Ask::Greet;
+        let earlier = self.server.refuses.as_ref().filter(|_| tries);
+        // A replica was a master when it said of itself what it is.
+        if error.kind() != NodeErrorKind::ReadOnly {
+            *error = error.clone().by(&self.server.words).in_words_of(earlier);
+        }
+        if ask.sets() && is_of_the_node(error) {
+            self.warn_of(error, endpoint, now);
+        }
+        let has_a_script = matches!(order.form, Form::Native(_)) && self.server.scripts;
+        self.note_refusal(ask, error, has_a_script, now)
     }
 
     /// Why the server that says this of itself has no vote, though a lock would work there. It
@@ -283,33 +279,6 @@ impl Known {
         }
         Ok(())
     }
-
-    /// A server that does not let us use a command, or knows nothing of it after all,
-    /// is asked by script from then on. For a look that is how the least ACL wants it,
-    /// and nobody needs to be told.
-    fn note_form(&mut self, order: &Order, answer: &mut Answer, endpoint: &Endpoint) {
-        if is_look(order.ticket.ask) {
-            self.looks_by_script |= matches!(answer, Answer::NoScript);
-        }
-        let is_hash =
-            order.form == Form::Short && order.ticket.ask.script(self.is_strict).is_some();
-        let by_another = |error: &NodeError| is_forbidden(error) && !error.is_to("INFO");
-        if is_hash && matches!(answer, Answer::Failed(error) if by_another(error)) {
-            // It may let us use the text all the same: `EVALSHA` is another command than `EVAL`.
-            self.by_text = true;
-            *answer = Answer::NoScript;
-        }
-        let Form::Native(native) = order.form else { return };
-        let is_no_use = match answer {
-            Answer::NoScript => true,
-            Answer::Failed(error) => error.kind() == NodeErrorKind::Server,
-            _ => false,
-        };
-        if is_no_use && self.server.native.take().is_some() {
-            let (node, command) = (endpoint.label(), native.name());
-            tracing::info!(%node, command, "node does not let us use its own command: a script does it");
-        }
-    }
 }
 
 /// Whether an error says that the connection leads to the wrong server.
@@ -343,8 +312,4 @@ fn still(refused: &Option<(NodeError, Moment)>, now: Moment) -> Option<&NodeErro
 /// Whether what was found may be a lock, and lives for longer than any should.
 fn is_long(found: &AtKey, endpoint: &Endpoint) -> bool {
     found.is_vote() && matches!(found.life, Life::Left(left) if left > endpoint.longest_ttl)
-}
-
-fn is_look(ask: Ask) -> bool {
-    matches!(ask, Ask::Value | Ask::Look)
 }
