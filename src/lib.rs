@@ -131,12 +131,14 @@ pub use tls::Tls;
 pub use token::Token;
 pub use votes::Votes;
 
-/// The long texts: the guarantee, operation, design, testing, the lock service and
+/// The long texts: the guarantee, fencing numbers, operation, design, testing, the lock service and
 /// the middleware.
 #[cfg(doc)]
 pub mod docs {
     #[doc = include_str!("../docs/safety.md")]
     pub mod safety {}
+    #[doc = include_str!("../docs/fencing.md")]
+    pub mod fencing {}
     #[doc = include_str!("../docs/operations.md")]
     pub mod operations {}
     #[doc = include_str!("../docs/design.md")]

@@ -15,8 +15,9 @@ impl Redlock {
     /// Looks at the lock named `key` on all nodes, and changes nothing. It takes as
     /// long as the slowest node, and at most one node timeout.
     ///
-    /// It says what an acquire would meet: a holder, or whatever else is at the key, which
-    /// may be another library's lock or never expire. The user in the node's URL needs no
+    /// It says what an acquire would meet at the key: a holder, or whatever else is there, which
+    /// may be another library's lock or never expire. Whether the nodes would vote at all,
+    /// [`Self::health`] says. The user in the node's URL needs no
     /// more rights than for a lock.
     ///
     /// This is for people and for monitoring: what it found may have changed
@@ -144,8 +145,9 @@ fn bootstrapped(
             Ok((answer, _)) if is_right(answer) => continue,
             Ok(_) => {
                 let why = "it has an epoch already: it was used before, or a client has asked it \
-                           for a lock, and others may have forgotten theirs. Who has no epoch \
-                           grants locks a max_ttl after it is first asked";
+                           for a lock. If none was ever granted, stop all clients, DEL \
+                           redlock:epoch at all nodes, and call it again. If not, nodes that have \
+                           forgotten theirs grant locks a max_ttl after they are first asked";
                 (ErrorKind::InvalidConfig, why.to_owned())
             }
             Err(error) => (ErrorKind::NoQuorum, error.to_string()),

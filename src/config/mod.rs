@@ -44,7 +44,7 @@ pub(crate) struct Config {
 impl Config {
     /// `span` as a ttl with the default grace, if it is within bounds.
     pub(crate) fn ttl_from(&self, span: Duration) -> Result<Ttl, Error> {
-        check_grace(span, self.ttl.grace_duration(), self.max_ttl, self.drift)
+        check_grace("the ttl", span, self.ttl.grace_duration(), self.max_ttl, self.drift)
     }
 
     /// `ttl` with as much of the default grace as the longest ttl has room for.
@@ -55,7 +55,7 @@ impl Config {
 
     /// `span` as a ttl with this grace, if it is within bounds.
     pub(crate) fn ttl_with(&self, span: Duration, grace: Duration) -> Result<Ttl, Error> {
-        check_grace(span, grace, self.max_ttl, self.drift)
+        check_grace("the ttl", span, grace, self.max_ttl, self.drift)
     }
 
     /// Whether the nodes are strict.
@@ -130,11 +130,17 @@ fn check_ttl(what: &str, span: Duration, max: Ttl) -> Result<Ttl, Error> {
 }
 
 /// A ttl with a grace, which the longest ttl counts, too.
-fn check_grace(span: Duration, grace: Duration, max: Ttl, drift: Drift) -> Result<Ttl, Error> {
-    let ttl = check_ttl("the ttl", span, max)?;
+fn check_grace(
+    what: &str,
+    span: Duration,
+    grace: Duration,
+    max: Ttl,
+    drift: Drift,
+) -> Result<Ttl, Error> {
+    let ttl = check_ttl(what, span, max)?;
     let refuse = |why: &str| {
         let (span, grace) = (Exact(span), Exact(grace));
-        Err(invalid(format!("the ttl is {span} and the grace {grace}: {why}")))
+        Err(invalid(format!("{what} is {span} and the grace {grace}: {why}")))
     };
     // It is rounded up, since it is a promise to others.
     let millis = grace.as_nanos().div_ceil(1_000_000);

@@ -71,8 +71,8 @@ impl LockGuard {
         released
     }
 
-    /// Gives up the lock without releasing it: no one can have it before its ttl has
-    /// passed. This is for work that must not be done again too soon.
+    /// Gives up the lock without releasing it: no one can have it before its ttl, and its grace if it
+    /// has one, have passed. This is for work that must not be done again too soon.
     ///
     /// ```
     /// # use redlock_quorum::{ErrorKind, Redlock, testing::{Backend, Cluster}};

@@ -116,7 +116,7 @@ impl Inspection {
 
     /// Returns for how long a quorum keeps that value, unless the lock is released or
     /// extended; zero if it is not held, and [`Duration::MAX`] if its key never expires.
-    /// The holder counts on less, since it takes off drift.
+    /// The holder counts on less, since it takes off drift and a grace.
     ///
     /// ```
     /// # use redlock_quorum::{Redlock, testing::{Backend, Cluster}};

@@ -49,7 +49,7 @@ impl Known {
     pub(super) fn new(server: Server, is_strict: bool, held_back_until: Option<Moment>) -> Self {
         Self {
             taught: Vec::new(),
-            is_unfit: server.refuses.is_some(),
+            is_unfit: server.refuses.is_some() || held_back_until.is_some(),
             warned_at: None,
             server,
             is_strict,

@@ -129,13 +129,16 @@ pub enum NodeErrorKind {
     /// all that it may have granted has ended ([`Builder::strict`](crate::Builder::strict)). Of new
     /// nodes, [`Redlock::bootstrap`](crate::Redlock::bootstrap) says before the first acquire that
     /// there is nothing to wait for.
-    #[error("has forgotten what it granted, or is new, and grants nothing until that has ended")]
+    #[error(
+        "has forgotten what it granted, or is new and nobody has called `Redlock::bootstrap`: it \
+         grants nothing until that has ended"
+    )]
     Quarantined,
     /// The clients before had another [`max_ttl`](crate::Builder::max_ttl) than this one, on which
     /// strict nodes rely.
     #[error(
-        "is strict for another max_ttl: give all clients the same, or change it as \
-         docs/operations.md says"
+        "is strict for another max_ttl (of `redlock serve`, --max-ttl and --grace together): give \
+         all clients the same, or change it as docs/operations.md says"
     )]
     OtherMaxTtl,
     /// The clients before had another number of nodes or another quorum than this one: two lists

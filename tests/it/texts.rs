@@ -188,7 +188,7 @@ fn a_ttl_that_is_too_long_is_said_with_the_flag_that_limits_it() {
     for (flags, says) in [
         (&["--ttl", "2h"][..], "--ttl is 2h: it must be at most --max-ttl, which is 1h"),
         (&["--ttl", "2h", "--max-ttl", "90m"], "--ttl is 2h: it must be at most --max-ttl, which"),
-        (&["--ttl", "1ms"], "the ttl is 1ms: it must be from 10ms to 1h"),
+        (&["--ttl", "1ms"], "the default ttl is 1ms: it must be from 10ms to 1h"),
         (&["--max-ttl", "90days"], "max_ttl is 90d: it must be from 10ms to 30d"),
     ] {
         let said = refuses(flags, "redis://127.0.0.1:1");

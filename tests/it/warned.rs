@@ -225,9 +225,7 @@ async fn a_waiter_without_a_limit_waits_until_nodes_that_forgot_grant_again() {
         clock.advance(ms(50_000)).await;
         assert!(!waiting.is_finished());
         clock.advance(ms(20_000)).await;
-        let guard = within(LIMIT, "the lock", waiting).await.unwrap().unwrap();
-        assert_eq!(guard.votes().granted(), 3);
-        drop(guard);
+        drop(within(LIMIT, "the lock", waiting).await.unwrap().unwrap());
     }
 }
 

@@ -54,7 +54,7 @@ impl Builder {
                 Drift::LIMIT_PER_MILLE
             ))
         })?;
-        let ttl = check_grace(self.ttl, self.grace, max_ttl, drift)?;
+        let ttl = check_grace("the default ttl", self.ttl, self.grace, max_ttl, drift)?;
         let (least, shortest) = (Duration::from_millis(1), "1ms");
         if let Some(timeout) = self.node_timeout
             && !(least..=MAX_NODE_TIMEOUT).contains(&timeout)
@@ -166,6 +166,7 @@ mod tests {
             (one().ttl(ms(0)), "from 10ms"),
             (one().ttl(Duration::from_micros(9_999)), "from 10ms"),
             (one().ttl(Duration::from_secs(3601)), "to 1h"),
+            (one().strict(ms(4_000)), "the default ttl is 10s: it must be from 10ms to 4s"),
             (one().grace(Duration::from_secs(3591)), "together they must be at most 1h"),
             (one().ttl(ms(100)).grace(ms(20_000)), "leaves nothing of the ttl"),
             (one().max_ttl(Duration::MAX), "max_ttl"),
