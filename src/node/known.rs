@@ -73,6 +73,12 @@ impl Known {
         mutant::is(Mutant::LooksOnConnect) && self.has_granted
     }
 
+    /// Whether anything may speak against asking for a lock here; most often nothing does.
+    #[inline]
+    pub(super) fn may_object(&self) -> bool {
+        self.keeps.is_some() || self.held_back_until.is_some() || self.is_strict
+    }
+
     /// Why no lock is to be asked for here `now`: it could be taken, and not be given back; or
     /// another may have it. One that is held is given back to the server all the same.
     pub(super) fn objection(&self, order: &Order, now: Moment) -> Option<NodeError> {

@@ -86,7 +86,9 @@ impl Node {
             && self.waiting.is_empty()
             && self.owed.len() < MAX_IN_FLIGHT
             && in_time
-            && (!order.ticket.ask.sets() || known.objection(order, now).is_none())
+            && (!order.ticket.ask.sets()
+                || !known.may_object()
+                || known.objection(order, now).is_none())
         {
             conn.push(command);
             known.note_sent(order);
