@@ -156,12 +156,12 @@ pub enum NodeErrorKind {
          `Builder::delayed_restarts` says otherwise, it is asked for no lock until that has ended"
     )]
     Restarted,
-    /// The server is the same process as another node's. Strict nodes refuse the later of the two;
-    /// of others it is a warning.
+    /// The server is the same process as another node's. A strict client refuses the later of the two;
+    /// to others it is a warning.
     #[error("is the same server as another node: list each server once")]
     SameServer,
-    /// The server drops keys when its memory is full, and locks may be among them. Strict nodes are
-    /// refused for that; of others it is a warning.
+    /// The server drops keys when its memory is full, and locks may be among them. A strict node has
+    /// no vote then; of others it is a warning.
     #[error("drops keys when its memory is full: set maxmemory-policy noeviction")]
     Evicting,
     /// A warning: the node is used by strict clients, and this one is not strict, so that a node that

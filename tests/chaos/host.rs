@@ -87,6 +87,7 @@ mod tests {
                 control.end().await.map_or(0, |(from, until)| until - from)
             })
         };
+        // A thread that is blocked is what is told, and for that long at least.
         assert!(late(|| std::thread::sleep(ms(220))) >= nanos(ms(190)));
         let works = || {
             let from = worked();
